@@ -1,0 +1,57 @@
+// Threads that compute: jobs from many actors through one bounded ring, each split over all
+// threads.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace troupe::kernels {
+
+/// Runs jobs apart from the polled loops. Sleeps when empty. One per process; shards share it.
+///
+/// A job runs on one thread and may call `parallel_for`, whose shares any idle thread of the pool
+/// picks up; the caller takes shares too and returns when all are done. Which thread computes a
+/// share never changes a bit. Every share runs under an MxcsrGuard, the caller's too.
+class ComputePool {
+ public:
+  using Job = std::function<void()>;
+  using Share = std::function<void(std::int64_t begin, std::int64_t end)>;
+
+  struct Settings {
+    int threads = 0;             // 0: the cores this process may use
+    std::size_t jobs_max = 256;  // ring size
+  };
+  explicit ComputePool(Settings settings);
+  ComputePool(const ComputePool&) = delete;
+  /// Finishes queued jobs first.
+  ~ComputePool();
+
+  int threads() const;
+
+  /// False when the ring is full: the caller keeps its work and tries again after a completion.
+  /// *Threading*: any; never blocks.
+  [[nodiscard]] bool submit(Job job);
+
+  /// Calls `share` for disjoint ranges that cover [0, count), each a multiple of `grain` except the
+  /// last. *Threading*: any thread, in a job or not; returns when all shares are done.
+  void parallel_for(std::int64_t count, std::int64_t grain, const Share& share);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Sets MXCSR to what every kernel assumes (nearest, no FTZ, no DAZ, exceptions masked) and
+/// restores the caller's on destruction.
+class MxcsrGuard {
+ public:
+  MxcsrGuard();
+  MxcsrGuard(const MxcsrGuard&) = delete;
+  ~MxcsrGuard();
+
+ private:
+  unsigned int saved_;
+};
+
+}  // namespace troupe::kernels

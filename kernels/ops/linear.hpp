@@ -1,0 +1,28 @@
+// Linear layer: rows times the transpose of a stored weight, in the canonical summation order.
+#pragma once
+#include <cstdint>
+
+#include "kernels/ops/weight_matrix.hpp"
+
+namespace troupe::kernels {
+
+/// Arguments of `linear`. Activations are F32 in memory in every mode; in mode bf16 their values
+/// have been rounded before, in mode fp8-act they are e4m3 values (raw, before the scale).
+///
+/// Shapes: x [tokens, w.cols], y [tokens, w.rows].
+/// Numbers: docs/adr/0001. For every (row, feature) the same bits whatever `tokens`, the share of
+/// features a call computes, the level, and the byte offset of the weight.
+struct LinearArgs {
+  const float* x = nullptr;         // [tokens, w.cols]
+  std::int64_t x_stride = 0;        // floats from one row of x to the next
+  const float* x_scales = nullptr;  // [tokens, ceil(w.cols/128)] contiguous; null: not quantised
+  WeightMatrix w;
+  float* y = nullptr;         // [tokens, w.rows]
+  std::int64_t y_stride = 0;  // floats from one row of y to the next
+  std::int64_t tokens = 0;
+};
+
+/// Computes output features [begin, end) of every row. *Threading*: any; shares must not overlap.
+using LinearFn = void (*)(const LinearArgs& args, std::int64_t begin, std::int64_t end);
+
+}  // namespace troupe::kernels

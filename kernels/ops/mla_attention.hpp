@@ -1,0 +1,38 @@
+// Absorbed multi-head latent attention over a paged cache: latent queries in, latent outputs out.
+#pragma once
+#include <cstdint>
+
+#include "core/dtype.hpp"
+
+namespace troupe::kernels {
+
+/// Tokens per page of the latent cache.
+inline constexpr std::int64_t kPageTokens = 64;
+/// Keys of one softmax split: absolute positions [256 i, 256 (i + 1)), merged in ascending i.
+inline constexpr std::int64_t kSplitTokens = 256;
+
+/// Arguments of `mla_attention`: consecutive rows of one sequence in one layer. Row r is at
+/// absolute position first_position + r and attends positions 0 .. first_position + r.
+///
+/// Shapes: q [rows, heads, latent + rope] (latent part first), o [rows, heads, latent];
+/// pages[i] holds positions 64 i .. 64 i + 63 as [64, latent + rope] of cache_dtype.
+/// Numbers: docs/adr/0001: scores in the canonical order of `linear` over latent + rope, times
+/// `scale`; per split max, p = exp(s - max), sums and values ascending in position with fused
+/// multiply-add; splits merged in ascending order. Source: specification 3.3 (absorbed form).
+struct MlaAttentionArgs {
+  const float* q = nullptr;            // [rows, heads, latent + rope]
+  const void* const* pages = nullptr;  // [ceil((first_position + rows) / 64)]
+  DType cache_dtype = DType::bf16;     // bf16 or f32
+  float* o = nullptr;                  // [rows, heads, latent]
+  std::int64_t rows = 0;
+  std::int64_t heads = 0;
+  std::int64_t latent = 0;
+  std::int64_t rope = 0;
+  std::int64_t first_position = 0;
+  float scale = 0;  // softmax scale of specification 3.6
+};
+
+/// Computes (row, head) pairs [begin, end) of the rows * heads pairs, row-major.
+using MlaAttentionFn = void (*)(const MlaAttentionArgs& args, std::int64_t begin, std::int64_t end);
+
+}  // namespace troupe::kernels
