@@ -1,0 +1,38 @@
+// Which numbers a service computes: the activation mode and the id that equal services share.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "core/dtype.hpp"
+#include "core/expected.hpp"
+
+namespace troupe::model {
+
+/// docs/adr/0001 lists the rounding points of each.
+enum class ActivationMode : std::uint8_t {
+  f32 = 0,      // nothing is rounded; rows, latent cache and W_UK/W_UV are F32
+  bf16 = 1,     // the product's default
+  fp8_act = 2,  // as bf16, and inputs of FP8 linears are quantised 1x128 (specification 4.3)
+};
+
+std::string_view to_string(ActivationMode mode);
+/// *Errors*: `invalid_argument` that lists "f32, bf16, fp8-act".
+Expected<ActivationMode> parse_activation_mode(std::string_view name);
+
+struct Numerics {
+  ActivationMode mode = ActivationMode::bf16;
+
+  bool rounds_to_bf16() const { return mode != ActivationMode::f32; }
+  bool quantises_activations() const { return mode == ActivationMode::fp8_act; }
+  /// Dtype of rows on the wire and of the latent cache.
+  DType row_dtype() const { return rounds_to_bf16() ? DType::bf16 : DType::f32; }
+};
+
+/// Hash over everything that decides the bits (design 7). Services of different ids never share
+/// work. `revision`: SHA-256 of the model (hex), Checkpoint::revision().
+std::uint64_t numerics_id(std::string_view revision, const Numerics& numerics);
+/// "fp_" and 16 hex digits, as `system_fingerprint` shows it.
+std::string fingerprint(std::uint64_t numerics_id);
+
+}  // namespace troupe::model

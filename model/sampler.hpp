@@ -1,0 +1,59 @@
+// From a row of logits to the next token: penalties, truncation and a counter-based draw.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "core/expected.hpp"
+#include "kernels/registry.hpp"
+
+namespace troupe::model {
+
+/// Sampling parameters of one request. Source: specification 8.1; defaults are OpenAI's.
+struct SamplingParams {
+  float temperature = 1.0f;         // below 1e-5: greedy
+  float top_p = 1.0f;               // (0, 1]
+  std::int32_t top_k = 0;           // 0 or -1: off
+  float min_p = 0.0f;               // [0, 1]
+  float presence_penalty = 0.0f;    // [-2, 2], generated tokens
+  float frequency_penalty = 0.0f;   // [-2, 2], generated tokens
+  float repetition_penalty = 1.0f;  // > 0, prompt and generated tokens
+  std::vector<std::pair<std::int32_t, float>> logit_bias;
+  std::uint64_t seed = 0;
+  std::int32_t max_tokens = 0;
+  std::int32_t min_tokens = 0;  // stop ids cannot be drawn before
+  bool ignore_eos = false;
+  std::vector<std::int32_t> stop_token_ids;  // EOS ids included unless ignore_eos
+};
+
+/// *Errors*: `invalid_argument` naming the parameter, its value and its range.
+Expected<void> validate(const SamplingParams& params);
+
+struct Sample {
+  std::int32_t token = 0;
+  float logprob = 0;  // log-softmax of the raw logits over ids below valid_vocab
+};
+
+/// The tokens a draw depends on: a function of the list, never of history.
+struct SampleContext {
+  std::span<const std::int32_t> prompt;
+  std::span<const std::int32_t> generated;
+  std::int64_t position = 0;     // absolute position of the token to be drawn
+  std::int64_t valid_vocab = 0;  // ids at or above are padding rows
+};
+
+/// Draws one token. logits [vocab], raw. Order of operations: specification 8.2; ties: larger
+/// first, then lower id; noise u = hash(seed, position, token id), race argmax(p / -log u).
+/// Same inputs, same bits, on every machine. *Threading*: any.
+Sample sample(const kernels::KernelTable& table, std::span<const float> logits,
+              const SamplingParams& params, const SampleContext& context);
+
+/// log-softmax of `token` over ids below valid_vocab.
+float logprob_of(const kernels::KernelTable& table, std::span<const float> logits,
+                 std::int64_t valid_vocab, std::int32_t token);
+
+/// Uniform in (0, 1), a pure function of its arguments (the counter-based generator).
+double uniform_noise(std::uint64_t seed, std::int64_t position, std::int32_t token);
+
+}  // namespace troupe::model
