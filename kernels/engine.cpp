@@ -1,0 +1,119 @@
+// Splits operations into shares of comparable work and hands them to the pool.
+#include "kernels/engine.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/check.hpp"
+
+namespace troupe::kernels {
+namespace {
+
+// Work is counted in multiply-adds. A share of 2^17 takes 5 to 50 us on one core: long against
+// handing it over (about 1 us), short enough that the last share to finish is not waited for long.
+constexpr std::int64_t kShareWork = 1 << 17;
+/// Shares hold whole multiples of this many output features, so that register tiles stay full.
+constexpr std::int64_t kFeatureGrain = 16;
+
+/// One range of one member of a group.
+struct Part {
+  std::size_t member = 0;
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+};
+
+void run(ComputePool* pool, std::int64_t count, std::int64_t grain,
+         const ComputePool::Share& share) {
+  if (count <= 0) return;
+  if (pool != nullptr) return pool->parallel_for(count, grain, share);
+  const MxcsrGuard guard;
+  share(0, count);
+}
+
+/// Items per share when one item costs `work`; a multiple of `unit`. Few threads get few shares.
+std::int64_t share_size(std::int64_t count, std::int64_t work, std::int64_t unit, int threads) {
+  const std::int64_t by_work = kShareWork / std::max<std::int64_t>(work, 1);
+  // Large operations: at most 16 shares a thread, so that panels are long.
+  const std::int64_t by_count = count / (16 * std::max(threads, 1));
+  const std::int64_t size = std::max({by_work, by_count, std::int64_t{1}});
+  return (size + unit - 1) / unit * unit;
+}
+
+int threads_of(const ComputePool* pool) { return pool == nullptr ? 1 : pool->threads(); }
+
+void append_parts(std::vector<Part>& parts, std::size_t member, std::int64_t count,
+                  std::int64_t size) {
+  for (std::int64_t begin = 0; begin < count; begin += size)
+    parts.push_back({member, begin, std::min(begin + size, count)});
+}
+
+/// Row-wise operations: about 4 multiply-adds' time per element.
+std::int64_t rows_per_share(std::int64_t rows, std::int64_t width, const ComputePool* pool) {
+  return share_size(rows, 4 * width, 1, threads_of(pool));
+}
+
+}  // namespace
+
+void Engine::linear(const LinearArgs& args) const {
+  if (args.tokens <= 0 || args.w.rows <= 0) return;
+  const std::int64_t size =
+      share_size(args.w.rows, args.tokens * args.w.cols, kFeatureGrain, threads_of(pool));
+  run(pool, args.w.rows, size,
+      [&](std::int64_t begin, std::int64_t end) { table->linear(args, begin, end); });
+}
+
+void Engine::linears(std::span<const LinearArgs> group) const {
+  std::vector<Part> parts;
+  for (std::size_t i = 0; i < group.size(); ++i) {
+    const LinearArgs& args = group[i];
+    if (args.tokens <= 0) continue;
+    append_parts(
+        parts, i, args.w.rows,
+        share_size(args.w.rows, args.tokens * args.w.cols, kFeatureGrain, threads_of(pool)));
+  }
+  run(pool, static_cast<std::int64_t>(parts.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const Part& part = parts[static_cast<std::size_t>(i)];
+      table->linear(group[part.member], part.begin, part.end);
+    }
+  });
+}
+
+void Engine::mla_attention(std::span<const MlaAttentionArgs> slices) const {
+  std::vector<Part> parts;
+  for (std::size_t i = 0; i < slices.size(); ++i) {
+    const MlaAttentionArgs& args = slices[i];
+    const std::int64_t keys = args.first_position + args.rows;
+    append_parts(parts, i, args.rows * args.heads,
+                 share_size(args.rows * args.heads, keys * (2 * args.latent + args.rope), 1,
+                            threads_of(pool)));
+  }
+  run(pool, static_cast<std::int64_t>(parts.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const Part& part = parts[static_cast<std::size_t>(i)];
+      table->mla_attention(slices[part.member], part.begin, part.end);
+    }
+  });
+}
+
+void Engine::rms_norm(const RmsNormArgs& args) const {
+  run(pool, args.rows, rows_per_share(args.rows, args.width, pool),
+      [&](std::int64_t begin, std::int64_t end) { table->rms_norm(args, begin, end); });
+}
+
+void Engine::rope(const RopeArgs& args) const {
+  run(pool, args.rows, rows_per_share(args.rows, args.heads * args.rope, pool),
+      [&](std::int64_t begin, std::int64_t end) { table->rope(args, begin, end); });
+}
+
+void Engine::swiglu(const SwigluArgs& args) const {
+  run(pool, args.rows, rows_per_share(args.rows, args.width, pool),
+      [&](std::int64_t begin, std::int64_t end) { table->swiglu(args, begin, end); });
+}
+
+void Engine::quantise(const QuantiseArgs& args) const {
+  run(pool, args.rows, rows_per_share(args.rows, args.width, pool),
+      [&](std::int64_t begin, std::int64_t end) { table->quantise(args, begin, end); });
+}
+
+}  // namespace troupe::kernels

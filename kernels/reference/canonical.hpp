@@ -1,0 +1,34 @@
+// The canonical summation order in scalar code: 16 lanes by k mod 16, one fixed tree (ADR 0001).
+#pragma once
+#include <array>
+#include <cmath>
+#include <cstdint>
+
+namespace troupe::kernels::reference {
+
+inline constexpr std::int64_t kLanes = 16;
+
+/// Lane l holds the partial sum over all k with k mod 16 == l.
+using Lanes = std::array<float, kLanes>;
+
+/// The one number of 16 lanes: lane i + lane i+8, then +4, +2, +1.
+inline float lane_tree(const Lanes& lanes) {
+  Lanes t = lanes;
+  for (std::size_t width = kLanes / 2; width > 0; width /= 2)
+    for (std::size_t i = 0; i < width; ++i) t[i] = t[i] + t[i + width];
+  return t[0];
+}
+
+/// k rounded up to whole groups of lanes. Elements past the end count as +0.
+inline constexpr std::int64_t padded(std::int64_t k) { return (k + kLanes - 1) / kLanes * kLanes; }
+
+/// lanes[k mod 16] = fma(a[k], b[k], lanes[k mod 16]) for ascending k < n; n a multiple of 16.
+inline void multiply_add(const float* a, const float* b, std::int64_t n, Lanes& lanes) {
+  for (std::int64_t k = 0; k < n; k += kLanes)
+    for (std::int64_t l = 0; l < kLanes; ++l) {
+      float& lane = lanes[static_cast<std::size_t>(l)];
+      lane = std::fma(a[k + l], b[k + l], lane);
+    }
+}
+
+}  // namespace troupe::kernels::reference

@@ -1,0 +1,97 @@
+// linear in scalar code: the specification of the canonical order (ADR 0001).
+#include "kernels/ops/linear.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "core/check.hpp"
+#include "core/dtype.hpp"
+#include "kernels/reference/canonical.hpp"
+#include "kernels/reference/operations.hpp"
+
+namespace troupe::kernels::reference {
+namespace {
+
+using Block = std::array<float, kScaleBlock>;
+
+/// Value of an e4m3 code times 2^-8, which is what its bits mean when they are moved into a half:
+/// the vector levels convert that way, and the factor of the block takes the 2^8 back.
+constexpr float code_value(std::uint8_t code) {
+  const int exponent = (code >> 3) & 15;
+  const int mantissa = code & 7;
+  float value = static_cast<float>(exponent == 0 ? mantissa : 8 + mantissa) * 0x1p-17f;
+  for (int e = 1; e < exponent; ++e) value *= 2.0f;
+  return (code & 0x80) != 0 ? -value : value;
+}
+
+constexpr std::array<float, 256> code_values() {
+  std::array<float, 256> values{};
+  for (std::size_t code = 0; code < values.size(); ++code)
+    values[code] = code_value(static_cast<std::uint8_t>(code));
+  return values;
+}
+
+constexpr std::array<float, 256> kCodeValues = code_values();
+
+/// Elements [k, k + n) of a stored row as F32; +0 from n to the next multiple of 16.
+void read_block(const std::byte* row, DType dtype, std::int64_t k, std::int64_t n, Block& out) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    float& value = out[static_cast<std::size_t>(i)];
+    const std::byte* at = row + (k + i) * static_cast<std::int64_t>(bytes_of(dtype));
+    if (dtype == DType::f8_e4m3) {
+      value = kCodeValues[std::to_integer<std::size_t>(*at)];
+    } else if (dtype == DType::bf16) {
+      Bf16 bits = 0;
+      std::memcpy(&bits, at, sizeof(bits));
+      value = bf16_to_f32(bits);
+    } else {
+      std::memcpy(&value, at, sizeof(value));
+    }
+  }
+  std::fill(out.begin() + n, out.begin() + padded(n), 0.0f);
+}
+
+/// One (row, feature).
+float dot(const LinearArgs& args, std::int64_t token, std::int64_t feature) {
+  const WeightMatrix& w = args.w;
+  const bool blocks = w.dtype == DType::f8_e4m3;
+  const std::int64_t scale_columns = scale_blocks(w.cols);
+  const std::byte* row = w.data + feature * w.row_bytes();
+  const float* x = args.x + token * args.x_stride;
+  Lanes sums{};
+  for (std::int64_t k = 0, b = 0; k < w.cols; k += kScaleBlock, ++b) {
+    const std::int64_t n = std::min(kScaleBlock, w.cols - k);
+    Block weights;
+    Block inputs;
+    read_block(row, w.dtype, k, n, weights);
+    std::copy(x + k, x + k + n, inputs.begin());
+    std::fill(inputs.begin() + n, inputs.begin() + padded(n), 0.0f);
+    if (!blocks) {
+      multiply_add(weights.data(), inputs.data(), padded(n), sums);
+      continue;
+    }
+    Lanes raw{};
+    multiply_add(weights.data(), inputs.data(), padded(n), raw);
+    float scale = w.scales[feature / kScaleBlock * scale_columns + b];
+    if (args.x_scales != nullptr) scale = args.x_scales[token * scale_columns + b] * scale;
+    scale = scale * 0x1p8f;
+    for (std::size_t l = 0; l < raw.size(); ++l) sums[l] = std::fma(raw[l], scale, sums[l]);
+  }
+  return lane_tree(sums);
+}
+
+}  // namespace
+
+void linear(const LinearArgs& args, std::int64_t begin, std::int64_t end) {
+  const bool blocks = args.w.dtype == DType::f8_e4m3;
+  TROUPE_CHECK(blocks || args.w.dtype == DType::bf16 || args.w.dtype == DType::f32,
+               std::string("weight of dtype ") + std::string(to_string(args.w.dtype)));
+  TROUPE_CHECK(blocks == (args.w.scales != nullptr), "scales come with e4m3 weights only");
+  TROUPE_CHECK(blocks || args.x_scales == nullptr, "quantised rows need an e4m3 weight");
+  for (std::int64_t feature = begin; feature < end; ++feature)
+    for (std::int64_t token = 0; token < args.tokens; ++token)
+      args.y[token * args.y_stride + feature] = dot(args, token, feature);
+}
+
+}  // namespace troupe::kernels::reference

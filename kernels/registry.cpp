@@ -1,0 +1,77 @@
+// Finds out what this CPU can run and lists the levels.
+#include "kernels/registry.hpp"
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "kernels/reference/operations.hpp"
+
+namespace troupe::kernels {
+namespace {
+
+constexpr std::array<std::string_view, 3> kLevelNames{"reference", "avx2", "avx512"};
+
+constexpr KernelTable kReference{
+    .name = "reference",
+    .linear = reference::linear,
+    .mla_attention = reference::mla_attention,
+    .rms_norm = reference::rms_norm,
+    .rope = reference::rope,
+    .swiglu = reference::swiglu,
+    .quantise = reference::quantise,
+    .round_bf16 = reference::round_bf16,
+    .pack_bf16 = reference::pack_bf16,
+    .unpack_bf16 = reference::unpack_bf16,
+    .add = reference::add,
+    .axpy = reference::axpy,
+    .sigmoid = reference::sigmoid,
+    .softmax_stats = reference::softmax_stats,
+};
+
+/// What every level needs, the reference too (its std::fma is the CPU's).
+bool has_base() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
+}
+
+std::string join(std::span<const std::string_view> names) {
+  std::string text;
+  for (const std::string_view name : names) text += (text.empty() ? "" : ", ") + std::string(name);
+  return text;
+}
+
+std::vector<const KernelTable*> detect() {
+  std::vector<const KernelTable*> levels;
+  if (!has_base()) return levels;
+  levels.push_back(&kReference);
+  return levels;
+}
+
+}  // namespace
+
+std::span<const KernelTable* const> available_levels() {
+  static const std::vector<const KernelTable*> levels = detect();
+  return levels;
+}
+
+std::span<const std::string_view> known_levels() { return kLevelNames; }
+
+Expected<const KernelTable*> select_level(std::string_view name) {
+  const auto levels = available_levels();
+  if (levels.empty())
+    return unexpected(Errc::unsupported_cpu,
+                      "this CPU lacks AVX2, FMA or F16C, which every kernel needs; "
+                      "run on an x86-64-v3 machine (2013 or later)");
+  if (name == "auto") return levels.back();
+  for (const KernelTable* table : levels)
+    if (table->name == name) return table;
+  for (const std::string_view known : kLevelNames)
+    if (known == name)
+      return unexpected(Errc::unsupported_cpu, "this CPU cannot run the kernel level " +
+                                                   std::string(name) + "; use --level auto");
+  return unexpected(Errc::invalid_argument, "kernel level " + std::string(name) +
+                                                " is not known; choose auto, " + join(kLevelNames));
+}
+
+}  // namespace troupe::kernels

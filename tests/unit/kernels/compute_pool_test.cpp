@@ -1,0 +1,91 @@
+// The pool computes every share once, nests, refuses when full and finishes before it goes.
+#include "kernels/compute_pool.hpp"
+
+#include <gtest/gtest.h>
+#include <immintrin.h>
+
+#include <atomic>
+#include <future>
+#include <vector>
+
+namespace troupe::kernels {
+namespace {
+
+constexpr unsigned int kFlushToZero = 0x8000;
+constexpr unsigned int kDenormalsAreZero = 0x0040;
+
+TEST(ComputePool, CoversEveryItemOnceInWholeGrains) {
+  ComputePool pool({.threads = 3});
+  for (const std::int64_t count : {1, 7, 64, 1000, 1001}) {
+    std::vector<std::atomic<int>> seen(static_cast<std::size_t>(count));
+    pool.parallel_for(count, 8, [&](std::int64_t begin, std::int64_t end) {
+      EXPECT_EQ(begin % 8, 0);
+      EXPECT_TRUE((end - begin) % 8 == 0 || end == count);
+      for (std::int64_t i = begin; i < end; ++i) ++seen[static_cast<std::size_t>(i)];
+    });
+    for (const auto& times : seen) EXPECT_EQ(times.load(), 1);
+  }
+  pool.parallel_for(0, 8, [](std::int64_t, std::int64_t) { FAIL() << "nothing to do"; });
+}
+
+TEST(ComputePool, SharesOutTheLoopsOfSeveralJobsAtOnce) {
+  ComputePool pool({.threads = 2});
+  constexpr int kJobs = 20;
+  std::atomic<std::int64_t> total{0};
+  std::vector<std::promise<void>> done(kJobs);
+  for (int j = 0; j < kJobs; ++j) {
+    ASSERT_TRUE(pool.submit([&, j] {
+      pool.parallel_for(100, 3, [&](std::int64_t begin, std::int64_t end) {
+        pool.parallel_for(end - begin, 1, [&](std::int64_t b, std::int64_t e) { total += e - b; });
+      });
+      done[static_cast<std::size_t>(j)].set_value();
+    }));
+  }
+  for (auto& job : done) job.get_future().wait();
+  EXPECT_EQ(total.load(), kJobs * 100);
+}
+
+TEST(ComputePool, RefusesJobsWhenTheRingIsFull) {
+  ComputePool pool({.threads = 1, .jobs_max = 2});
+  std::promise<void> started;
+  std::promise<void> release;
+  ASSERT_TRUE(pool.submit([&] {
+    started.set_value();
+    release.get_future().wait();
+  }));
+  started.get_future().wait();
+  EXPECT_TRUE(pool.submit([] {}));
+  EXPECT_TRUE(pool.submit([] {}));
+  EXPECT_FALSE(pool.submit([] {}));
+  release.set_value();
+}
+
+TEST(ComputePool, FinishesQueuedJobsBeforeItGoes) {
+  std::atomic<int> ran{0};
+  {
+    ComputePool pool({.threads = 2});
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(pool.submit([&] { ++ran; }));
+  }
+  EXPECT_EQ(ran.load(), 100);
+}
+
+TEST(ComputePool, UsesTheCoresOfTheProcessByDefault) {
+  ComputePool pool({});
+  EXPECT_GE(pool.threads(), 1);
+}
+
+TEST(MxcsrGuard, ShieldsEveryShareFromTheCallersRounding) {
+  ComputePool pool({.threads = 2});
+  const unsigned int before = _mm_getcsr();
+  _mm_setcsr(before | kFlushToZero | kDenormalsAreZero);
+  for (const std::int64_t grain : {1, 100}) {  // shared out, and on the caller alone
+    pool.parallel_for(100, grain, [](std::int64_t, std::int64_t) {
+      EXPECT_EQ(_mm_getcsr() & (kFlushToZero | kDenormalsAreZero), 0u);
+    });
+  }
+  EXPECT_NE(_mm_getcsr() & kFlushToZero, 0u) << "the caller's own setting comes back";
+  _mm_setcsr(before);
+}
+
+}  // namespace
+}  // namespace troupe::kernels
