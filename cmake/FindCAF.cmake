@@ -1,4 +1,4 @@
-# Finds the C++ Actor Framework as Debian ships it (libcaf-dev 0.17 has no CMake package of its own).
+# Finds the C++ Actor Framework as Debian ships it (libcaf-dev 0.17 has no CMake package).
 #   find_package(CAF 0.17 REQUIRED COMPONENTS core io)  ->  CAF::core, CAF::io, CAF_VERSION
 find_path(CAF_INCLUDE_DIR caf/all.hpp)
 if(CAF_INCLUDE_DIR AND EXISTS ${CAF_INCLUDE_DIR}/caf/config.hpp)

@@ -13,11 +13,12 @@ if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 find_package(Threads REQUIRED)
 
-# The same bits everywhere (docs/adr/0001): no contraction the source does not spell out, no fast-math.
+# The same bits everywhere (docs/adr/0001): no contraction but what the source says, no fast-math.
 add_compile_options(-Wall -Wextra -ffp-contract=off -fno-math-errno)
 add_compile_options($<$<CONFIG:Release>:-g1>)
 if(TROUPE_SANITIZE)
-  add_compile_options(-fsanitize=${TROUPE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_compile_options(-fsanitize=${TROUPE_SANITIZE} -fno-omit-frame-pointer
+                      -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${TROUPE_SANITIZE})
 endif()
 
@@ -39,7 +40,7 @@ function(troupe_library name)
   endif()
 endfunction()
 
-# troupe_test(NAME LABEL SOURCES... LINK targets...): one GoogleTest program; a ctest entry per test.
+# troupe_test(NAME LABEL SOURCES... LINK targets...): a GoogleTest program; a ctest entry per test.
 function(troupe_test name label)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK" ${ARGN})
   if(NOT ARG_SOURCES)
@@ -52,5 +53,55 @@ function(troupe_test name label)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_definitions(${name} PRIVATE TROUPE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gtest GTest::gtest_main)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 120 PROPERTIES LABELS ${label} TIMEOUT ${ARG_TIMEOUT})
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 120
+                       PROPERTIES LABELS ${label} TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+
+# The Python of the tests: the environment of install-deps.sh --tests, else the machine's.
+set(TROUPE_PYTHON "" CACHE FILEPATH "Python for the tests; empty: .venv-tests, else python3")
+function(troupe_find_python result)
+  set(venv "$ENV{TROUPE_TEST_VENV}")
+  if(NOT venv)
+    set(venv ${PROJECT_SOURCE_DIR}/.venv-tests)
+  endif()
+  find_program(TROUPE_PYTHON_FALLBACK python3)
+  if(TROUPE_PYTHON)
+    set(${result} ${TROUPE_PYTHON} PARENT_SCOPE)
+  elseif(EXISTS ${venv}/bin/python3)
+    set(${result} ${venv}/bin/python3 PARENT_SCOPE)
+  elseif(TROUPE_PYTHON_FALLBACK)
+    set(${result} ${TROUPE_PYTHON_FALLBACK} PARENT_SCOPE)
+  elseif(DEFINED ENV{CI})
+    message(FATAL_ERROR "The tests need Python: bash deploy/install-deps.sh --tests")
+  else()
+    set(${result} "" PARENT_SCOPE)
+    message(STATUS "No Python: its tests are left out; bash deploy/install-deps.sh --tests")
+  endif()
+endfunction()
+
+# troupe_python_test(NAME LABEL SCRIPT [ARGS...] [TIMEOUT s] [COST n] [SERIAL]): one ctest entry.
+# The script finds TROUPE_BIN, TROUPE_SOURCE_DIR and TROUPE_BUILD_DIR in its environment and
+# exits with 77 to be skipped (never where CI is set: see tests/support/requirement.py).
+function(troupe_python_test name label script)
+  cmake_parse_arguments(ARG "SERIAL" "TIMEOUT;COST" "ARGS" ${ARGN})
+  troupe_find_python(python)
+  if(NOT python)
+    return()
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  add_test(NAME ${name} COMMAND ${python} ${script} ${ARG_ARGS})
+  set(environment
+    TROUPE_BIN=$<TARGET_FILE:troupe> TROUPE_SOURCE_DIR=${PROJECT_SOURCE_DIR}
+    TROUPE_BUILD_DIR=${PROJECT_BINARY_DIR} PYTHONPATH=${PROJECT_SOURCE_DIR}
+    PYTHONDONTWRITEBYTECODE=1)
+  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${ARG_TIMEOUT}
+                       SKIP_RETURN_CODE 77 ENVIRONMENT "${environment}")
+  if(ARG_COST)
+    set_tests_properties(${name} PROPERTIES COST ${ARG_COST})
+  endif()
+  if(ARG_SERIAL)
+    set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+  endif()
 endfunction()

@@ -73,7 +73,9 @@ std::uint8_t f32_to_e4m3(float value) {
   const auto sign = static_cast<std::uint8_t>((bits >> 24) & 0x80u);
   const std::uint32_t magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return static_cast<std::uint8_t>(sign | kE4m3NaN);
-  if (magnitude >= std::bit_cast<std::uint32_t>(448.0f)) return static_cast<std::uint8_t>(sign | 0x7e);
+  if (magnitude >= std::bit_cast<std::uint32_t>(448.0f)) {
+    return static_cast<std::uint8_t>(sign | 0x7e);
+  }
   if (magnitude < std::bit_cast<std::uint32_t>(0x1p-6f)) {
     // Subnormal: adding 2^14 leaves a spacing of 2^-9 in F32, so the addition itself rounds.
     const float shifted = std::bit_cast<float>(magnitude) + 0x1p14f;

@@ -1,4 +1,4 @@
-// What went wrong, as a value: a wire-stable code and a sentence for the person who has to act on it.
+// What went wrong, as a value: a wire-stable code and a sentence for the person who has to act.
 #pragma once
 #include <cstdint>
 #include <string>
