@@ -53,14 +53,14 @@ void read_experts(ConfigReader& reader, ModelConfig& config) {
   config.experts_per_token = reader.require_int("num_experts_per_tok", kExperts);
   config.moe_intermediate_size = reader.require_int("moe_intermediate_size", {1, 1 << 20});
   config.route_scale = static_cast<float>(reader.require_positive("routed_scaling_factor"));
-  config.shared_experts = reader.int_or("n_shared_experts", 1, {1, 1 << 10});
+  config.shared_experts = reader.int_or("n_shared_experts", 1, {0, 1 << 10});
+  if (reader.mentions("n_shared_experts") && !reader.has("n_shared_experts"))
+    config.shared_experts = 0;  // null
   config.groups = reader.int_or("n_group", 1, kExperts);
   config.groups_kept = reader.int_or("topk_group", 1, kExperts);
   config.norm_topk_prob = reader.bool_or("norm_topk_prob", true);
   config.first_k_dense = reader.int_or("first_k_dense_replace", 3, {0, 1 << 16});
   config.moe_layer_freq = reader.int_or("moe_layer_freq", 1, {1, 1 << 16});
-  if (reader.mentions("n_shared_experts") && !reader.has("n_shared_experts"))
-    reader.fail(Errc::unsupported, "n_shared_experts null is not supported: V3 has at least one");
   if (reader.ok()) check_groups(reader, config);
 }
 

@@ -37,7 +37,7 @@ struct ModelConfig {
   int intermediate_size = 0;      // dense MLP
   int moe_intermediate_size = 0;  // one routed expert
   int routed_experts = 0;
-  int shared_experts = 0;     // >= 1; one fused MLP of this many times moe_intermediate_size
+  int shared_experts = 0;     // one fused MLP of this many times moe_intermediate_size; 0: none
   int experts_per_token = 0;  // <= routed_experts / groups * groups_kept
   int groups = 1;             // divides routed_experts; each has >= 2 experts if there are several
   int groups_kept = 1;        // <= groups

@@ -1,0 +1,77 @@
+// A Hugging Face checkpoint directory: its configuration and its weights, mapped and validated.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/dtype.hpp"
+#include "core/expected.hpp"
+#include "kernels/ops/weight_matrix.hpp"
+#include "model/checkpoint/shards.hpp"
+#include "model/checkpoint/weight_codes.hpp"
+#include "model/config/model_config.hpp"
+
+namespace troupe::model {
+
+/// Views and matrices point into the mapped files and stay valid while the Checkpoint (or what it
+/// was moved into) lives.
+/// *Threading*: const methods may be called from any thread; opening and first reads block on disk.
+class Checkpoint {
+ public:
+  /// Reads config.json, maps the shards and checks name, dtype and shape of every tensor that the
+  /// engine needs, scales included; of weights it reads headers only.
+  /// *Errors*: those of `load_config` and `open_shards`; `not_found` for a tensor that is missing,
+  /// `malformed` for one of another shape, `unsupported` for another dtype or an attention indexer.
+  /// *Source*: specification 2.
+  static Expected<Checkpoint> open(const std::filesystem::path& dir);
+
+  Checkpoint(Checkpoint&&) noexcept;
+  Checkpoint& operator=(Checkpoint&&) noexcept;
+  ~Checkpoint();
+
+  const ModelConfig& config() const;
+  const std::filesystem::path& directory() const;
+  /// The configured MTP layers are there and complete (their two duplicates may be missing).
+  bool has_mtp() const;
+
+  /// All tensors, ascending by name, scales and unused ones included.
+  std::span<const TensorView> tensors() const;
+  std::span<const SafetensorsFile> files() const;
+  /// Names of `files()` inside the directory.
+  std::span<const std::string> file_names() const;
+
+  /// The tensor of exactly this name, or null.
+  const TensorView* find(std::string_view name) const;
+  /// *Errors*: `not_found`, `unsupported` (dtype) or `malformed` (shape), each naming the tensor.
+  Expected<TensorView> require(std::string_view name, std::initializer_list<DType> dtypes,
+                               std::initializer_list<std::int64_t> shape) const;
+
+  /// The weight `name` (full name, ".weight" included) [rows, cols], and, if it is F8_E4M3, the
+  /// values of `name`_scale_inv [ceil(rows/128), ceil(cols/128)] as F32 (stored F32, BF16 or
+  /// F8_E8M0), which the checkpoint keeps. Weights are not copied; their codes are not checked:
+  /// that is `check_codes`, for the tensors a role holds.
+  /// *Errors*: as `require`; F16 is refused (`unsupported`), NaN or infinite scales are
+  /// `malformed`.
+  Expected<kernels::WeightMatrix> matrix(std::string_view name, std::int64_t rows,
+                                         std::int64_t cols) const;
+  /// The 1-D tensor `name` [count] as F32: exact for F32 and BF16, F16 is refused.
+  /// *Errors*: as `matrix`.
+  Expected<std::vector<float>> vector(std::string_view name, std::int64_t count) const;
+
+  /// What makes two directories the same model: 64 hex digits of SHA-256 over config.json with
+  /// sorted keys, the safetensors headers in name order and the contents of every 1-D tensor in
+  /// name order. Reads those tensors. *Source*: design 7.
+  std::string revision() const;
+
+ private:
+  struct State;
+  explicit Checkpoint(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace troupe::model

@@ -1,0 +1,152 @@
+// Maps files and keeps the table from which the SIGBUS handler finds a file by address.
+#include "model/checkpoint/mapped_files.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <mutex>
+#include <string_view>
+
+#include "model/checkpoint/files.hpp"
+
+namespace troupe::model {
+namespace {
+
+constexpr int kExitModelInvalid = 4;
+
+/// One mapping. `begin` is written last and cleared first, so a handler that sees it non-zero finds
+/// the rest in place; 0 marks a free slot.
+struct Slot {
+  std::atomic<std::uintptr_t> begin{0};
+  std::atomic<std::uintptr_t> end{0};
+  std::array<char, 1024> path{};
+};
+
+static_assert(std::atomic<std::uintptr_t>::is_always_lock_free);
+
+std::array<Slot, kMappedFilesMax> g_slots;
+std::mutex g_slots_mutex;  // writers only
+
+std::size_t list(const std::string& path, std::span<const std::byte> bytes) {
+  const std::lock_guard lock(g_slots_mutex);
+  for (std::size_t i = 0; i < g_slots.size(); ++i) {
+    Slot& slot = g_slots[i];
+    if (slot.begin.load(std::memory_order_relaxed) != 0) continue;
+    const std::size_t length = std::min(path.size(), slot.path.size() - 1);
+    std::memcpy(slot.path.data(), path.data(), length);
+    slot.path[length] = '\0';
+    const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
+    // The kernel maps whole pages; the last one may be missing although its start is before `end`.
+    slot.end.store(begin + bytes.size(), std::memory_order_relaxed);
+    slot.begin.store(begin, std::memory_order_release);
+    return i;
+  }
+  return kMappedFilesMax;
+}
+
+void unlist(std::size_t slot) {
+  const std::lock_guard lock(g_slots_mutex);
+  g_slots[slot].begin.store(0, std::memory_order_release);
+}
+
+/// Only what signal-safety(7) allows.
+void say(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+    if (written <= 0) return;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+void on_sigbus(int, siginfo_t* info, void*) {
+  const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
+  for (const Slot& slot : g_slots) {
+    const std::uintptr_t begin = slot.begin.load(std::memory_order_acquire);
+    if (begin == 0 || address < begin || address >= slot.end.load(std::memory_order_relaxed))
+      continue;
+    say("error: ");
+    say(std::string_view(slot.path.data(), ::strnlen(slot.path.data(), slot.path.size())));
+    say(" was truncated or cannot be read any more while it was in use. Restore the file and "
+        "start again. [TROUPE-4005]\n");
+    ::_exit(kExitModelInvalid);
+  }
+  // Not ours: with the default action in place, returning repeats the fault.
+  ::signal(SIGBUS, SIG_DFL);
+  if (info->si_code <= 0) ::raise(SIGBUS);  // sent by kill(2): there is no fault to repeat
+}
+
+Expected<std::span<const std::byte>> map_file(int file, const std::filesystem::path& path) {
+  struct stat info {};
+  if (::fstat(file, &info) != 0) return unexpected(os_error("stat", path, errno));
+  if (!S_ISREG(info.st_mode))
+    return unexpected(Errc::malformed, path.string() + ": not a regular file");
+  if (info.st_size == 0) return unexpected(Errc::truncated, path.string() + ": the file is empty");
+  const auto bytes = static_cast<std::size_t>(info.st_size);
+  void* data = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, file, 0);
+  if (data == MAP_FAILED) return unexpected(os_error("map", path, errno));
+  return std::span(static_cast<const std::byte*>(data), bytes);
+}
+
+void unmap(std::span<const std::byte> bytes) {
+  ::munmap(const_cast<std::byte*>(bytes.data()), bytes.size());
+}
+
+}  // namespace
+
+Expected<MappedFile> MappedFile::open(const std::filesystem::path& path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return unexpected(os_error("open", path, errno));
+  const Expected<std::span<const std::byte>> bytes = map_file(file, path);
+  ::close(file);
+  if (!bytes) return unexpected(bytes.error());
+  const std::size_t slot = list(path.string(), *bytes);
+  if (slot == kMappedFilesMax) {
+    unmap(*bytes);
+    return unexpected(Errc::resource_exhausted, path.string() + ": more than " +
+                                                    std::to_string(kMappedFilesMax) +
+                                                    " files are mapped by this process");
+  }
+  return MappedFile(path.string(), *bytes, slot);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)), bytes_(other.bytes_), slot_(other.slot_) {
+  other.bytes_ = {};
+}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  if (this == &other) return *this;
+  close();
+  path_ = std::move(other.path_);
+  bytes_ = other.bytes_;
+  slot_ = other.slot_;
+  other.bytes_ = {};
+  return *this;
+}
+
+MappedFile::~MappedFile() { close(); }
+
+void MappedFile::close() {
+  if (bytes_.data() == nullptr) return;
+  unlist(slot_);
+  unmap(bytes_);
+  bytes_ = {};
+}
+
+void install_sigbus_handler() {
+  struct sigaction action {};
+  action.sa_sigaction = on_sigbus;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  ::sigemptyset(&action.sa_mask);
+  ::sigaction(SIGBUS, &action, nullptr);
+}
+
+}  // namespace troupe::model

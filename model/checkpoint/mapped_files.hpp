@@ -1,0 +1,47 @@
+// Read-only file mappings, and what happens when a mapped file is cut short under them.
+#pragma once
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "core/expected.hpp"
+
+namespace troupe::model {
+
+/// A whole file mapped read-only. While it lives, it is listed in a table that the handler of
+/// `install_sigbus_handler` reads.
+/// *Threading*: opening and closing take a lock; the bytes may be read from any thread.
+class MappedFile {
+ public:
+  /// *Errors*: as `os_error`; `truncated` for an empty file, `malformed` for something that is not
+  /// a regular file, `resource_exhausted` when `kMappedFilesMax` are open.
+  static Expected<MappedFile> open(const std::filesystem::path& path);
+
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  ~MappedFile();
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  MappedFile(std::string path, std::span<const std::byte> bytes, std::size_t slot)
+      : path_(std::move(path)), bytes_(bytes), slot_(slot) {}
+  void close();
+
+  std::string path_;
+  std::span<const std::byte> bytes_;
+  std::size_t slot_ = 0;
+};
+
+/// Mappings of one process; V3 has 163 files, and every role of an all-in-one process may map them.
+inline constexpr std::size_t kMappedFilesMax = 4096;
+
+/// From now on a read past the end of a file that was truncated while mapped ends the process with
+/// exit code 4 and a line on stderr that names the file, so that it never becomes a wrong token
+/// (design 6). A SIGBUS elsewhere ends the process as it would without the handler. Call it once,
+/// after libraries that install handlers of their own.
+void install_sigbus_handler();
+
+}  // namespace troupe::model

@@ -1,0 +1,16 @@
+// Refuses weights that hold NaN or infinity, fast enough to run over every byte at load.
+#pragma once
+#include <string_view>
+
+#include "core/expected.hpp"
+#include "kernels/ops/weight_matrix.hpp"
+
+namespace troupe::model {
+
+/// Reads every element once: F8_E4M3 must not hold NaN codes (0x7F, 0xFF), BF16 and F32 neither NaN
+/// nor infinity. Scales are checked where matrices are made. Also brings the pages into memory.
+/// *Errors*: `malformed`, naming the tensor `name` and the row and column of the first such value.
+/// *Threading*: any; blocks on the disk. *Source*: design 7, specification 4.1.
+Expected<void> check_codes(std::string_view name, const kernels::WeightMatrix& matrix);
+
+}  // namespace troupe::model

@@ -1,0 +1,33 @@
+// One sub-command: how it is called, what it takes, and what it does.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "services/cli/option_set.hpp"
+
+namespace troupe::services {
+
+/// A row of the table in commands.cpp. `make` fills the options, which write to state that the
+/// returned function owns; the function does the work and returns the exit code.
+struct Command {
+  std::string name;     // "model inspect"
+  std::string summary;  // one line for the list of commands
+  std::string usage;    // "troupe model inspect DIR [--json]"
+  std::vector<std::string> examples;
+  std::function<std::function<int()>(OptionSet&)> make;
+};
+
+/// All commands in the order help lists them.
+const std::vector<Command>& commands();
+
+Command run_command();
+Command chat_command();
+Command inspect_command();
+Command cast_command();
+Command eval_logits_command();
+Command eval_tokenizer_command();
+Command doctor_command();
+Command version_command();
+
+}  // namespace troupe::services

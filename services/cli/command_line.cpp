@@ -1,0 +1,114 @@
+// Tokenizing by CLI11, which is included here only; values, errors and help are ours.
+#include "services/cli/command_line.hpp"
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+
+#include "services/cli/suggest.hpp"
+#include "services/runtime/faults.hpp"
+
+namespace troupe::services {
+namespace {
+
+std::optional<int> assign_environment(const OptionSet& options) {
+  for (const Option& option : options.all()) {
+    if (option.positional()) continue;
+    const std::string variable = option.environment();
+    const char* value = std::getenv(variable.c_str());
+    if (value == nullptr || *value == '\0') continue;
+    if (auto assigned = option.assign(value); !assigned) {
+      return report(Fault::bad_environment, "environment variable " + variable + " (" +
+                                                option.name + ") " + assigned.error().detail +
+                                                ". Change or unset it");
+    }
+  }
+  return std::nullopt;
+}
+
+void declare(CLI::App& app, const OptionSet& options) {
+  app.set_help_flag();
+  app.allow_extras();
+  for (const Option& option : options.all()) {
+    if (option.is_switch()) {
+      app.add_flag(option.name)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      continue;
+    }
+    std::string name = option.positional() ? "positional_" + option.name : option.name;
+    auto* added = app.add_option(name)->type_size(1)->expected(1);
+    added->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  }
+}
+
+const CLI::Option* declared(const CLI::App& app, const Option& option) {
+  return app.get_option(option.positional() ? "positional_" + option.name : option.name);
+}
+
+int report_extra(const std::string& extra, const Command& command, const OptionSet& options) {
+  const std::string where = "troupe " + command.name;
+  if (extra.size() > 1 && extra.front() == '-') {
+    std::vector<std::string> known{"--help", "--help-all"};
+    for (const Option& option : options.all()) {
+      if (!option.positional()) known.push_back(option.name);
+    }
+    const std::string flag = extra.substr(0, extra.find('='));
+    return report(Fault::unknown_flag, where + " has no flag " + flag + did_you_mean(flag, known) +
+                                           " `" + where +
+                                           " --help-all` lists the flags; text that begins with "
+                                           "a dash goes behind --");
+  }
+  return report(Fault::surplus_argument, where + " cannot use the argument \"" +
+                                             extra.substr(0, 80) + "\". Usage: " + command.usage);
+}
+
+/// Flags first: a value that a misspelt flag left over is not the mistake.
+std::optional<int> check_extras(const CLI::App& app, const Command& command,
+                                const OptionSet& options) {
+  const auto extras = app.remaining();
+  if (extras.empty()) return std::nullopt;
+  for (const std::string& extra : extras) {
+    if (extra.size() > 1 && extra.front() == '-') return report_extra(extra, command, options);
+  }
+  return report_extra(extras.front(), command, options);
+}
+
+std::optional<int> assign_words(const CLI::App& app, const Command& command,
+                                const OptionSet& options) {
+  for (const Option& option : options.all()) {
+    const auto values = declared(app, option)->results();
+    if (values.empty() && option.required) {
+      return report(Fault::missing_argument, "troupe " + command.name + " needs " + option.name +
+                                                 ". Usage: " + command.usage);
+    }
+    for (std::size_t i = option.repeats || values.empty() ? 0 : values.size() - 1;
+         i < values.size(); ++i) {
+      if (auto assigned = option.assign(values[i]); !assigned) {
+        return report(Fault::bad_value, option.name + " " + assigned.error().detail +
+                                            ". See `troupe " + command.name + " --help " +
+                                            option.name + "`");
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<int> parse_command_line(const Command& command, OptionSet& options,
+                                      std::span<const std::string> words) {
+  if (auto failed = assign_environment(options)) return failed;
+  CLI::App app;
+  try {
+    declare(app, options);
+    app.parse(
+        std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 wants the last first
+  } catch (const CLI::ArgumentMismatch& mismatch) {
+    return report(Fault::missing_argument,
+                  std::string(mismatch.what()) + ". Usage: " + command.usage);
+  } catch (const CLI::Error& error) {
+    return report(Fault::bad_value, std::string(error.what()) + ". Usage: " + command.usage);
+  }
+  if (auto failed = check_extras(app, command, options)) return failed;
+  return assign_words(app, command, options);
+}
+
+}  // namespace troupe::services

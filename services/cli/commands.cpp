@@ -1,0 +1,13 @@
+// The list of sub-commands.
+#include "services/cli/command.hpp"
+
+namespace troupe::services {
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> all{
+      version_command(),
+  };
+  return all;
+}
+
+}  // namespace troupe::services
