@@ -80,7 +80,12 @@ def include_problem(path, folder, quoted, header):
             continue
         if folder not in folders:
             return f"{library} (<{header}>) belongs in {', '.join(sorted(folders))} only"
-        if not in_headers and path.endswith(".hpp") and not path.endswith("-inl.hpp"):
+        if (
+            folder != "tests"
+            and not in_headers
+            and path.endswith(".hpp")
+            and not path.endswith("-inl.hpp")
+        ):
             return f"{library} (<{header}>) belongs in .cpp files only"
         return None
     if header in STANDARD_HEADERS:

@@ -98,6 +98,7 @@ class TidyTest(unittest.TestCase):
     def test_finds_libraries_in_headers(self):
         header = FIRST + "#pragma once\n#include <nlohmann/json.hpp>\n"
         self.check("model/a.hpp", header, ".cpp files only")
+        self.assertEqual(problems("tests/support/a.hpp", header), "")
         highway = FIRST + "#pragma once\n#include <hwy/highway.h>\n"
         self.check("kernels/a.hpp", highway, ".cpp files only")
         self.assertNotIn("only", problems("kernels/cpu/a-inl.hpp", highway))
