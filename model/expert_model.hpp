@@ -18,6 +18,10 @@ struct RowExpert {
   std::int32_t expert = 0;
 };
 
+/// Whether the routed experts are stored with FP8 block scales (all are alike). In mode fp8-act the
+/// router then sends quantised rows.
+bool experts_are_quantised(const Checkpoint& checkpoint);
+
 /// Routed expert weights of one shard. *Threading*: const functions from any thread.
 class ExpertModel {
  public:

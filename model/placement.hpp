@@ -41,7 +41,8 @@ struct ShardDispatch {
 
 /// Groups the (row, expert) pairs of a routing by shard; replicas are chosen by fewest
 /// `outstanding_rows` (indexed by shard), ties by id. `rows_max` bounds the unique rows of one
-/// dispatch; more rows make several dispatches to the same shard.
+/// dispatch; more rows make several dispatches to the same shard. Experts without a live replica
+/// come as a dispatch to shard -1.
 std::vector<ShardDispatch> plan_dispatch(const Routing& routing, std::int64_t experts_per_token,
                                          const Placement& placement, std::int64_t layer,
                                          std::span<const std::int64_t> outstanding_rows,

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "model/kv_pages.hpp"
+#include "model/scratch.hpp"
 
 namespace troupe::model {
 
@@ -31,6 +32,7 @@ struct StepState {
   std::vector<float> shared;    // [rows, H] shared expert, F32
   std::vector<float> combined;  // [rows, H] weighted routed experts, as the wire brought them
   std::vector<float> cos, sin;  // [rows, rope / 2]
+  Scratch scratch;              // of the stage that runs now
 };
 
 }  // namespace troupe::model

@@ -1,0 +1,220 @@
+// The expert shard's grouped SwiGLU.
+#include "model/expert_model.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+
+#include "core/check.hpp"
+#include "model/linear_layer.hpp"
+#include "model/weight_loader.hpp"
+
+namespace troupe::model {
+
+struct ExpertModel::Weights {
+  ModelConfig config;
+  Numerics numerics;
+  kernels::Engine engine;
+  Range range;
+  bool quantised = false;           // every routed expert has block scales, or none has
+  std::vector<MlpWeights> experts;  // [layer * held + (expert - range.first)]
+  mutable ScratchPool scratch;
+
+  std::int64_t held() const { return range.last - range.first; }
+  const MlpWeights& expert(std::int64_t layer, std::int64_t id) const {
+    return experts[static_cast<std::size_t>(layer * held() + id - range.first)];
+  }
+};
+
+ExpertModel::ExpertModel(std::unique_ptr<Weights> weights) : weights_(std::move(weights)) {}
+ExpertModel::ExpertModel(ExpertModel&&) noexcept = default;
+ExpertModel::~ExpertModel() = default;
+const ModelConfig& ExpertModel::config() const { return weights_->config; }
+
+ExpertModel::Range ExpertModel::range_of(std::int64_t index, std::int64_t count,
+                                         std::int64_t experts) {
+  const auto first_of = [&](std::int64_t shard) { return (shard * experts + count - 1) / count; };
+  return {first_of(index), first_of(index + 1)};
+}
+
+bool ExpertModel::holds(std::int64_t layer, std::int64_t expert) const {
+  const Weights& w = *weights_;
+  return layer >= 0 && layer < w.config.num_layers && w.config.is_moe(static_cast<int>(layer)) &&
+         expert >= w.range.first && expert < w.range.last;
+}
+
+bool ExpertModel::wants_quantised_rows() const {
+  const Weights& w = *weights_;
+  return w.numerics.quantises_activations() && w.quantised;
+}
+
+bool experts_are_quantised(const Checkpoint& checkpoint) {
+  const ModelConfig& config = checkpoint.config();
+  for (int layer = 0; layer < config.num_layers; ++layer) {
+    if (!config.is_moe(layer)) continue;
+    const auto* tensor = checkpoint.find("model.layers." + std::to_string(layer) +
+                                         ".mlp.experts.0.gate_proj.weight");
+    return tensor != nullptr && tensor->dtype == DType::f8_e4m3;
+  }
+  return false;
+}
+
+Expected<ExpertModel> ExpertModel::load(const Checkpoint& checkpoint, Numerics numerics,
+                                        const kernels::Engine& engine, Range range) {
+  auto w = std::make_unique<Weights>();
+  const ModelConfig& config = w->config = checkpoint.config();
+  w->numerics = numerics;
+  w->engine = engine;
+  w->range = range;
+  w->experts.resize(static_cast<std::size_t>(config.num_layers * w->held()));
+  WeightLoader loader(checkpoint, engine);
+  for (int layer = 0; layer < config.num_layers; ++layer) {
+    if (!config.is_moe(layer)) continue;
+    for (std::int64_t e = range.first; e < range.last; ++e)
+      w->experts[static_cast<std::size_t>(layer * w->held() + e - range.first)] = loader.mlp(
+          "model.layers." + std::to_string(layer) + ".mlp.experts." + std::to_string(e) + ".",
+          config.hidden_size, config.moe_intermediate_size);
+  }
+  loader.scan();
+  if (loader.error()) return unexpected(*loader.error());
+  w->quantised = experts_are_quantised(checkpoint);
+  for (const auto& expert : w->experts)
+    for (const auto* part : {&expert.gate, &expert.up, &expert.down})
+      if (part->data != nullptr && (part->scales != nullptr) != w->quantised)
+        return unexpected(Errc::unsupported,
+                          "some routed experts of " + checkpoint.directory().string() +
+                              " are F8_E4M3 and some are not; all must be stored alike");
+  return ExpertModel(std::move(w));
+}
+
+namespace {
+
+// The pairs of one expert, consecutive in the sorted order.
+struct Group {
+  std::int64_t expert = 0;
+  std::int64_t begin = 0;  // into the sorted pairs
+  std::int64_t count = 0;
+};
+
+std::vector<Group> group_by_expert(std::span<const RowExpert> pairs,
+                                   std::vector<std::int32_t>& order) {
+  order.resize(pairs.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
+    return pairs[static_cast<std::size_t>(a)].expert < pairs[static_cast<std::size_t>(b)].expert;
+  });
+  std::vector<Group> groups;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const std::int64_t expert = pairs[static_cast<std::size_t>(order[i])].expert;
+    if (groups.empty() || groups.back().expert != expert)
+      groups.push_back({expert, static_cast<std::int64_t>(i), 0});
+    ++groups.back().count;
+  }
+  return groups;
+}
+
+// Copies row `row` of [., width] for every pair, in sorted order: out [pairs, width].
+float* gather(const Compute& compute, const float* rows, std::int64_t width,
+              std::span<const RowExpert> pairs, std::span<const std::int32_t> order) {
+  const auto count = static_cast<std::int64_t>(order.size());
+  float* out = compute.scratch.take(count * width);
+  compute.engine.pool->parallel_for(count, 8, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const auto pair = static_cast<std::size_t>(order[static_cast<std::size_t>(i)]);
+      std::copy_n(rows + pairs[pair].row * width, width, out + i * width);
+    }
+  });
+  return out;
+}
+
+// The part of `input` that belongs to rows [begin, begin + count).
+LinearInput slice(const LinearInput& input, const Group& group) {
+  LinearInput part = input;
+  part.x += group.begin * input.stride;
+  part.tokens = group.count;
+  if (part.codes != nullptr) {
+    part.codes += group.begin * input.width;
+    part.scales += group.begin * kernels::scale_blocks(input.width);
+  }
+  return part;
+}
+
+// Rows of every pair in sorted order, with codes where the experts want them.
+LinearInput pair_inputs(const Compute& compute, const ExpertModel::Batch& batch,
+                        const kernels::WeightMatrix& reader, std::span<const std::int32_t> order) {
+  const std::int64_t width = reader.cols;
+  LinearInput unique{.x = batch.rows, .stride = width, .tokens = batch.unique, .width = width};
+  if (batch.row_scales != nullptr) {
+    unique.codes = batch.rows;
+    unique.scales = batch.row_scales;
+  } else {
+    quantise_for(compute, reader, unique);
+  }
+  LinearInput x{.stride = width, .tokens = static_cast<std::int64_t>(order.size()), .width = width};
+  if (unique.codes == nullptr) {
+    x.x = gather(compute, unique.x, width, batch.pairs, order);
+    return x;
+  }
+  // Experts are all of one kind, so nobody reads the plain rows.
+  x.x = x.codes = gather(compute, unique.codes, width, batch.pairs, order);
+  x.scales = gather(compute, unique.scales, kernels::scale_blocks(width), batch.pairs, order);
+  return x;
+}
+
+// gate and up of every group, then silu(gate) * up: [pairs, inner].
+float* activate(const Compute& compute, const LinearInput& x, std::span<const Group> groups,
+                std::span<const MlpWeights* const> experts) {
+  const std::int64_t inner = experts.front()->gate.rows;
+  float* gate = compute.scratch.take(x.tokens * inner);
+  float* up = compute.scratch.take(x.tokens * inner);
+  std::vector<kernels::LinearArgs> linears;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const LinearInput part = slice(x, groups[i]);
+    const std::int64_t offset = groups[i].begin * inner;
+    linears.push_back(linear_args(part, experts[i]->gate, gate + offset, inner));
+    linears.push_back(linear_args(part, experts[i]->up, up + offset, inner));
+  }
+  compute.engine.linears(linears);
+  compute.engine.swiglu({.gate = gate,
+                         .up = up,
+                         .y = gate,
+                         .rows = x.tokens,
+                         .width = inner,
+                         .round_to_bf16 = compute.numerics.rounds_to_bf16()});
+  return gate;
+}
+
+}  // namespace
+
+void ExpertModel::run(std::int64_t layer, const Batch& batch) const {
+  const Weights& w = *weights_;
+  if (batch.pairs.empty()) return;
+  const auto lease = w.scratch.lease();
+  const Compute compute{w.engine, w.numerics, w.config.scale_fmt_ue8m0, *lease};
+  std::vector<std::int32_t> order;
+  const auto groups = group_by_expert(batch.pairs, order);
+  std::vector<const MlpWeights*> experts;
+  for (const auto& group : groups) experts.push_back(&w.expert(layer, group.expert));
+
+  const std::int64_t hidden = w.config.hidden_size;
+  const std::int64_t inner = w.config.moe_intermediate_size;
+  const LinearInput x = pair_inputs(compute, batch, experts.front()->gate, order);
+  LinearInput activated{.x = activate(compute, x, groups, experts),
+                        .stride = inner,
+                        .tokens = x.tokens,
+                        .width = inner};
+  quantise_for(compute, experts.front()->down, activated);
+  float* y = compute.scratch.take(x.tokens * hidden);
+  std::vector<kernels::LinearArgs> linears;
+  for (std::size_t i = 0; i < groups.size(); ++i)
+    linears.push_back(linear_args(slice(activated, groups[i]), experts[i]->down,
+                                  y + groups[i].begin * hidden, hidden));
+  compute.engine.linears(linears);
+  round_rows(compute, y, x.tokens, hidden, hidden);
+  compute.engine.pool->parallel_for(x.tokens, 8, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i)
+      std::copy_n(y + i * hidden, hidden, batch.out + order[static_cast<std::size_t>(i)] * hidden);
+  });
+}
+
+}  // namespace troupe::model

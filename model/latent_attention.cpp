@@ -1,0 +1,263 @@
+// Absorbed MLA: project, rotate, write the latent cache, attend over pages, project back.
+#include "model/latent_attention.hpp"
+
+#include <cstring>
+
+#include "core/dtype.hpp"
+
+namespace troupe::model {
+namespace {
+
+// The dimensions of one layer's attention under short names (specification 3.2).
+struct Dims {
+  std::int64_t heads, nope, rope, v, latent, q_head, kv_head, width;
+  explicit Dims(const ModelConfig& c)
+      : heads(c.num_heads),
+        nope(c.qk_nope_head_dim),
+        rope(c.qk_rope_head_dim),
+        v(c.v_head_dim),
+        latent(c.kv_lora_rank),
+        q_head(nope + rope),
+        kv_head(nope + v),
+        width(latent + rope) {}
+};
+
+// Element (row, col) of a stored weight, dequantised in F32.
+float element(const kernels::WeightMatrix& w, std::int64_t row, std::int64_t col) {
+  const std::byte* at = w.data + row * w.row_bytes();
+  if (w.dtype == DType::f8_e4m3) {
+    const float scale = w.scales[row / kernels::kScaleBlock * kernels::scale_blocks(w.cols) +
+                                 col / kernels::kScaleBlock];
+    return e4m3_to_f32(static_cast<std::uint8_t>(at[col])) * scale;
+  }
+  if (w.dtype == DType::bf16) {
+    Bf16 bits;
+    std::memcpy(&bits, at + 2 * col, sizeof bits);
+    return bf16_to_f32(bits);
+  }
+  float value;
+  std::memcpy(&value, at + 4 * col, sizeof value);
+  return value;
+}
+
+void store(std::byte* at, std::int64_t index, float value, DType dtype) {
+  if (dtype == DType::bf16) {
+    const Bf16 bits = f32_to_bf16(value);
+    std::memcpy(at + 2 * index, &bits, sizeof bits);
+  } else {
+    std::memcpy(at + 4 * index, &value, sizeof value);
+  }
+}
+
+kernels::WeightMatrix rows_of(const kernels::WeightMatrix& w, std::int64_t begin,
+                              std::int64_t count) {
+  kernels::WeightMatrix part = w;
+  part.data = w.data + begin * w.row_bytes();
+  part.rows = count;
+  return part;
+}
+
+}  // namespace
+
+LatentAttentionWeights load_latent_attention(WeightLoader& loader, const ModelConfig& config,
+                                             const std::string& prefix) {
+  const Dims d(config);
+  const std::int64_t hidden = config.hidden_size;
+  LatentAttentionWeights w;
+  if (config.q_lora_rank > 0) {
+    w.q_a = loader.matrix(prefix + "q_a_proj.weight", config.q_lora_rank, hidden);
+    w.q_a_norm = loader.vector(prefix + "q_a_layernorm.weight", config.q_lora_rank);
+    w.q_b = loader.matrix(prefix + "q_b_proj.weight", d.heads * d.q_head, config.q_lora_rank);
+  } else {
+    w.q_b = loader.matrix(prefix + "q_proj.weight", d.heads * d.q_head, hidden);
+  }
+  w.kv_a = loader.matrix(prefix + "kv_a_proj_with_mqa.weight", d.width, hidden);
+  w.kv_a_norm = loader.vector(prefix + "kv_a_layernorm.weight", d.latent);
+  w.kv_b = loader.matrix(prefix + "kv_b_proj.weight", d.heads * d.kv_head, d.latent);
+  w.o = loader.matrix(prefix + "o_proj.weight", hidden, d.heads * d.v);
+  return w;
+}
+
+void derive_absorbed(LatentAttentionWeights& w, const ModelConfig& config, const Numerics& numerics,
+                     const kernels::Engine& engine) {
+  const Dims d(config);
+  // Copies keep a stored BF16 or F32 exactly; FP8 becomes what the mode computes with.
+  DType dtype = w.kv_b.dtype;
+  if (dtype == DType::f8_e4m3) dtype = numerics.rounds_to_bf16() ? DType::bf16 : DType::f32;
+  const auto item = static_cast<std::int64_t>(bytes_of(dtype));
+  const std::int64_t uk_bytes = d.heads * d.latent * d.nope * item;
+  w.derived.resize(static_cast<std::size_t>(uk_bytes + d.heads * d.v * d.latent * item));
+  std::byte* uk = w.derived.data();
+  std::byte* uv = uk + uk_bytes;
+  engine.pool->parallel_for(d.heads, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t h = begin; h < end; ++h)
+      for (std::int64_t r = 0; r < d.kv_head; ++r)
+        for (std::int64_t c = 0; c < d.latent; ++c) {
+          const float value = element(w.kv_b, h * d.kv_head + r, c);
+          if (r < d.nope) {
+            store(uk, (h * d.latent + c) * d.nope + r, value, dtype);
+          } else {
+            store(uv, (h * d.v + r - d.nope) * d.latent + c, value, dtype);
+          }
+        }
+  });
+  w.w_uk = {uk, dtype, d.heads * d.latent, d.nope, nullptr};
+  w.w_uv = {uv, dtype, d.heads * d.v, d.latent, nullptr};
+}
+
+namespace {
+
+// Queries [rows, heads, latent + rope]: q_nope through W_UK, q_pe rotated.
+float* absorbed_queries(const Compute& compute, const ModelConfig& config,
+                        const LatentAttentionWeights& w, LinearInput u, const StepState& state) {
+  const Dims d(config);
+  const std::int64_t rows = u.tokens;
+  const std::int64_t stride = d.heads * d.q_head;
+  if (config.q_lora_rank > 0) {
+    const std::int64_t rank = config.q_lora_rank;
+    float* cq = compute.scratch.take(rows * rank);
+    quantise_for(compute, w.q_a, u);
+    compute.engine.linear(linear_args(u, w.q_a, cq, rank));
+    compute.engine.rms_norm({.x = cq,
+                             .x_stride = rank,
+                             .w = w.q_a_norm.data(),
+                             .y = cq,
+                             .y_stride = rank,
+                             .rows = rows,
+                             .width = rank,
+                             .eps = config.inner_norm_eps,
+                             .round_to_bf16 = compute.numerics.rounds_to_bf16()});
+    u = {.x = cq, .stride = rank, .tokens = rows, .width = rank};
+  }
+  float* q = compute.scratch.take(rows * stride);
+  quantise_for(compute, w.q_b, u);
+  compute.engine.linear(linear_args(u, w.q_b, q, stride));
+  compute.engine.rope({.x = q + d.nope,
+                       .row_stride = stride,
+                       .head_stride = d.q_head,
+                       .cos = state.cos.data(),
+                       .sin = state.sin.data(),
+                       .rows = rows,
+                       .heads = d.heads,
+                       .rope = d.rope});
+  float* absorbed = compute.scratch.take(rows * d.heads * d.width);
+  std::vector<kernels::LinearArgs> heads;
+  for (std::int64_t h = 0; h < d.heads; ++h) {
+    round_rows(compute, q + h * d.q_head, rows, d.nope, stride);
+    heads.push_back({.x = q + h * d.q_head,
+                     .x_stride = stride,
+                     .x_scales = nullptr,
+                     .w = rows_of(w.w_uk, h * d.latent, d.latent),
+                     .y = absorbed + h * d.width,
+                     .y_stride = d.heads * d.width,
+                     .tokens = rows});
+  }
+  compute.engine.linears(heads);
+  for (std::int64_t row = 0; row < rows; ++row)
+    for (std::int64_t h = 0; h < d.heads; ++h)
+      std::memcpy(absorbed + (row * d.heads + h) * d.width + d.latent,
+                  q + row * stride + h * d.q_head + d.nope,
+                  static_cast<std::size_t>(d.rope) * sizeof(float));
+  return absorbed;
+}
+
+// Cache entries of the step's rows: the normed latent and the rotated k_pe, into their pages.
+void write_cache(const Compute& compute, const ModelConfig& config, const LatentAttentionWeights& w,
+                 LinearInput u, const LatentAttentionInput& input) {
+  const Dims d(config);
+  float* a = compute.scratch.take(u.tokens * d.width);
+  quantise_for(compute, w.kv_a, u);
+  compute.engine.linear(linear_args(u, w.kv_a, a, d.width));
+  compute.engine.rms_norm({.x = a,
+                           .x_stride = d.width,
+                           .w = w.kv_a_norm.data(),
+                           .y = a,
+                           .y_stride = d.width,
+                           .rows = u.tokens,
+                           .width = d.latent,
+                           .eps = config.inner_norm_eps,
+                           .round_to_bf16 = false});  // packing rounds
+  compute.engine.rope({.x = a + d.latent,
+                       .row_stride = d.width,
+                       .head_stride = 0,
+                       .cos = input.state.cos.data(),
+                       .sin = input.state.sin.data(),
+                       .rows = u.tokens,
+                       .heads = 1,
+                       .rope = d.rope});
+  const DType dtype = input.pool.shape().dtype;
+  const std::int64_t entry = d.width * static_cast<std::int64_t>(bytes_of(dtype));
+  for (const auto& slice : input.state.batch.slices)
+    for (std::int64_t i = 0; i < slice.rows; ++i, a += d.width) {
+      const std::int64_t position = slice.first_position + i;
+      const auto page = slice.pages[static_cast<std::size_t>(position / kernels::kPageTokens)];
+      std::byte* at =
+          input.pool.layer_page(page, input.layer) + position % kernels::kPageTokens * entry;
+      if (dtype == DType::bf16) {
+        compute.engine.table->pack_bf16(a, at, d.width);
+      } else {
+        std::memcpy(at, a, static_cast<std::size_t>(entry));
+      }
+    }
+}
+
+// Attention of every slice over its pages: o_lat [rows, heads, latent].
+float* attend(const Compute& compute, const Dims& d, float scale, const float* queries,
+              const LatentAttentionInput& input) {
+  float* o = compute.scratch.take(input.state.batch.rows() * d.heads * d.latent);
+  std::vector<std::vector<const void*>> tables;
+  std::vector<kernels::MlaAttentionArgs> slices;
+  std::int64_t row = 0;
+  for (const auto& slice : input.state.batch.slices) {
+    auto& table = tables.emplace_back();
+    for (const PageId page : slice.pages) table.push_back(input.pool.layer_page(page, input.layer));
+    slices.push_back({.q = queries + row * d.heads * d.width,
+                      .pages = table.data(),
+                      .cache_dtype = input.pool.shape().dtype,
+                      .o = o + row * d.heads * d.latent,
+                      .rows = slice.rows,
+                      .heads = d.heads,
+                      .latent = d.latent,
+                      .rope = d.rope,
+                      .first_position = slice.first_position,
+                      .scale = scale});
+    row += slice.rows;
+  }
+  compute.engine.mla_attention(slices);
+  return o;
+}
+
+}  // namespace
+
+void latent_attention(const Compute& compute, const ModelConfig& config,
+                      const LatentAttentionWeights& w, float softmax_scale,
+                      const LatentAttentionInput& input, float* out) {
+  const Dims d(config);
+  const std::int64_t rows = input.state.batch.rows();
+  LinearInput u{.x = input.state.u.data(),
+                .stride = config.hidden_size,
+                .tokens = rows,
+                .width = config.hidden_size};
+  quantise_for(compute, w.kv_a, u);  // q and kv read the same rows
+  write_cache(compute, config, w, u, input);
+  const float* queries = absorbed_queries(compute, config, w, u, input.state);
+  float* o_lat = attend(compute, d, softmax_scale, queries, input);
+  round_rows(compute, o_lat, rows, d.heads * d.latent, d.heads * d.latent);
+  float* o = compute.scratch.take(rows * d.heads * d.v);
+  std::vector<kernels::LinearArgs> heads;
+  for (std::int64_t h = 0; h < d.heads; ++h)
+    heads.push_back({.x = o_lat + h * d.latent,
+                     .x_stride = d.heads * d.latent,
+                     .x_scales = nullptr,
+                     .w = rows_of(w.w_uv, h * d.v, d.v),
+                     .y = o + h * d.v,
+                     .y_stride = d.heads * d.v,
+                     .tokens = rows});
+  compute.engine.linears(heads);
+  round_rows(compute, o, rows, d.heads * d.v, d.heads * d.v);
+  LinearInput attended{.x = o, .stride = d.heads * d.v, .tokens = rows, .width = d.heads * d.v};
+  quantise_for(compute, w.o, attended);
+  compute.engine.linear(linear_args(attended, w.o, out, config.hidden_size));
+}
+
+}  // namespace troupe::model

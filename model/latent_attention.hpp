@@ -1,0 +1,50 @@
+// Multi-head latent attention of one layer, absorbed form: weights and the computation.
+#pragma once
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "model/config/model_config.hpp"
+#include "model/linear_layer.hpp"
+#include "model/step.hpp"
+#include "model/weight_loader.hpp"
+
+namespace troupe::model {
+
+/// H hidden, N heads, R kv_lora_rank, D nope + rope.
+struct LatentAttentionWeights {
+  kernels::WeightMatrix q_a;       // [q_lora, H], unless q_lora_rank is 0
+  std::vector<float> q_a_norm;     // [q_lora]
+  kernels::WeightMatrix q_b;       // [N * D, q_lora], or q_proj [N * D, H]
+  kernels::WeightMatrix kv_a;      // [R + rope, H]
+  std::vector<float> kv_a_norm;    // [R]
+  kernels::WeightMatrix kv_b;      // [N * (nope + v), R], as stored
+  kernels::WeightMatrix o;         // [H, N * v]
+  std::vector<std::byte> derived;  // what w_uk and w_uv point into
+  kernels::WeightMatrix w_uk;      // [N * R, nope]: per head the transpose of kv_b's nope rows
+  kernels::WeightMatrix w_uv;      // [N * v, R]: per head kv_b's v rows
+};
+
+/// `prefix` ends in "self_attn.". *Source*: specification 2.2.
+LatentAttentionWeights load_latent_attention(WeightLoader& loader, const ModelConfig& config,
+                                             const std::string& prefix);
+
+/// Fills w_uk and w_uv from kv_b: F32 in mode f32, else BF16 (dequantised and rounded once).
+/// *Source*: specification 3.3, absorbed form; design 7.
+void derive_absorbed(LatentAttentionWeights& weights, const ModelConfig& config,
+                     const Numerics& numerics, const kernels::Engine& engine);
+
+/// Where the rows of a step live.
+struct LatentAttentionInput {
+  std::int64_t layer = 0;
+  const KvPool& pool;
+  const StepState& state;  // u [rows, H] normed rows, rotations, slices
+};
+
+/// out [rows, H] = attention of the step's rows over their pages, F32, before the residual. Writes
+/// the rows' cache entries first. *Source*: specification 3.2 to 3.6.
+void latent_attention(const Compute& compute, const ModelConfig& config,
+                      const LatentAttentionWeights& weights, float softmax_scale,
+                      const LatentAttentionInput& input, float* out);
+
+}  // namespace troupe::model

@@ -1,0 +1,47 @@
+// Names of the activation modes and the hash that equal services share.
+#include "model/numerics.hpp"
+
+#include <cstdio>
+
+#include "core/sha256.hpp"
+#include "kernels/registry.hpp"
+
+namespace troupe::model {
+
+std::string_view to_string(ActivationMode mode) {
+  switch (mode) {
+    case ActivationMode::f32: return "f32";
+    case ActivationMode::bf16: return "bf16";
+    case ActivationMode::fp8_act: return "fp8-act";
+  }
+  return "unknown";
+}
+
+Expected<ActivationMode> parse_activation_mode(std::string_view name) {
+  for (const auto mode : {ActivationMode::f32, ActivationMode::bf16, ActivationMode::fp8_act})
+    if (name == to_string(mode)) return mode;
+  return unexpected(Errc::invalid_argument,
+                    "mode \"" + std::string(name) + "\" is not one of f32, bf16, fp8-act");
+}
+std::uint64_t numerics_id(std::string_view revision, const Numerics& numerics) {
+  Sha256 hash;
+  // Mode fixes wire and cache dtypes; the attention form is always the absorbed one.
+  for (const std::string_view part : {revision, to_string(numerics.mode),
+                                      std::string_view("absorbed"), kernels::kNumericsClass}) {
+    hash.add_u64(part.size());
+    hash.add(part);
+  }
+  hash.add_u64(kernels::kKernelNumericsVersion);
+  const auto digest = hash.digest();
+  std::uint64_t id = 0;
+  for (int i = 0; i < 8; ++i) id = id << 8 | digest[static_cast<std::size_t>(i)];
+  return id;
+}
+
+std::string fingerprint(std::uint64_t numerics_id) {
+  char text[20];
+  std::snprintf(text, sizeof text, "fp_%016llx", static_cast<unsigned long long>(numerics_id));
+  return text;
+}
+
+}  // namespace troupe::model

@@ -1,0 +1,194 @@
+// The sampler: vLLM's order of operations (specification 8.2) over a counter-based race.
+#include "model/sampler.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <string>
+
+#include "kernels/math.hpp"
+
+namespace troupe::model {
+namespace {
+
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+constexpr float kGreedyBelow = 1e-5f;  // temperature
+
+// A finaliser of 64 well mixed bits (the constants of SplitMix64, Steele et al. 2014).
+std::uint64_t mix(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15ull;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
+struct Candidate {
+  float logit;
+  std::int32_t token;
+};
+
+bool better(const Candidate& a, const Candidate& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+}
+
+void apply_penalties(std::vector<float>& logits, const SamplingParams& params,
+                     const SampleContext& context) {
+  std::map<std::int32_t, std::int32_t> generated;  // token -> count
+  for (const auto token : context.generated) ++generated[token];
+  if (params.repetition_penalty != 1.0f) {
+    std::map<std::int32_t, std::int32_t> seen = generated;
+    for (const auto token : context.prompt) ++seen[token];
+    for (const auto& [token, count] : seen) {
+      if (token < 0 || token >= static_cast<std::int32_t>(logits.size())) continue;
+      float& l = logits[static_cast<std::size_t>(token)];
+      l = l > 0 ? l / params.repetition_penalty : l * params.repetition_penalty;
+    }
+  }
+  for (const auto& [token, count] : generated) {
+    if (token < 0 || token >= static_cast<std::int32_t>(logits.size())) continue;
+    float& l = logits[static_cast<std::size_t>(token)];
+    l -= params.frequency_penalty * static_cast<float>(count);
+    l -= params.presence_penalty;
+  }
+}
+
+void apply_bias(std::vector<float>& logits, const SamplingParams& params,
+                const SampleContext& context) {
+  if (static_cast<std::int64_t>(context.generated.size()) < params.min_tokens)
+    for (const auto token : params.stop_token_ids)
+      if (token >= 0 && token < static_cast<std::int32_t>(logits.size()))
+        logits[static_cast<std::size_t>(token)] = kMinusInfinity;
+  for (const auto& [token, bias] : params.logit_bias)
+    if (token >= 0 && token < static_cast<std::int32_t>(logits.size()))
+      logits[static_cast<std::size_t>(token)] += bias;
+}
+
+std::int32_t argmax(const std::vector<float>& logits) {
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < logits.size(); ++i)
+    if (logits[i] > logits[best]) best = i;
+  return static_cast<std::int32_t>(best);
+}
+
+// Keeps the smallest prefix of (logit descending, id ascending) with mass >= top_p. `mass` is of
+// all candidates, summed in ascending id.
+void keep_top_p(std::vector<Candidate>& candidates, float max, float top_p) {
+  double mass = 0;
+  for (const auto& c : candidates) mass += kernels::exp_f32(c.logit - max);
+  const double wanted = static_cast<double>(top_p) * mass;
+  // Sorting a growing head is cheaper than sorting a vocabulary; the order is the same.
+  std::size_t head = std::min<std::size_t>(256, candidates.size());
+  for (;;) {
+    const auto middle = candidates.begin() + static_cast<std::ptrdiff_t>(head);
+    std::partial_sort(candidates.begin(), middle, candidates.end(), better);
+    double sum = 0;
+    for (std::size_t i = 0; i < head; ++i) {
+      sum += kernels::exp_f32(candidates[i].logit - max);
+      if (sum >= wanted) {
+        candidates.resize(i + 1);
+        return;
+      }
+    }
+    if (head == candidates.size()) return;
+    head = std::min(candidates.size(), head * 8);
+  }
+}
+
+std::vector<Candidate> truncate(const std::vector<float>& logits, const SamplingParams& params) {
+  const float max = *std::max_element(logits.begin(), logits.end());
+  std::vector<Candidate> candidates;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] == kMinusInfinity) continue;
+    if (params.min_p > 0 && kernels::exp_f32(logits[i] - max) < params.min_p) continue;
+    candidates.push_back({logits[i], static_cast<std::int32_t>(i)});
+  }
+  if (params.top_k > 0 && static_cast<std::size_t>(params.top_k) < candidates.size()) {
+    const auto kth = candidates.begin() + params.top_k;
+    std::nth_element(candidates.begin(), kth - 1, candidates.end(), better);
+    candidates.erase(kth, candidates.end());
+    std::sort(candidates.begin(), candidates.end(),
+              [](const Candidate& a, const Candidate& b) { return a.token < b.token; });
+  }
+  if (params.top_p < 1.0f) keep_top_p(candidates, max, params.top_p);
+  return candidates;
+}
+
+// argmax over candidates of p / -log u: an exponential race, equal to drawing from p.
+std::int32_t race(const std::vector<Candidate>& candidates, float max, const SamplingParams& params,
+                  std::int64_t position) {
+  double best = -1;
+  std::int32_t winner = 0;
+  for (const auto& c : candidates) {
+    const double u = uniform_noise(params.seed, position, c.token);
+    const double speed = kernels::exp_f32(c.logit - max) / -kernels::log_f64(u);
+    if (speed > best || (speed == best && c.token < winner)) {
+      best = speed;
+      winner = c.token;
+    }
+  }
+  return winner;
+}
+
+Error out_of_range(const char* name, double value, const char* range) {
+  return {Errc::invalid_argument,
+          std::string(name) + " is " + std::to_string(value) + "; it must be " + range};
+}
+
+}  // namespace
+
+double uniform_noise(std::uint64_t seed, std::int64_t position, std::int32_t token) {
+  std::uint64_t h = mix(seed);
+  h = mix(h ^ static_cast<std::uint64_t>(position));
+  h = mix(h ^ static_cast<std::uint64_t>(token));
+  return (static_cast<double>(h >> 11) + 0.5) * 0x1p-53;  // 53 bits, never 0 or 1
+}
+
+float logprob_of(const kernels::KernelTable& table, std::span<const float> logits,
+                 std::int64_t valid_vocab, std::int32_t token) {
+  const auto stats = table.softmax_stats(logits.data(), valid_vocab);
+  return (logits[static_cast<std::size_t>(token)] - stats.max) - kernels::log_f32(stats.sum);
+}
+
+Sample sample(const kernels::KernelTable& table, std::span<const float> logits,
+              const SamplingParams& params, const SampleContext& context) {
+  const auto valid = static_cast<std::size_t>(context.valid_vocab);
+  std::vector<float> work(logits.begin(), logits.begin() + static_cast<std::ptrdiff_t>(valid));
+  apply_bias(work, params, context);
+  apply_penalties(work, params, context);
+  Sample drawn;
+  if (params.temperature < kGreedyBelow) {
+    drawn.token = argmax(work);
+  } else {
+    for (float& l : work) l /= params.temperature;
+    const float max = *std::max_element(work.begin(), work.end());
+    drawn.token = race(truncate(work, params), max, params, context.position);
+  }
+  drawn.logprob = logprob_of(table, logits, context.valid_vocab, drawn.token);
+  return drawn;
+}
+
+Expected<void> validate(const SamplingParams& p) {
+  const auto within = [](float x, float low, float high) { return x >= low && x <= high; };
+  if (!within(p.temperature, 0, 2))
+    return unexpected(out_of_range("temperature", p.temperature, "in [0, 2]"));
+  if (!(p.top_p > 0 && p.top_p <= 1))
+    return unexpected(out_of_range("top_p", p.top_p, "in (0, 1]"));
+  if (p.top_k < -1) return unexpected(out_of_range("top_k", p.top_k, "-1, 0 (off) or positive"));
+  if (!within(p.min_p, 0, 1)) return unexpected(out_of_range("min_p", p.min_p, "in [0, 1]"));
+  if (!within(p.presence_penalty, -2, 2))
+    return unexpected(out_of_range("presence_penalty", p.presence_penalty, "in [-2, 2]"));
+  if (!within(p.frequency_penalty, -2, 2))
+    return unexpected(out_of_range("frequency_penalty", p.frequency_penalty, "in [-2, 2]"));
+  if (!(p.repetition_penalty > 0 && std::isfinite(p.repetition_penalty)))
+    return unexpected(out_of_range("repetition_penalty", p.repetition_penalty, "positive"));
+  for (const auto& [token, bias] : p.logit_bias)
+    if (!within(bias, -100, 100))
+      return unexpected(out_of_range("logit_bias", bias, "in [-100, 100]"));
+  if (p.max_tokens < 1) return unexpected(out_of_range("max_tokens", p.max_tokens, "at least 1"));
+  if (p.min_tokens < 0 || p.min_tokens > p.max_tokens)
+    return unexpected(out_of_range("min_tokens", p.min_tokens, "between 0 and max_tokens"));
+  return {};
+}
+
+}  // namespace troupe::model

@@ -1,0 +1,49 @@
+// Bump allocation over blocks that double in size.
+#include "model/scratch.hpp"
+
+#include <algorithm>
+
+namespace troupe::model {
+namespace {
+constexpr std::int64_t kAlignFloats = 16;        // 64 bytes: rows start on cache lines
+constexpr std::int64_t kFirstBlock = 64 * 1024;  // floats, 256 KiB
+}  // namespace
+
+float* Scratch::take(std::int64_t count) {
+  const std::int64_t size = (count + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
+  if (blocks_.empty() || blocks_.back().size - blocks_.back().used < size) {
+    const std::int64_t grown = blocks_.empty() ? kFirstBlock : 2 * blocks_.back().size;
+    const std::int64_t wanted = std::max(grown, size);
+    blocks_.push_back({std::make_unique_for_overwrite<float[]>(wanted), wanted, 0});
+  }
+  Block& block = blocks_.back();
+  float* data = block.data.get() + block.used;
+  block.used += size;
+  return data;
+}
+
+void Scratch::reset() {
+  if (blocks_.size() > 1) {
+    std::int64_t total = 0;
+    for (const auto& block : blocks_) total += block.size;
+    blocks_.clear();
+    blocks_.push_back({std::make_unique_for_overwrite<float[]>(total), total, 0});
+  }
+  if (!blocks_.empty()) blocks_.back().used = 0;
+}
+
+ScratchPool::Lease ScratchPool::lease() {
+  std::lock_guard lock(mutex_);
+  if (idle_.empty()) return {*this, std::make_unique<Scratch>()};
+  auto scratch = std::move(idle_.back());
+  idle_.pop_back();
+  return {*this, std::move(scratch)};
+}
+
+ScratchPool::Lease::~Lease() {
+  scratch_->reset();
+  std::lock_guard lock(pool_.mutex_);
+  pool_.idle_.push_back(std::move(scratch_));
+}
+
+}  // namespace troupe::model

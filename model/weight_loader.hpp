@@ -1,0 +1,37 @@
+// Reads the weights of one role from a checkpoint and remembers the first failure.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/engine.hpp"
+#include "model/checkpoint/checkpoint.hpp"
+#include "model/linear_layer.hpp"
+
+namespace troupe::model {
+
+/// Collects many tensors without a check after each: after the first failure every further call
+/// returns an empty value, and `error` tells what it was.
+class WeightLoader {
+ public:
+  WeightLoader(const Checkpoint& checkpoint, const kernels::Engine& engine)
+      : checkpoint_(checkpoint), engine_(engine) {}
+
+  /// A [rows, cols] weight whose FP8 codes have been scanned for NaN.
+  kernels::WeightMatrix matrix(const std::string& name, std::int64_t rows, std::int64_t cols);
+  std::vector<float> vector(const std::string& name, std::int64_t size);
+  /// gate_proj, up_proj [inner, hidden] and down_proj [hidden, inner] under `prefix`.
+  MlpWeights mlp(const std::string& prefix, std::int64_t hidden, std::int64_t inner);
+
+  /// Scans every matrix that was asked for, over all threads. Call once, before `error`.
+  void scan();
+  const std::optional<Error>& error() const { return error_; }
+
+ private:
+  const Checkpoint& checkpoint_;
+  const kernels::Engine& engine_;
+  std::vector<std::pair<std::string, kernels::WeightMatrix>> to_scan_;
+  std::optional<Error> error_;
+};
+
+}  // namespace troupe::model
