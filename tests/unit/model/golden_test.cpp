@@ -1,0 +1,170 @@
+// The model functions reproduce the reference arrays of every preset, in every mode it has.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/golden_arrays.hpp"
+#include "tests/support/local_forward.hpp"
+
+namespace troupe {
+namespace {
+
+using model::ActivationMode;
+using testing::GoldenArrays;
+
+class GoldenTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  GoldenTest() : preset_(GetParam()), arrays_(preset_), pool_({.threads = 2, .jobs_max = 4}) {
+    std::ifstream file(testing::golden_dir(preset_) / "golden.json");
+    golden_ = nlohmann::json::parse(file);
+    checkpoint_.emplace(*model::Checkpoint::open(testing::golden_dir(preset_) / "model"));
+  }
+
+  testing::LocalForward forward(ActivationMode mode) {
+    const kernels::Engine engine{*kernels::select_level("auto"), &pool_};
+    return {*checkpoint_, {mode}, engine};
+  }
+
+  // Largest |difference| over the golden's standard deviation, of rows that pass `margin_min`.
+  double error(const std::string& sequence, const std::vector<float>& logits, double margin_min) {
+    const auto golden = arrays_.floats(sequence + ".logits");
+    const auto positions = arrays_.ints(sequence + ".positions");
+    const auto margins = arrays_.floats(sequence + ".row_margin");
+    const std::size_t vocab = golden.size() / positions.size();
+    double worst = 0;
+    for (std::size_t row = 0; row < positions.size(); ++row) {
+      if (margins[row] < margin_min) continue;
+      for (std::size_t v = 0; v < vocab; ++v) {
+        const double got = logits[static_cast<std::size_t>(positions[row]) * vocab + v];
+        worst = std::max(worst, std::abs(got - golden[row * vocab + v]));
+      }
+    }
+    return worst / testing::standard_deviation(golden);
+  }
+
+  double last_row_error(const std::string& array, const std::vector<float>& logits) {
+    const auto golden = arrays_.floats(array);
+    double worst = 0;
+    for (std::size_t v = 0; v < golden.size(); ++v)
+      worst =
+          std::max<double>(worst, std::abs(logits[logits.size() - golden.size() + v] - golden[v]));
+    return worst / testing::standard_deviation(golden);
+  }
+
+  std::string preset_;
+  GoldenArrays arrays_;
+  nlohmann::json golden_;
+  kernels::ComputePool pool_;
+  std::optional<model::Checkpoint> checkpoint_;
+};
+
+constexpr const char* kSequences[] = {"s1", "s17", "s129", "s300"};
+
+TEST_P(GoldenTest, LogitsAgreeInF32) {
+  auto local = forward(ActivationMode::f32);
+  for (const char* sequence : kSequences) {
+    const auto logits = local.logits(arrays_.ints(std::string(sequence) + ".tokens"), 1000);
+    EXPECT_LT(error(sequence, logits, 0), golden_["tolerances"]["f32_engine"].get<double>())
+        << sequence;
+  }
+}
+
+TEST_P(GoldenTest, LogitsAgreeInBf16WhereRoutingIsDecided) {
+  auto local = forward(ActivationMode::bf16);
+  for (const char* sequence : kSequences) {
+    const auto logits = local.logits(arrays_.ints(std::string(sequence) + ".tokens"), 1000);
+    EXPECT_LT(error(sequence, logits, 0.005),
+              golden_["tolerances"]["bf16_engine_logits"].get<double>())
+        << sequence;
+  }
+}
+
+TEST_P(GoldenTest, ActivationsQuantisedAgreeLoosely) {
+  if (!arrays_.has("s17.logits_last.fp8-act-absorbed")) GTEST_SKIP() << "no FP8 weights";
+  auto local = forward(ActivationMode::fp8_act);
+  for (const char* sequence : kSequences) {
+    const std::string name = sequence;
+    const auto logits = local.logits(arrays_.ints(name + ".tokens"), 1000);
+    EXPECT_LT(last_row_error(name + ".logits_last.fp8-act-absorbed", logits),
+              golden_["tolerances"]["fp8_act_engine_logits"].get<double>())
+        << name;
+  }
+}
+
+TEST_P(GoldenTest, WithoutFp8WeightsQuantisingChangesNoBit) {
+  if (arrays_.has("s17.logits_last.fp8-act-absorbed")) GTEST_SKIP() << "has FP8 weights";
+  auto plain = forward(ActivationMode::bf16);
+  auto quantising = forward(ActivationMode::fp8_act);
+  const auto tokens = arrays_.ints("s129.tokens");
+  EXPECT_EQ(plain.logits(tokens, 1000), quantising.logits(tokens, 1000));
+}
+
+TEST_P(GoldenTest, RoutesLikeTheReference) {
+  for (const auto mode : {ActivationMode::f32, ActivationMode::bf16}) {
+    auto local = forward(mode);
+    (void)local.logits(arrays_.ints("s17.tokens"), 1000);
+    std::size_t moe = 0;
+    for (int layer = 0; layer < checkpoint_->config().num_layers; ++layer) {
+      if (!checkpoint_->config().is_moe(layer)) continue;
+      const std::string name = "s17.router." + std::to_string(layer);
+      const auto& routing = local.routings.at(moe++);
+      EXPECT_EQ(routing.experts, arrays_.ints(name + ".ids")) << name;
+      const auto weights = arrays_.floats(name + ".weights");
+      for (std::size_t i = 0; i < weights.size(); ++i)
+        EXPECT_NEAR(routing.weights[i], weights[i], mode == ActivationMode::f32 ? 1e-5 : 2e-2);
+    }
+    EXPECT_EQ(moe, local.routings.size());
+  }
+}
+
+TEST_P(GoldenTest, ChunksChangeNoBit) {
+  auto local = forward(ActivationMode::bf16);
+  const auto tokens = arrays_.ints("s300.tokens");
+  const auto whole = local.logits(tokens, 1000);
+  for (const std::int64_t chunk : {1, 7, 64})
+    EXPECT_EQ(local.logits(tokens, chunk), whole) << chunk;
+}
+
+TEST_P(GoldenTest, SingleFp8LinearsAgree) {
+  bool any = false;
+  const kernels::Engine engine{*kernels::select_level("auto"), &pool_};
+  for (const auto& name : arrays_.names()) {
+    if (!name.starts_with("unit.fp8.") || !name.ends_with(".xq")) continue;
+    any = true;
+    const std::string array = name.substr(0, name.size() - 3);
+    const std::string weight = array.substr(9) + ".weight";
+    const auto& shape = checkpoint_->find(weight)->shape;
+    const auto w = *checkpoint_->matrix(weight, shape[0], shape[1]);
+    const auto x = arrays_.floats(array + ".x");
+    model::Scratch scratch;
+    const auto rows = static_cast<std::int64_t>(x.size()) / w.cols;
+    std::vector<float> y(static_cast<std::size_t>(rows * w.rows));
+    for (const auto mode : {ActivationMode::f32, ActivationMode::fp8_act}) {
+      const model::Compute compute{engine, {mode}, checkpoint_->config().scale_fmt_ue8m0, scratch};
+      model::LinearInput input{.x = x.data(), .stride = w.cols, .tokens = rows, .width = w.cols};
+      model::quantise_for(compute, w, input);
+      engine.linear(model::linear_args(input, w, y.data(), w.rows));
+      const auto golden =
+          arrays_.floats(array + (mode == ActivationMode::f32 ? ".y_w_dequant" : ".y"));
+      double worst = 0;
+      for (std::size_t i = 0; i < y.size(); ++i)
+        worst = std::max<double>(worst, std::abs(y[i] - golden[i]));
+      EXPECT_LT(worst / testing::standard_deviation(golden), 1e-5) << array;
+    }
+  }
+  if (!any) GTEST_SKIP() << "no FP8 weights";
+}
+
+INSTANTIATE_TEST_SUITE_P(Presets, GoldenTest,
+                         ::testing::Values("v3-mini", "v31-mini", "moonlight-mini", "kimi-mini",
+                                           "neg-bias-mini"),
+                         [](const auto& preset) {
+                           std::string name = preset.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace troupe
