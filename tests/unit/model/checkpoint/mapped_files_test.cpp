@@ -1,0 +1,64 @@
+// A file that is cut short while mapped ends the process with exit code 4 and its name.
+#include "model/checkpoint/mapped_files.hpp"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "tests/support/temp_dir.hpp"
+
+namespace troupe::model {
+namespace {
+
+using testing::TempDir;
+
+TEST(MappedFile, GivesTheBytesOfTheFileAndKeepsThemWhenMoved) {
+  TempDir dir;
+  testing::write_bytes(dir / "a", "hello");
+  auto opened = MappedFile::open(dir / "a");
+  ASSERT_TRUE(opened);
+  MappedFile moved = *std::move(opened);
+  EXPECT_EQ(moved.bytes().size(), 5u);
+  EXPECT_EQ(std::to_integer<char>(moved.bytes()[4]), 'o');
+  EXPECT_EQ(moved.path(), (dir / "a").string());
+}
+
+TEST(MappedFile, CanBeOpenedMoreOftenThanTheTableHasSlots) {
+  TempDir dir;
+  testing::write_bytes(dir / "a", "hello");
+  for (std::size_t i = 0; i < kMappedFilesMax + 10; ++i)
+    ASSERT_TRUE(MappedFile::open(dir / "a")) << "a closed file must free its slot";
+}
+
+void read_all(const MappedFile& file) {
+  volatile int sum = 0;
+  for (const std::byte byte : file.bytes()) sum = sum + std::to_integer<int>(byte);
+}
+
+TEST(MappedFileDeathTest, TruncationEndsTheProcessWithExitFourAndTheName) {
+  TempDir dir;
+  testing::write_bytes(dir / "other", std::string(10'000, 'o'));
+  testing::write_bytes(dir / "weights", std::string(100'000, 'w'));
+  const auto other = MappedFile::open(dir / "other");
+  const auto file = MappedFile::open(dir / "weights");
+  EXPECT_EXIT(
+      {
+        install_sigbus_handler();
+        if (::truncate((dir / "weights").c_str(), 5'000) != 0) ::_exit(1);
+        read_all(*other);
+        read_all(*file);
+      },
+      ::testing::ExitedWithCode(4), "error: .*/weights was truncated.*TROUPE-4005");
+}
+
+TEST(MappedFileDeathTest, AnotherSigbusStillKills) {
+  EXPECT_EXIT(
+      {
+        install_sigbus_handler();
+        ::raise(SIGBUS);
+      },
+      ::testing::KilledBySignal(SIGBUS), "");
+}
+
+}  // namespace
+}  // namespace troupe::model
