@@ -20,6 +20,7 @@ bool sent_by(const PeerIdentity& peer, const FrameHeader& frame);
 /// and layer, a kind that answers the request's kind, and the *request's* term and epoch repeated
 /// (a shard's newer placement stands in ExpertReply's body, never in the header). Everything else
 /// is stale: to be counted and dropped. Whether the pair was answered already, the asker knows.
+/// `request.kind` has to be set; `encode` sets it in the bytes it writes only.
 bool answers(const FrameHeader& request, const FrameHeader& reply);
 
 /// Whether frames of kind `reply` are ever an answer to frames of kind `request`.
@@ -30,7 +31,8 @@ bool kind_answers(FrameKind request, FrameKind reply);
 FrameHeader reply_header(const FrameHeader& request, std::uint64_t own_incarnation,
                          std::uint64_t remaining_us);
 
-/// Budget left after `residence_us` here; 1 where nothing is left, because 0 means "no budget".
+/// Budget left after `residence_us` here: 1 where it ran out, because 0 means "no budget" and
+/// stays.
 std::uint64_t budget_after(std::uint64_t remaining_us, std::uint64_t residence_us);
 
 }  // namespace troupe::proto

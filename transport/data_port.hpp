@@ -46,6 +46,7 @@ class DataPort {
   void close_all(Link::CloseMode mode);
 
  private:
+  void destroy_removed();
   std::map<PeerId, std::unique_ptr<Link>> links_;
   std::vector<std::unique_ptr<Link>> removed_;
   bool in_pass_ = false;

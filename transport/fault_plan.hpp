@@ -69,6 +69,7 @@ class FaultPlan {
     FaultRule rule;
     std::uint32_t seen = 0;
   };
+  void set_frozen(bool frozen);
   void for_each_target(const std::function<void(FaultTarget&)>& act);
   std::uint64_t next();
 

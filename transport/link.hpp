@@ -97,7 +97,7 @@ class Link {
   enum class CloseMode { flush, force };
   virtual void close(CloseMode mode) = 0;
 
-  /// Sends whose `done` is still open.
+  /// Frames that `send` took and that have not left yet.
   virtual std::size_t frames_in_flight() const = 0;
 
   virtual LinkStats stats() const = 0;
