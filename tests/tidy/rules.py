@@ -86,7 +86,7 @@ def first_line(path, text):
     """The first line says what the file is for."""
     lines = text.split("\n", 2)
     start = 1 if lines[0].startswith("#!") and len(lines) > 1 else 0
-    mark = r'(?:r?"""|#\s*)' if path.endswith(SCRIPTS) or "." not in path else r"//\s*"
+    mark = r'(?:r?"""|#\s*)' if path.endswith(SCRIPTS) or path == ".ci/run" else r"//\s*"
     if path.endswith(".cmake") or os.path.basename(path) == "CMakeLists.txt":
         mark = r"#\s*"
     if not re.match(mark + r"\S.{14,}", lines[start]):

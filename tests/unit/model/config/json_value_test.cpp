@@ -8,7 +8,8 @@ namespace {
 
 TEST(Json, TextAndTreeAreInverse) {
   const std::string text =
-      R"({"b":[1,-2,18446744073709551615,2.5,1e-06,4.0],"a":{"x":null,"y":[true,false]},"c":"é\"\\\n\u0001"})";
+      R"({"b":[1,-2,18446744073709551615,2.5,1e-06,4.0],)"
+      R"("a":{"x":null,"y":[true,false]},"c":"é\"\\\n\u0001"})";
   const auto value = parse_json(text);
   ASSERT_TRUE(value) << value.error().detail;
   EXPECT_EQ(to_json(*value), text);

@@ -1,0 +1,41 @@
+"""Runs `troupe eval logits` and gives back what it wrote."""
+
+import json
+import os
+import subprocess
+import tempfile
+
+from tests.support import safetensors
+
+TIMEOUT_S = 600
+
+
+class EvalFailed(Exception):
+    """The program ended with another code than 0; `code` and `output` tell."""
+
+    def __init__(self, command, code, output):
+        super().__init__(f"exit {code}: {' '.join(command)}\n{output}")
+        self.code, self.output = code, output
+
+
+def troupe_program():
+    """The program under test."""
+    return os.environ["TROUPE_BIN"]
+
+
+def eval_logits(model, sequences, options=(), timeout_s=TIMEOUT_S):
+    """Name -> array of the answers to `sequences` (lists of token ids), one request each."""
+    with tempfile.TemporaryDirectory(prefix="troupe-eval-") as folder:
+        ids_file, out_file = os.path.join(folder, "ids.json"), os.path.join(
+            folder, "out.safetensors"
+        )
+        with open(ids_file, "w", encoding="utf-8") as file:
+            json.dump([[int(token) for token in tokens] for tokens in sequences], file)
+        command = [troupe_program(), "eval", "logits", model, "--ids-file", ids_file]
+        command += ["--out", out_file, *map(str, options)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+        if done.returncode != 0:
+            raise EvalFailed(command, done.returncode, done.stdout + done.stderr)
+        return safetensors.read(out_file)

@@ -1,0 +1,46 @@
+"""Reads and edits safetensors files with numpy: an independent reader for the tests."""
+
+import json
+import struct
+
+import numpy as np
+
+_DTYPES = {"F32": "<f4", "I32": "<i4", "F64": "<f8", "I64": "<i8", "BF16": "<u2", "F8_E4M3": "u1"}
+
+
+def read_header(path):
+    """(header without __metadata__, file offset where the data starts)."""
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    return header, 8 + length
+
+
+def read(path):
+    """Name -> array; BF16 and F8_E4M3 stay codes (uint16, uint8)."""
+    header, start = read_header(path)
+    with open(path, "rb") as file:
+        data = file.read()
+    arrays = {}
+    for name, tensor in header.items():
+        begin, end = tensor["data_offsets"]
+        raw = np.frombuffer(data[start + begin : start + end], _DTYPES[tensor["dtype"]])
+        arrays[name] = raw.reshape(tensor["shape"])
+    return arrays
+
+
+def flip_bits(path, name, index, mask):
+    """Flips the bits `mask` in the most significant byte of element `index` of tensor `name`."""
+    header, start = read_header(path)
+    tensor = header[name]
+    itemsize = np.dtype(_DTYPES[tensor["dtype"]]).itemsize
+    begin, end = tensor["data_offsets"]
+    at = begin + index * itemsize + itemsize - 1  # little-endian: the last byte has the sign
+    if not begin <= at < end:
+        raise IndexError(f"{name}: no element {index}")
+    with open(path, "r+b") as file:
+        file.seek(start + at)
+        (byte,) = file.read(1)
+        file.seek(start + at)
+        file.write(bytes([byte ^ mask]))
