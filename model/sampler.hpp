@@ -19,12 +19,12 @@ struct SamplingParams {
   float presence_penalty = 0.0f;    // [-2, 2], generated tokens
   float frequency_penalty = 0.0f;   // [-2, 2], generated tokens
   float repetition_penalty = 1.0f;  // > 0, prompt and generated tokens
-  std::vector<std::pair<std::int32_t, float>> logit_bias;
+  std::vector<std::pair<std::int32_t, float>> logit_bias{};
   std::uint64_t seed = 0;
   std::int32_t max_tokens = 0;
   std::int32_t min_tokens = 0;  // stop ids cannot be drawn before
   bool ignore_eos = false;
-  std::vector<std::int32_t> stop_token_ids;  // EOS ids included unless ignore_eos
+  std::vector<std::int32_t> stop_token_ids{};  // EOS ids included unless ignore_eos
 };
 
 /// *Errors*: `invalid_argument` naming the parameter, its value and its range.

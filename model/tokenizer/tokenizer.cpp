@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "model/checkpoint/files.hpp"
 #include "model/tokenizer/added_tokens.hpp"
 #include "model/tokenizer/bpe.hpp"
 #include "model/tokenizer/byte_alphabet.hpp"

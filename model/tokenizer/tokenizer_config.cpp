@@ -1,13 +1,10 @@
 // TokenizerConfig: a handful of keys; everything else in the file is for other programs.
 #include "model/tokenizer/tokenizer_config.hpp"
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "model/checkpoint/files.hpp"
 #include "model/tokenizer/utf8.hpp"
 
 namespace troupe::model {
@@ -68,30 +65,6 @@ Expected<void> use_template_file(const std::filesystem::path& path, TokenizerCon
 }
 
 }  // namespace
-
-Expected<std::string> read_text_file(const std::filesystem::path& path, std::size_t bytes_max) {
-  const auto failed = [&](int number) {
-    const Errc code = number == ENOENT || number == ENOTDIR ? Errc::not_found : Errc::io;
-    return unexpected(code, path.string() + ": " + std::strerror(number));
-  };
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                             &std::fclose);
-  if (file == nullptr) return failed(errno);
-  std::string bytes;
-  std::error_code unknown;
-  const auto size = std::filesystem::file_size(path, unknown);  // a hint only
-  if (!unknown && size <= bytes_max) bytes.reserve(size + 1);
-  char block[1 << 16];
-  while (const std::size_t got = std::fread(block, 1, sizeof block, file.get())) {
-    if (bytes.size() + got > bytes_max) {
-      return unexpected(Errc::unsupported, path.string() + ": larger than the " +
-                                               std::to_string(bytes_max) + " bytes allowed");
-    }
-    bytes.append(block, got);
-  }
-  if (std::ferror(file.get()) != 0) return failed(errno);
-  return bytes;
-}
 
 Expected<TokenizerConfig> TokenizerConfig::parse(std::string_view json) {
   const Json root = Json::parse(json.begin(), json.end(), nullptr, /*allow_exceptions=*/false);

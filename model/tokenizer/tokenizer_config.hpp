@@ -29,7 +29,4 @@ struct TokenizerConfig {
   static Expected<TokenizerConfig> load(const std::filesystem::path& dir);
 };
 
-/// The bytes of a file. Errors: not_found; io; unsupported above `bytes_max`.
-Expected<std::string> read_text_file(const std::filesystem::path& path, std::size_t bytes_max);
-
 }  // namespace troupe::model

@@ -1,0 +1,41 @@
+// The page pool hands out distinct pages, keeps its bound and reuses what comes back.
+#include "model/kv_pages.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace troupe::model {
+namespace {
+
+TEST(KvPool, HandsOutDistinctPagesUpToItsBound) {
+  KvPool pool({.layers = 3, .width = 10, .dtype = DType::bf16, .pages_max = 4});
+  EXPECT_EQ(pool.page_bytes(), 3 * 64 * 10 * 2);
+  std::set<std::byte*> storage;
+  for (int i = 0; i < 4; ++i) {
+    const auto page = pool.allocate();
+    ASSERT_TRUE(page);
+    for (int layer = 0; layer < 3; ++layer) storage.insert(pool.layer_page(*page, layer));
+  }
+  EXPECT_EQ(storage.size(), 12u);
+  EXPECT_FALSE(pool.allocate());
+  EXPECT_EQ(pool.pages_used(), 4);
+}
+
+TEST(KvPool, ReusesReleasedPages) {
+  KvPool pool({.layers = 1, .width = 8, .dtype = DType::f32, .pages_max = 1});
+  const auto page = pool.allocate();
+  pool.release(*page);
+  EXPECT_EQ(pool.pages_used(), 0);
+  EXPECT_EQ(pool.allocate(), page);
+}
+
+TEST(KvPool, CountsPagesOfTokens) {
+  EXPECT_EQ(KvPool::pages_for(0), 0);
+  EXPECT_EQ(KvPool::pages_for(1), 1);
+  EXPECT_EQ(KvPool::pages_for(64), 1);
+  EXPECT_EQ(KvPool::pages_for(65), 2);
+}
+
+}  // namespace
+}  // namespace troupe::model

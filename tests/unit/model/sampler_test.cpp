@@ -1,0 +1,207 @@
+// The sampler's order of operations, its ties, its noise and its distribution.
+#include "model/sampler.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <set>
+
+namespace troupe::model {
+namespace {
+
+class SamplerTest : public ::testing::Test {
+ protected:
+  Sample draw(std::int64_t position = 0) {
+    return sample(*table_, logits_, params_,
+                  {.prompt = prompt_,
+                   .generated = generated_,
+                   .position = position,
+                   .valid_vocab = valid_ > 0 ? valid_ : static_cast<std::int64_t>(logits_.size())});
+  }
+  // Tokens drawn at many positions, with their counts.
+  std::map<std::int32_t, int> draws(int count) {
+    std::map<std::int32_t, int> seen;
+    for (int i = 0; i < count; ++i) ++seen[draw(i).token];
+    return seen;
+  }
+  std::set<std::int32_t> support(int count) {
+    std::set<std::int32_t> tokens;
+    for (const auto& [token, times] : draws(count)) tokens.insert(token);
+    return tokens;
+  }
+
+  const kernels::KernelTable* table_ = *kernels::select_level("reference");
+  std::vector<float> logits_{1.0f, 3.0f, 2.0f, 3.0f, -1.0f};
+  std::vector<std::int32_t> prompt_, generated_;
+  std::int64_t valid_ = 0;
+  SamplingParams params_{.seed = 42, .max_tokens = 16};
+};
+
+TEST_F(SamplerTest, GreedyTakesTheLowestIdOnTies) {
+  params_.temperature = 0;
+  EXPECT_EQ(draw().token, 1);
+}
+
+TEST_F(SamplerTest, PaddingRowsAreNeverDrawnAndDoNotCount) {
+  logits_ = {0.0f, 0.0f, 50.0f};
+  valid_ = 2;
+  EXPECT_EQ(support(200), (std::set<std::int32_t>{0, 1}));
+  EXPECT_NEAR(draw().logprob, -std::log(2.0f), 1e-6);
+}
+
+TEST_F(SamplerTest, LogprobsOfAllTokensSumToOne) {
+  double sum = 0;
+  for (std::int32_t t = 0; t < 5; ++t) sum += std::exp(logprob_of(*table_, logits_, 5, t));
+  EXPECT_NEAR(sum, 1, 1e-6);
+}
+
+TEST_F(SamplerTest, LogprobsAreOfTheRawLogits) {
+  const float raw = logprob_of(*table_, logits_, 5, 4);
+  params_.logit_bias = {{4, 100.0f}};
+  params_.temperature = 0.5f;
+  const auto drawn = draw();
+  EXPECT_EQ(drawn.token, 4);
+  EXPECT_EQ(drawn.logprob, raw);
+}
+
+TEST_F(SamplerTest, TopKKeepsExactlyKWithTiesByLowerId) {
+  params_.top_k = 1;
+  EXPECT_EQ(support(200), (std::set<std::int32_t>{1}));
+  params_.top_k = 3;
+  EXPECT_EQ(support(400), (std::set<std::int32_t>{1, 2, 3}));
+}
+
+TEST_F(SamplerTest, TopPKeepsTheSmallestPrefixThatReachesTheMass) {
+  logits_ = {std::log(0.5f), std::log(0.3f), std::log(0.2f)};
+  params_.top_p = 0.5f;
+  EXPECT_EQ(support(300), (std::set<std::int32_t>{0}));
+  params_.top_p = 0.51f;
+  EXPECT_EQ(support(300), (std::set<std::int32_t>{0, 1}));
+  params_.top_p = 1.0f;
+  EXPECT_EQ(support(300), (std::set<std::int32_t>{0, 1, 2}));
+}
+
+TEST_F(SamplerTest, TopPWorksPastItsFirstSortedHead) {
+  logits_.assign(5000, 0.0f);
+  params_.top_p = 0.5f;
+  for (int i = 0; i < 50; ++i) EXPECT_LT(draw(i).token, 2500);
+}
+
+TEST_F(SamplerTest, MinPIsRelativeToTheLargestProbability) {
+  logits_ = {std::log(0.6f), std::log(0.31f), std::log(0.09f)};
+  params_.min_p = 0.5f;
+  EXPECT_EQ(support(300), (std::set<std::int32_t>{0, 1}));
+}
+
+TEST_F(SamplerTest, PenaltiesFollowTheTokenList) {
+  params_.temperature = 0;
+  logits_ = {2.0f, 1.9f, -1.0f};
+  prompt_ = {0};
+  params_.repetition_penalty = 1.2f;  // 2.0 / 1.2 < 1.9
+  EXPECT_EQ(draw().token, 1);
+  params_.repetition_penalty = 1.0f;
+  params_.presence_penalty = 0.2f;  // the prompt does not count
+  EXPECT_EQ(draw().token, 0);
+  generated_ = {0};
+  EXPECT_EQ(draw().token, 1);
+  params_.presence_penalty = 0;
+  params_.frequency_penalty = 0.06f;
+  EXPECT_EQ(draw().token, 0);
+  generated_ = {0, 0};
+  EXPECT_EQ(draw().token, 1);
+}
+
+TEST_F(SamplerTest, RepetitionPenaltyMultipliesNegativeLogits) {
+  params_.temperature = 0;
+  logits_ = {-1.0f, -1.5f};
+  prompt_ = {0};
+  params_.repetition_penalty = 2.0f;
+  EXPECT_EQ(draw().token, 1);
+}
+
+TEST_F(SamplerTest, StopIdsWaitForMinTokens) {
+  params_.temperature = 0;
+  params_.min_tokens = 2;
+  params_.stop_token_ids = {1, 3};
+  EXPECT_EQ(draw().token, 2);
+  generated_ = {2, 2};
+  EXPECT_EQ(draw().token, 1);
+}
+
+TEST_F(SamplerTest, NoiseDependsOnSeedPositionAndTokenOnly) {
+  const auto first = draws(100);
+  EXPECT_EQ(draws(100), first);
+  params_.seed = 43;
+  EXPECT_NE(draws(100), first);
+  for (int i = 0; i < 1000; ++i) {
+    const double u = uniform_noise(7, i, i * 31);
+    EXPECT_GT(u, 0);
+    EXPECT_LT(u, 1);
+  }
+}
+
+TEST_F(SamplerTest, DrawsFollowTheSoftmax) {
+  constexpr int kDraws = 100000;
+  logits_ = {0.0f, 1.0f, -0.5f, 2.0f, 0.3f, -2.0f, 1.1f, 0.7f};
+  params_.temperature = 0.8f;
+  double total = 0;
+  for (const float l : logits_) total += std::exp(l / 0.8);
+  auto seen = draws(kDraws);
+  double chi_squared = 0;
+  for (std::size_t i = 0; i < logits_.size(); ++i) {
+    const double expected = kDraws * std::exp(logits_[i] / 0.8) / total;
+    const double difference = seen[static_cast<std::int32_t>(i)] - expected;
+    chi_squared += difference * difference / expected;
+  }
+  EXPECT_LT(chi_squared, 24.32);  // p = 0.001 at 7 degrees of freedom; seed 42
+}
+
+TEST_F(SamplerTest, EveryLevelDrawsTheSameBits) {
+  for (int i = 0; i < 300; ++i) logits_.push_back(static_cast<float>(uniform_noise(1, i, 0)) * 8);
+  const auto reference = draw(5);
+  for (const auto* level : kernels::available_levels()) {
+    table_ = level;
+    const auto drawn = draw(5);
+    EXPECT_EQ(drawn.token, reference.token) << level->name;
+    EXPECT_EQ(std::bit_cast<std::uint32_t>(drawn.logprob),
+              std::bit_cast<std::uint32_t>(reference.logprob))
+        << level->name;
+  }
+}
+
+TEST(SamplingParams, OutOfRangeValuesAreNamed) {
+  const auto detail = [](SamplingParams p) { return validate(p).error().detail; };
+  const SamplingParams good{.max_tokens = 1};
+  EXPECT_TRUE(validate(good));
+  auto bad = good;
+  bad.temperature = -0.1f;
+  EXPECT_NE(detail(bad).find("temperature"), std::string::npos);
+  bad = good;
+  bad.temperature = NAN;
+  EXPECT_FALSE(validate(bad));
+  bad = good;
+  bad.top_p = 0;
+  EXPECT_NE(detail(bad).find("top_p"), std::string::npos);
+  bad = good;
+  bad.top_k = -2;
+  EXPECT_NE(detail(bad).find("top_k"), std::string::npos);
+  bad = good;
+  bad.min_p = 1.5f;
+  EXPECT_NE(detail(bad).find("min_p"), std::string::npos);
+  bad = good;
+  bad.repetition_penalty = 0;
+  EXPECT_NE(detail(bad).find("repetition_penalty"), std::string::npos);
+  bad = good;
+  bad.logit_bias = {{1, 101.0f}};
+  EXPECT_NE(detail(bad).find("logit_bias"), std::string::npos);
+  bad = good;
+  bad.max_tokens = 0;
+  EXPECT_NE(detail(bad).find("max_tokens"), std::string::npos);
+  bad = good;
+  bad.min_tokens = 2;
+  EXPECT_NE(detail(bad).find("min_tokens"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace troupe::model
