@@ -5,6 +5,7 @@ namespace troupe::services {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> all{
+      eval_tokenizer_command(),
       version_command(),
   };
   return all;

@@ -16,6 +16,10 @@ struct VersionFacts {
 
 VersionFacts gather() {
   VersionFacts facts;
+  for (const kernels::KernelTable* table : kernels::available_levels()) {
+    facts.levels.emplace_back(table->name);
+  }
+  for (const std::string_view name : kernels::known_levels()) facts.known_levels.emplace_back(name);
   return facts;
 }
 

@@ -1,0 +1,65 @@
+// Parsing of the layout and the table of the engine's flags.
+#include "services/cli/engine_options.hpp"
+
+namespace troupe::services {
+namespace {
+
+constexpr std::int64_t kShardsMax = 1024;  // per role in one process; more is a typing mistake
+constexpr std::int64_t kThreadsMax = 4096;
+constexpr std::int64_t kChunkMax = 1 << 20;
+
+Unexpected bad_layout(const std::string& why) {
+  return unexpected(Errc::invalid_argument,
+                    "takes the form experts=3,attention=2,routers=2: " + why);
+}
+
+}  // namespace
+
+Expected<Layout> parse_layout(std::string_view text) {
+  Layout layout;
+  std::string seen;
+  while (!text.empty()) {
+    const std::string part(text.substr(0, text.find(',')));
+    text.remove_prefix(std::min(part.size() + 1, text.size()));
+    const std::size_t equals = part.find('=');
+    const std::string role = part.substr(0, equals);
+    int* count = role == "experts"     ? &layout.experts
+                 : role == "attention" ? &layout.attention
+                 : role == "routers"   ? &layout.routers
+                                       : nullptr;
+    if (count == nullptr) {
+      return bad_layout("\"" + role + "\" is none of experts, attention, routers");
+    }
+    if (seen.find(role) != std::string::npos) return bad_layout(role + " is given twice");
+    seen += role + " ";
+    const auto value =
+        equals == std::string::npos ? std::nullopt : parse_integer(part.substr(equals + 1));
+    if (!value || *value < 1 || *value > kShardsMax) {
+      return bad_layout(role + " needs a whole number from 1 to " + std::to_string(kShardsMax));
+    }
+    *count = static_cast<int>(*value);
+  }
+  if (seen.empty()) return bad_layout("it is empty");
+  return layout;
+}
+
+void EngineOptions::declare(OptionSet& options) {
+  options.add({"--level", "LEVEL", "CPU level: auto, reference, avx2, avx512 [auto]", text(level)});
+  options.add({"--mode", "MODE", "Activations: f32, bf16, fp8-act [bf16]",
+               choice(mode, {"f32", "bf16", "fp8-act"})});
+  options.add({"--threads", "T", "Compute threads [the machine's cores]",
+               integer(threads, {1, kThreadsMax})});
+  Option shards{"--layout", "L",
+                "Shards of each role in this process [experts=1,attention=1,routers=1]",
+                [this](std::string_view value) -> Expected<void> {
+                  auto parsed = parse_layout(value);
+                  if (!parsed) return unexpected(std::move(parsed).error());
+                  layout = *parsed;
+                  return {};
+                }};
+  options.add(std::move(shards));
+  options.add({"--chunk", "C", "Prompt tokens computed per step; never changes a bit [scheduler's]",
+               integer(chunk, {1, kChunkMax})});
+}
+
+}  // namespace troupe::services

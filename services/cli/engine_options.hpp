@@ -1,0 +1,34 @@
+// The flags every computing command shares: layout, mode, level, threads, chunk.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "core/expected.hpp"
+#include "services/cli/option_set.hpp"
+
+namespace troupe::services {
+
+/// Shards of each role inside this process.
+struct Layout {
+  int experts = 1;
+  int attention = 1;
+  int routers = 1;
+};
+
+/// "experts=3,attention=2,routers=2", each at most once, absent ones 1.
+/// *Errors*: `invalid_argument` that shows the form and what is wrong.
+Expected<Layout> parse_layout(std::string_view text);
+
+/// State behind the flags; defaults are those of a run without flags.
+struct EngineOptions {
+  Layout layout;
+  std::string mode = "bf16";
+  std::string level = "auto";
+  std::optional<std::int64_t> threads;  // none: the cores
+  std::optional<std::int64_t> chunk;    // none: the scheduler's default
+
+  void declare(OptionSet& options);
+};
+
+}  // namespace troupe::services

@@ -1,0 +1,29 @@
+// A result file that appears under its name only when it is complete.
+#pragma once
+#include <filesystem>
+
+#include "core/expected.hpp"
+
+namespace troupe::services {
+
+/// Names the unfinished file PATH.part-PID and renames it in the end. Something at PATH that is no
+/// regular file (a pipe, /dev/stdout) is written to directly.
+class OutputFile {
+ public:
+  explicit OutputFile(const std::filesystem::path& path);
+  OutputFile(OutputFile&& other) noexcept;
+  OutputFile(const OutputFile&) = delete;
+  /// Removes what was not committed.
+  ~OutputFile();
+
+  /// Where to write.
+  const std::filesystem::path& written_path() const { return written_; }
+  /// *Errors*: as `os_error`.
+  Expected<void> commit();
+
+ private:
+  std::filesystem::path path_, written_;
+  bool pending_ = false;
+};
+
+}  // namespace troupe::services

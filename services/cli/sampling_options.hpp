@@ -1,0 +1,46 @@
+// The sampling flags of run and chat, and how they combine with the model's own defaults.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "core/expected.hpp"
+#include "model/sampler.hpp"
+#include "services/cli/option_set.hpp"
+
+namespace troupe::services {
+
+/// What generation_config.json says; absent members stay at the sampler's defaults.
+struct GenerationDefaults {
+  model::SamplingParams sampling;
+  std::vector<std::int32_t> eos_token_ids;
+};
+
+/// Reads `dir`/generation_config.json; an absent file gives the sampler's defaults.
+/// *Errors*: `malformed` naming the member; `io`.
+Expected<GenerationDefaults> load_generation_defaults(const std::filesystem::path& dir);
+
+/// State behind the flags.
+struct SamplingOptions {
+  std::optional<std::int64_t> max_tokens;
+  std::optional<std::int64_t> min_tokens;
+  std::optional<float> temperature, top_p, min_p;
+  std::optional<float> presence_penalty, frequency_penalty, repetition_penalty;
+  std::optional<std::int64_t> top_k;
+  std::optional<std::uint64_t> seed;
+  std::vector<std::pair<std::int32_t, float>> logit_bias;
+  bool ignore_eos = false;
+
+  void declare(OptionSet& options, std::int64_t max_tokens_default);
+  /// Flags over `defaults`; stop ids are `eos_token_ids` and those of `defaults`. `seed` and
+  /// `max_tokens` stay 0 when no flag gave them.
+  model::SamplingParams merged(const GenerationDefaults& defaults,
+                               std::vector<int> eos_token_ids) const;
+};
+
+/// 64 bits from the operating system, for requests without a seed.
+std::uint64_t draw_seed();
+
+}  // namespace troupe::services
