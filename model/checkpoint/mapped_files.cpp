@@ -75,7 +75,7 @@ void on_sigbus(int, siginfo_t* info, void*) {
     say("error: ");
     say(std::string_view(slot.path.data(), ::strnlen(slot.path.data(), slot.path.size())));
     say(" was truncated or cannot be read any more while it was in use. Restore the file and "
-        "start again. [TROUPE-4005]\n");
+        "start again. [TROUPE-4004]\n");
     ::_exit(kExitModelInvalid);
   }
   // Not ours: with the default action in place, returning repeats the fault.
@@ -139,6 +139,11 @@ void MappedFile::close() {
   unlist(slot_);
   unmap(bytes_);
   bytes_ = {};
+}
+
+void MappedFile::forget_pages() const {
+  // Private and read-only: there is nothing to lose. A refusal costs memory only.
+  static_cast<void>(::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_DONTNEED));
 }
 
 void install_sigbus_handler() {

@@ -24,6 +24,8 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return bytes_; }
   const std::string& path() const { return path_; }
+  /// Lets the kernel take the pages back; reading them again reads the file.
+  void forget_pages() const;
 
  private:
   MappedFile(std::string path, std::span<const std::byte> bytes, std::size_t slot)

@@ -48,7 +48,7 @@ TEST(MappedFileDeathTest, TruncationEndsTheProcessWithExitFourAndTheName) {
         read_all(*other);
         read_all(*file);
       },
-      ::testing::ExitedWithCode(4), "error: .*/weights was truncated.*TROUPE-4005");
+      ::testing::ExitedWithCode(4), "error: .*/weights was truncated.*TROUPE-4004");
 }
 
 TEST(MappedFileDeathTest, AnotherSigbusStillKills) {

@@ -1,0 +1,120 @@
+// Adds up a checkpoint's tensors by role, layer and dtype.
+#include "model/checkpoint/inspect.hpp"
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+
+#include "model/checkpoint/tensor_plan.hpp"
+
+namespace troupe::model {
+namespace {
+
+constexpr std::string_view kScaleSuffix = "_scale_inv";
+
+void add(TensorTotals& totals, const TensorView& tensor) {
+  ++totals.tensors;
+  totals.bytes += tensor.bytes;
+  if (!tensor.name.ends_with(kScaleSuffix))
+    totals.parameters += static_cast<std::uint64_t>(tensor.count());
+}
+
+TensorTotals& role_of(LayerTotals& layer, TensorRole role) {
+  if (role == TensorRole::router) return layer.router;
+  return role == TensorRole::experts ? layer.experts : layer.attention;
+}
+
+TensorTotals& role_of(Inspection& inspection, TensorRole role) {
+  if (role == TensorRole::router) return inspection.router;
+  return role == TensorRole::experts ? inspection.experts : inspection.attention;
+}
+
+/// The specification of every tensor the engine may use, by name.
+std::unordered_map<std::string, TensorSpec> known_tensors(const Checkpoint& checkpoint) {
+  std::unordered_map<std::string, TensorSpec> known;
+  for (TensorSpec& spec : main_tensors(checkpoint.config())) known[spec.name] = spec;
+  if (checkpoint.has_mtp())
+    for (TensorSpec& spec : mtp_tensors(checkpoint.config())) known[spec.name] = spec;
+  return known;
+}
+
+Expected<void> check_values(const Checkpoint& checkpoint, const TensorSpec& spec) {
+  if (spec.kind == TensorKind::vector) {
+    const auto values = checkpoint.vector(spec.name, spec.rows);
+    return values ? Expected<void>() : unexpected(values.error());
+  }
+  const auto matrix = checkpoint.matrix(spec.name, spec.rows, spec.cols);
+  return matrix ? Expected<void>() : unexpected(matrix.error());
+}
+
+std::vector<LayerTotals> empty_layers(const Checkpoint& checkpoint) {
+  const ModelConfig& config = checkpoint.config();
+  std::vector<LayerTotals> layers;
+  for (int i = 0; i < config.num_layers; ++i) {
+    LayerTotals layer;
+    layer.layer = i;
+    layer.kind = config.is_moe(i) ? "moe" : "dense";
+    layers.push_back(std::move(layer));
+  }
+  for (int i = 0; checkpoint.has_mtp() && i < config.mtp_layers; ++i) {
+    LayerTotals layer;
+    layer.layer = config.num_layers + i;
+    layer.kind = "mtp";
+    layers.push_back(std::move(layer));
+  }
+  return layers;
+}
+
+void add_known(Inspection& inspection, const TensorSpec& spec, const TensorView& tensor) {
+  const bool is_mtp = spec.layer >= inspection.config.num_layers;
+  add(is_mtp ? inspection.mtp : role_of(inspection, spec.role), tensor);
+  if (spec.layer >= 0)
+    add(role_of(inspection.layers[static_cast<std::size_t>(spec.layer)], spec.role), tensor);
+}
+
+std::uint64_t largest_expert(const Inspection& inspection) {
+  std::uint64_t bytes = 0;
+  for (const LayerTotals& layer : inspection.layers) bytes = std::max(bytes, layer.experts.bytes);
+  return bytes / static_cast<std::uint64_t>(inspection.config.routed_experts);
+}
+
+}  // namespace
+
+Expected<Inspection> inspect(const Checkpoint& checkpoint) {
+  const ModelConfig& config = checkpoint.config();
+  Inspection result;
+  result.directory = checkpoint.directory().string();
+  result.config = config;
+  result.has_mtp = checkpoint.has_mtp();
+  result.files = checkpoint.files().size();
+  result.layers = empty_layers(checkpoint);
+  result.kv_token_bytes = 2ull * static_cast<std::uint64_t>(config.num_layers) *
+                          static_cast<std::uint64_t>(config.kv_lora_rank + config.qk_rope_head_dim);
+  const auto known = known_tensors(checkpoint);
+  std::map<DType, TensorTotals> dtypes;
+  for (const TensorView& tensor : checkpoint.tensors()) {
+    add(result.total, tensor);
+    add(dtypes[tensor.dtype], tensor);
+    const bool is_scale = tensor.name.ends_with(kScaleSuffix);
+    const std::string_view weight =
+        is_scale ? tensor.name.substr(0, tensor.name.size() - kScaleSuffix.size()) : tensor.name;
+    const auto spec = known.find(std::string(weight));
+    if (spec == known.end()) {
+      add(result.unused, tensor);
+      continue;
+    }
+    add_known(result, spec->second, tensor);
+    if (is_scale) continue;
+    if (const auto fine = check_values(checkpoint, spec->second); !fine)
+      return unexpected(fine.error());
+  }
+  for (const auto& [dtype, totals] : dtypes) result.dtypes.push_back({dtype, totals});
+  std::ranges::stable_sort(result.dtypes, [](const DTypeTotals& a, const DTypeTotals& b) {
+    return a.totals.bytes > b.totals.bytes;
+  });
+  result.expert_bytes = largest_expert(result);
+  result.revision = checkpoint.revision();
+  return result;
+}
+
+}  // namespace troupe::model
