@@ -1,0 +1,174 @@
+// Runs a cast: the state file, the weight files, the index, the other files, config.json.
+#include "model/checkpoint/cast.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include "model/checkpoint/cast_shard.hpp"
+#include "model/checkpoint/checkpoint.hpp"
+#include "model/checkpoint/files.hpp"
+#include "model/checkpoint/output_file.hpp"
+#include "model/config/json_value.hpp"
+
+namespace troupe::model {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kState = ".troupe-cast.json";
+constexpr std::string_view kConfig = "config.json";
+constexpr std::string_view kIndex = "model.safetensors.index.json";
+constexpr std::string_view kQuantisation = "quantization_config";
+constexpr std::uint64_t kTextBytesMax = 256 << 20;
+
+Unexpected out_error(const fs::path& out, const std::string& why) {
+  return unexpected(Errc::invalid_argument, out.string() + " " + why);
+}
+
+std::string state_text(const std::string& revision) {
+  return to_json(JsonValue{JsonValue::Object{{"cast_from_revision", {revision}},
+                                             {"to", {std::string("bf16")}}}}) +
+         "\n";
+}
+
+/// Creates `out`, or makes sure that it is empty or holds an earlier part of this cast.
+Expected<void> prepare_out(const fs::path& out, const std::string& revision) {
+  std::error_code error;
+  fs::create_directories(out, error);
+  if (error && !fs::exists(out)) return unexpected(os_error("create", out, error.value()));
+  if (!fs::is_directory(out)) return out_error(out, "is not a directory");
+  const bool empty = fs::is_empty(out, error);
+  if (error) return unexpected(os_error("read", out, error.value()));
+  if (empty) return write_file(out / kState, state_text(revision));
+  const Expected<std::string> state = read_text_file(out / kState, 4096);
+  if (!state) {
+    // A first call that was cut off while it wrote the state left nothing else.
+    const auto entries = std::distance(fs::directory_iterator(out), fs::directory_iterator());
+    if (entries == 1 && fs::exists(out / (std::string(kState) + ".partial")))
+      return write_file(out / kState, state_text(revision));
+    return out_error(out,
+                     "exists, is not empty and holds no cast that could be continued; name "
+                     "another directory");
+  }
+  if (*state == state_text(revision)) return {};
+  return out_error(out, "holds the cast of another model; name another directory");
+}
+
+Expected<void> check_space(const fs::path& out, std::uint64_t needed) {
+  std::error_code error;
+  const fs::space_info space = fs::space(out, error);
+  if (error || space.available >= needed) return {};
+  return unexpected(Errc::resource_exhausted,
+                    "the disk of " + out.string() + " has " + std::to_string(space.available) +
+                        " bytes free, but the cast needs " + std::to_string(needed) + " more");
+}
+
+/// The index of the cast: every tensor with its file, and the sum of their bytes.
+std::string index_text(const std::vector<ShardPlan>& plans) {
+  std::map<std::string_view, std::string_view> placed;
+  std::uint64_t bytes = 0;
+  for (const ShardPlan& plan : plans) {
+    bytes += plan.tensor_bytes();
+    for (const TensorView* tensor : plan.tensors) placed[tensor->name] = plan.name;
+  }
+  JsonValue::Object map;
+  for (const auto& [tensor, file] : placed)
+    map.push_back({std::string(tensor), {std::string(file)}});
+  const JsonValue total{static_cast<std::int64_t>(bytes)};
+  return to_json(
+             JsonValue{JsonValue::Object{{"metadata", {JsonValue::Object{{"total_size", total}}}},
+                                         {"weight_map", {map}}}},
+             2) +
+         "\n";
+}
+
+Expected<void> write_index(const fs::path& in, const fs::path& out,
+                           const std::vector<ShardPlan>& plans) {
+  if (!fs::exists(in / kIndex)) return {};
+  if (std::ranges::all_of(plans, &ShardPlan::verbatim))
+    return copy_file_durably(in / kIndex, out / kIndex);
+  return write_file(out / kIndex, index_text(plans));
+}
+
+Expected<void> write_config(const fs::path& in, const fs::path& out) {
+  const Expected<std::string> text = read_text_file(in / kConfig, kTextBytesMax);
+  if (!text) return unexpected(text.error());
+  Expected<JsonValue> config = parse_json(*text);
+  if (!config) return at(in / kConfig, config.error());
+  if (config->find(kQuantisation) == nullptr) return write_file(out / kConfig, *text);
+  std::erase_if(std::get<JsonValue::Object>(config->data),
+                [](const JsonMember& member) { return member.key == kQuantisation; });
+  return write_file(out / kConfig, to_json(*config, 2) + "\n");
+}
+
+/// Tokenizer, templates, licence and so on: regular files (or links to them) at the top of `in`.
+Expected<void> copy_other_files(const fs::path& in, const fs::path& out) {
+  std::error_code error;
+  for (fs::directory_iterator it(in, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    std::error_code ignored;
+    if (!it->is_regular_file(ignored) || name.starts_with('.') || name == kConfig ||
+        name == kIndex || name.ends_with(".safetensors") || name.ends_with(".partial"))
+      continue;
+    if (const auto copied = copy_file_durably(it->path(), out / name); !copied) return copied;
+  }
+  if (error) return unexpected(os_error("read", in, error.value()));
+  return {};
+}
+
+Expected<CastReport> cast_shards(const Checkpoint& checkpoint, const std::vector<ShardPlan>& plans,
+                                 const fs::path& out, const CastOptions& options) {
+  CastReport report;
+  std::vector<const ShardPlan*> to_write;
+  std::uint64_t done = 0;
+  std::uint64_t needed = 0;
+  for (const ShardPlan& plan : plans) {
+    report.bytes_total += plan.file_bytes;
+    if (is_finished(plan, out)) {
+      ++report.files_kept;
+      done += plan.file_bytes;
+    } else {
+      to_write.push_back(&plan);
+      needed += plan.file_bytes;
+    }
+  }
+  if (const auto room = check_space(out, needed); !room) return unexpected(room.error());
+  const CastStep step = [&](std::uint64_t bytes) {
+    done += bytes;
+    if (options.progress) options.progress(done, report.bytes_total);
+    return !(options.stop && options.stop());
+  };
+  for (const ShardPlan* plan : to_write) {
+    const auto written = write_shard(checkpoint, *plan, out, step);
+    if (!written) return unexpected(written.error());
+    ++report.files_written;
+    report.tensors_cast += static_cast<std::uint64_t>(std::ranges::count_if(
+        plan->tensors, [](const TensorView* tensor) { return tensor->dtype == DType::f8_e4m3; }));
+  }
+  return report;
+}
+
+}  // namespace
+
+Expected<CastReport> cast_to_bf16(const fs::path& in, const fs::path& out,
+                                  const CastOptions& options) {
+  std::error_code error;
+  if (fs::exists(out) && fs::equivalent(in, out, error))
+    return out_error(out, "is the directory of the input; name another one");
+  const Expected<Checkpoint> checkpoint = Checkpoint::open(in);
+  if (!checkpoint) return unexpected(checkpoint.error());
+  const Expected<std::vector<ShardPlan>> plans = plan_shards(*checkpoint);
+  if (!plans) return unexpected(plans.error());
+  if (const auto ready = prepare_out(out, checkpoint->revision()); !ready)
+    return unexpected(ready.error());
+  Expected<CastReport> report = cast_shards(*checkpoint, *plans, out, options);
+  if (!report) return report;
+  // config.json comes last: a directory without it is no model.
+  Expected<void> rest = write_index(in, out, *plans);
+  if (rest) rest = copy_other_files(in, out);
+  if (rest) rest = write_config(in, out);
+  if (!rest) return unexpected(rest.error());
+  return report;
+}
+
+}  // namespace troupe::model
