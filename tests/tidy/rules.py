@@ -16,6 +16,9 @@ DEVICE_FUNCTION_LINES_MAX = 120
 MAIN_LINES_MAX = 150
 COLUMNS_MAX = 100
 
+# Kept byte for byte as they were when they made the goldens.
+UNCHANGED = ("tests/goldens/tools/make_model.py", "tests/goldens/tools/oracle.py")
+
 _FORBIDDEN_NAMES = {"util", "utils", "common", "helper", "helpers", "manager", "misc"}
 _FORBIDDEN_TYPE = re.compile(r"\b(?:class|struct)\s+(\w*(?:Util|Helper|Manager|Misc)s?)\b")
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.M)
@@ -161,13 +164,13 @@ def rules_for(path):
     script = path.endswith(SCRIPTS) or path == ".ci/run"
     if path.endswith(CPP):
         rules += [cpp_function_size, pragma_once, includes, libm, type_names, sleeps]
-    if path.endswith(".py"):
+    if path.endswith(".py") and path not in UNCHANGED:
         rules += [python_function_size]
     if script:
         rules += [sleeps]
     if cmake:
         rules += [cmake_links]
-    if path.endswith(CPP) or script or cmake:
+    if (path.endswith(CPP) or script or cmake) and path not in UNCHANGED:
         rules += [file_size, line_width, first_line]
     return rules
 
