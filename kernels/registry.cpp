@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cpu/levels.hpp"
 #include "kernels/reference/operations.hpp"
 
 namespace troupe::kernels {
@@ -29,10 +30,49 @@ constexpr KernelTable kReference{
     .softmax_stats = reference::softmax_stats,
 };
 
+/// One of the two tables of the vector levels.
+template <class Pick>
+KernelTable vector_table(std::string_view name, const Pick& pick) {
+  return {
+      .name = name,
+      .linear = pick(cpu::linear_levels()),
+      .mla_attention = pick(cpu::mla_attention_levels()),
+      .rms_norm = pick(cpu::rms_norm_levels()),
+      .rope = pick(cpu::rope_levels()),
+      .swiglu = pick(cpu::swiglu_levels()),
+      .quantise = pick(cpu::quantise_levels()),
+      .round_bf16 = pick(cpu::round_bf16_levels()),
+      .pack_bf16 = pick(cpu::pack_bf16_levels()),
+      .unpack_bf16 = pick(cpu::unpack_bf16_levels()),
+      .add = pick(cpu::add_levels()),
+      .axpy = pick(cpu::axpy_levels()),
+      .sigmoid = pick(cpu::sigmoid_levels()),
+      .softmax_stats = pick(cpu::softmax_stats_levels()),
+  };
+}
+
+const KernelTable& avx2_table() {
+  static const KernelTable table = vector_table("avx2", [](auto levels) { return levels.avx2; });
+  return table;
+}
+
+const KernelTable& avx512_table() {
+  static const KernelTable table =
+      vector_table("avx512", [](auto levels) { return levels.avx512; });
+  return table;
+}
+
 /// What every level needs, the reference too (its std::fma is the CPU's).
 bool has_base() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("f16c");
+         __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
+}
+
+/// The parts of AVX-512 that Highway's AVX3 target uses (Skylake-SP and later, Zen 4).
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512cd");
 }
 
 std::string join(std::span<const std::string_view> names) {
@@ -45,6 +85,8 @@ std::vector<const KernelTable*> detect() {
   std::vector<const KernelTable*> levels;
   if (!has_base()) return levels;
   levels.push_back(&kReference);
+  levels.push_back(&avx2_table());
+  if (has_avx512()) levels.push_back(&avx512_table());
   return levels;
 }
 

@@ -22,6 +22,10 @@ struct LinearArgs {
   std::int64_t tokens = 0;
 };
 
+/// Aborts on argument combinations that no caller may make: scales without e4m3 weights or the
+/// reverse, quantised rows with other weights, dtypes other than e4m3, BF16 and F32.
+void check_linear(const LinearArgs& args);
+
 /// Computes output features [begin, end) of every row. *Threading*: any; shares must not overlap.
 using LinearFn = void (*)(const LinearArgs& args, std::int64_t begin, std::int64_t end);
 

@@ -17,8 +17,9 @@ inline constexpr std::int64_t kSplitTokens = 256;
 /// Shapes: q [rows, heads, latent + rope] (latent part first), o [rows, heads, latent];
 /// pages[i] holds positions 64 i .. 64 i + 63 as [64, latent + rope] of cache_dtype.
 /// Numbers: docs/adr/0001: scores in the canonical order of `linear` over latent + rope, times
-/// `scale`; per split max, p = exp(s - max), sums and values ascending in position with fused
-/// multiply-add; splits merged in ascending order. Source: specification 3.3 (absorbed form).
+/// `scale`; per split max, p = exp(s - max), the sum of p in the canonical order over positions,
+/// values ascending in position with fused multiply-add; splits merged in ascending order. Source:
+/// specification 3.3 (absorbed form).
 struct MlaAttentionArgs {
   const float* q = nullptr;            // [rows, heads, latent + rope]
   const void* const* pages = nullptr;  // [ceil((first_position + rows) / 64)]
@@ -31,6 +32,9 @@ struct MlaAttentionArgs {
   std::int64_t first_position = 0;
   float scale = 0;  // softmax scale of specification 3.6
 };
+
+/// Aborts when the cache is neither BF16 nor F32.
+void check_mla_attention(const MlaAttentionArgs& args);
 
 /// Computes (row, head) pairs [begin, end) of the rows * heads pairs, row-major.
 using MlaAttentionFn = void (*)(const MlaAttentionArgs& args, std::int64_t begin, std::int64_t end);

@@ -127,7 +127,7 @@ void sigmoid(const float* x, float* y, std::int64_t n) {
 SoftmaxStats softmax_stats(const float* x, std::int64_t n) {
   SoftmaxStats stats;
   if (n <= 0) return stats;
-  stats.max = *std::max_element(x, x + n);
+  stats.max = *std::max_element(x, x + n) + 0.0f;  // never -0
   Lanes lanes{};
   for (std::int64_t k = 0; k < n; ++k) {
     float& lane = lanes[static_cast<std::size_t>(k % kLanes)];

@@ -5,7 +5,6 @@
 #include <array>
 #include <cstring>
 
-#include "core/check.hpp"
 #include "core/dtype.hpp"
 #include "kernels/reference/canonical.hpp"
 #include "kernels/reference/operations.hpp"
@@ -15,12 +14,12 @@ namespace {
 
 using Block = std::array<float, kScaleBlock>;
 
-/// Value of an e4m3 code times 2^-8, which is what its bits mean when they are moved into a half:
-/// the vector levels convert that way, and the factor of the block takes the 2^8 back.
+/// Value of an e4m3 code times 2^-56; the factor of the block takes the 2^56 back. ADR 0001 says
+/// why: the vector levels move the bits of a code into an F32 without a conversion instruction.
 constexpr float code_value(std::uint8_t code) {
   const int exponent = (code >> 3) & 15;
   const int mantissa = code & 7;
-  float value = static_cast<float>(exponent == 0 ? mantissa : 8 + mantissa) * 0x1p-17f;
+  float value = static_cast<float>(exponent == 0 ? mantissa : 8 + mantissa) * 0x1p-65f;
   for (int e = 1; e < exponent; ++e) value *= 2.0f;
   return (code & 0x80) != 0 ? -value : value;
 }
@@ -75,7 +74,7 @@ float dot(const LinearArgs& args, std::int64_t token, std::int64_t feature) {
     multiply_add(weights.data(), inputs.data(), padded(n), raw);
     float scale = w.scales[feature / kScaleBlock * scale_columns + b];
     if (args.x_scales != nullptr) scale = args.x_scales[token * scale_columns + b] * scale;
-    scale = scale * 0x1p8f;
+    scale = scale * 0x1p56f;
     for (std::size_t l = 0; l < raw.size(); ++l) sums[l] = std::fma(raw[l], scale, sums[l]);
   }
   return lane_tree(sums);
@@ -84,11 +83,7 @@ float dot(const LinearArgs& args, std::int64_t token, std::int64_t feature) {
 }  // namespace
 
 void linear(const LinearArgs& args, std::int64_t begin, std::int64_t end) {
-  const bool blocks = args.w.dtype == DType::f8_e4m3;
-  TROUPE_CHECK(blocks || args.w.dtype == DType::bf16 || args.w.dtype == DType::f32,
-               std::string("weight of dtype ") + std::string(to_string(args.w.dtype)));
-  TROUPE_CHECK(blocks == (args.w.scales != nullptr), "scales come with e4m3 weights only");
-  TROUPE_CHECK(blocks || args.x_scales == nullptr, "quantised rows need an e4m3 weight");
+  check_linear(args);
   for (std::int64_t feature = begin; feature < end; ++feature)
     for (std::int64_t token = 0; token < args.tokens; ++token)
       args.y[token * args.y_stride + feature] = dot(args, token, feature);

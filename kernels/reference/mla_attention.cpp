@@ -5,10 +5,8 @@
 #include <array>
 #include <cmath>
 #include <cstring>
-#include <string>
 #include <vector>
 
-#include "core/check.hpp"
 #include "core/dtype.hpp"
 #include "kernels/math.hpp"
 #include "kernels/reference/canonical.hpp"
@@ -51,13 +49,16 @@ Partial attend(const MlaAttentionArgs& args, const std::vector<float>& query, st
     scores[static_cast<std::size_t>(j - begin)] = lane_tree(lanes) * args.scale;
   }
   part.max = *std::max_element(scores.begin(), scores.begin() + (end - begin));
+  Lanes sums{};
   for (std::int64_t j = begin; j < end; ++j) {
     const float p = exp_f32(scores[static_cast<std::size_t>(j - begin)] - part.max);
-    part.sum = part.sum + p;
+    float& sum = sums[static_cast<std::size_t>((j - begin) % kLanes)];
+    sum = sum + p;
     read_key(args, j, key);
     for (std::size_t d = 0; d < part.values.size(); ++d)
       part.values[d] = std::fma(p, key[d], part.values[d]);
   }
+  part.sum = lane_tree(sums);
   return part;
 }
 
@@ -88,8 +89,7 @@ void attend_pair(const MlaAttentionArgs& args, std::int64_t pair) {
 }  // namespace
 
 void mla_attention(const MlaAttentionArgs& args, std::int64_t begin, std::int64_t end) {
-  TROUPE_CHECK(args.cache_dtype == DType::bf16 || args.cache_dtype == DType::f32,
-               "cache of dtype " + std::string(to_string(args.cache_dtype)));
+  check_mla_attention(args);
   for (std::int64_t pair = begin; pair < end; ++pair) attend_pair(args, pair);
 }
 

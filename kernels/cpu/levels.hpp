@@ -1,0 +1,30 @@
+// The vector levels of every operation, compiled once per instruction set from one source each.
+#pragma once
+#include "kernels/ops/elementwise.hpp"
+#include "kernels/ops/linear.hpp"
+#include "kernels/ops/mla_attention.hpp"
+
+namespace troupe::kernels::cpu {
+
+/// The same operation at each level. Calling one that the CPU lacks is an illegal instruction.
+template <class Fn>
+struct Levels {
+  Fn avx2;
+  Fn avx512;
+};
+
+Levels<LinearFn> linear_levels();
+Levels<MlaAttentionFn> mla_attention_levels();
+Levels<RmsNormFn> rms_norm_levels();
+Levels<RopeFn> rope_levels();
+Levels<SwigluFn> swiglu_levels();
+Levels<QuantiseFn> quantise_levels();
+Levels<RoundBf16Fn> round_bf16_levels();
+Levels<PackBf16Fn> pack_bf16_levels();
+Levels<UnpackBf16Fn> unpack_bf16_levels();
+Levels<AddFn> add_levels();
+Levels<AxpyFn> axpy_levels();
+Levels<SigmoidFn> sigmoid_levels();
+Levels<SoftmaxStatsFn> softmax_stats_levels();
+
+}  // namespace troupe::kernels::cpu

@@ -1,0 +1,337 @@
+// Every level of this machine equals the scalar reference bit for bit, on every operation.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/dtype.hpp"
+#include "kernels/registry.hpp"
+
+namespace troupe::kernels {
+namespace {
+
+constexpr unsigned kSeed = 20241226;
+
+std::vector<std::uint32_t> bits(const std::vector<float>& values) {
+  std::vector<std::uint32_t> out(values.size());
+  std::memcpy(out.data(), values.data(), values.size() * sizeof(float));
+  return out;
+}
+
+/// Values of many magnitudes, zeros of both signs and subnormals among them.
+std::vector<float> random_floats(std::mt19937& random, std::int64_t n) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<std::size_t>(n));
+  for (float& v : values) {
+    v = normal(random);
+    switch (random() % 64) {
+      case 0: v = 0.0f; break;
+      case 1: v = -0.0f; break;
+      case 2: v *= 1e-39f; break;
+      case 3: v *= 1e-20f; break;
+      case 4: v *= 1e6f; break;
+      default: break;
+    }
+  }
+  return values;
+}
+
+/// The level under test; skips the test when the machine lacks it.
+class Parity : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    auto level = select_level(GetParam());
+    if (!level) GTEST_SKIP() << "untested here: " << level.error().detail;
+    level_ = *level;
+    reference_ = *select_level("reference");
+  }
+  static void expect_same(const std::vector<float>& want, const std::vector<float>& got,
+                          const std::string& what) {
+    const auto w = bits(want);
+    const auto g = bits(got);
+    for (std::size_t i = 0; i < w.size(); ++i)
+      ASSERT_EQ(w[i], g[i]) << what << " element " << i << " want " << want[i] << " got " << got[i]
+                            << " seed " << kSeed;
+  }
+  std::mt19937 random_{kSeed};
+  const KernelTable* level_ = nullptr;
+  const KernelTable* reference_ = nullptr;
+};
+
+struct Weight {
+  std::vector<std::byte> bytes;
+  std::vector<float> scales;
+  WeightMatrix view;
+};
+
+Weight random_weight(std::mt19937& random, DType dtype, std::int64_t rows, std::int64_t cols) {
+  Weight w;
+  w.view = {.dtype = dtype, .rows = rows, .cols = cols};
+  w.bytes.resize(static_cast<std::size_t>(w.view.bytes()));
+  if (dtype == DType::f8_e4m3) {
+    for (std::byte& b : w.bytes) {
+      auto code = static_cast<std::uint8_t>(random());
+      if (is_e4m3_nan(code)) code = 0x80;
+      b = static_cast<std::byte>(code);
+    }
+    w.scales = random_floats(random, scale_blocks(rows) * scale_blocks(cols));
+    w.view.scales = w.scales.data();
+  } else {
+    const std::vector<float> values = random_floats(random, rows * cols);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (dtype == DType::f32) {
+        std::memcpy(w.bytes.data() + 4 * i, &values[i], 4);
+      } else {
+        const Bf16 b = f32_to_bf16(values[i]);
+        std::memcpy(w.bytes.data() + 2 * i, &b, 2);
+      }
+    }
+  }
+  w.view.data = w.bytes.data();
+  return w;
+}
+
+TEST_P(Parity, LinearOnRandomShapes) {
+  for (int i = 0; i < 60; ++i) {
+    const DType dtype =
+        std::array{DType::f8_e4m3, DType::bf16, DType::f32}[static_cast<std::size_t>(i % 3)];
+    const std::int64_t rows = 1 + random_() % 300;
+    const std::int64_t cols = 1 + random_() % 700;
+    const std::int64_t tokens = 1 + random_() % (i % 2 == 0 ? 4 : 60);
+    const bool quantised = dtype == DType::f8_e4m3 && i % 2 == 0;
+    const Weight w = random_weight(random_, dtype, rows, cols);
+    const std::vector<float> x = random_floats(random_, tokens * cols);
+    const std::vector<float> x_scales = random_floats(random_, tokens * scale_blocks(cols));
+    std::vector<float> want(static_cast<std::size_t>(tokens * rows), -7.0f);
+    std::vector<float> got = want;
+    LinearArgs args{
+        .x = x.data(), .x_stride = cols, .w = w.view, .y_stride = rows, .tokens = tokens};
+    if (quantised) args.x_scales = x_scales.data();
+    const std::int64_t begin = random_() % static_cast<std::uint64_t>(rows);
+    const std::int64_t end = begin + 1 + random_() % static_cast<std::uint64_t>(rows - begin);
+    args.y = want.data();
+    reference_->linear(args, begin, end);
+    args.y = got.data();
+    level_->linear(args, begin, end);
+    expect_same(want, got,
+                "rows " + std::to_string(rows) + " cols " + std::to_string(cols) + " tokens " +
+                    std::to_string(tokens) + " dtype " + std::string(to_string(dtype)));
+  }
+}
+
+TEST_P(Parity, LinearWithInputsTooLargeToBeScaled) {
+  const Weight w = random_weight(random_, DType::f8_e4m3, 40, 200);
+  std::vector<float> x = random_floats(random_, 200);
+  x[17] = 0x1.8p70f;
+  x[199] = -0x1.2p127f;
+  std::vector<float> want(40);
+  std::vector<float> got(40);
+  LinearArgs args{.x = x.data(), .x_stride = 200, .w = w.view, .y_stride = 40, .tokens = 1};
+  args.y = want.data();
+  reference_->linear(args, 0, 40);
+  args.y = got.data();
+  level_->linear(args, 0, 40);
+  expect_same(want, got, "large");
+}
+
+TEST_P(Parity, MlaAttentionOnRandomShapes) {
+  for (int i = 0; i < 24; ++i) {
+    const std::int64_t latent = i % 4 == 0 ? 512 : 1 + random_() % 200;
+    const std::int64_t rope = 2 * (1 + random_() % 32);
+    const std::int64_t width = latent + rope;
+    const std::int64_t heads = 1 + random_() % 20;
+    const std::int64_t rows = 1 + random_() % 9;
+    const std::int64_t first = i % 3 == 0 ? random_() % 700 : random_() % 60;
+    const DType dtype = i % 2 == 0 ? DType::bf16 : DType::f32;
+    const std::int64_t pages = (first + rows + kPageTokens - 1) / kPageTokens;
+    std::vector<Weight> cache;
+    std::vector<const void*> page_pointers;
+    for (std::int64_t p = 0; p < pages; ++p)
+      cache.push_back(random_weight(random_, dtype, kPageTokens, width));
+    for (const Weight& page : cache) page_pointers.push_back(page.bytes.data());
+    const std::vector<float> q = random_floats(random_, rows * heads * width);
+    std::vector<float> want(static_cast<std::size_t>(rows * heads * latent));
+    std::vector<float> got = want;
+    MlaAttentionArgs args{.q = q.data(),
+                          .pages = page_pointers.data(),
+                          .cache_dtype = dtype,
+                          .rows = rows,
+                          .heads = heads,
+                          .latent = latent,
+                          .rope = rope,
+                          .first_position = first,
+                          .scale = 0.03f};
+    args.o = want.data();
+    reference_->mla_attention(args, 0, rows * heads);
+    args.o = got.data();
+    for (std::int64_t begin = 0; begin < rows * heads;) {  // shares of any size
+      const std::int64_t end = std::min<std::int64_t>(rows * heads, begin + 1 + random_() % 50);
+      level_->mla_attention(args, begin, end);
+      begin = end;
+    }
+    expect_same(want, got,
+                "latent " + std::to_string(latent) + " rope " + std::to_string(rope) + " heads " +
+                    std::to_string(heads) + " rows " + std::to_string(rows) + " first " +
+                    std::to_string(first));
+  }
+}
+
+TEST_P(Parity, RmsNorm) {
+  for (int i = 0; i < 40; ++i) {
+    const std::int64_t width = 1 + random_() % 600;
+    const std::int64_t rows = 1 + random_() % 5;
+    const std::vector<float> x = random_floats(random_, rows * width);
+    const std::vector<float> w = random_floats(random_, width);
+    std::vector<float> want(x.size());
+    std::vector<float> got(x.size());
+    RmsNormArgs args{.x = x.data(),
+                     .x_stride = width,
+                     .w = w.data(),
+                     .y_stride = width,
+                     .rows = rows,
+                     .width = width,
+                     .eps = 1e-6f,
+                     .round_to_bf16 = i % 2 == 0};
+    args.y = want.data();
+    reference_->rms_norm(args, 0, rows);
+    args.y = got.data();
+    level_->rms_norm(args, 0, rows);
+    expect_same(want, got, "width " + std::to_string(width));
+  }
+}
+
+TEST_P(Parity, Rope) {
+  for (const std::int64_t rope : {2, 8, 16, 34, 64}) {
+    const std::int64_t rows = 3;
+    const std::int64_t heads = 2;
+    std::vector<float> want = random_floats(random_, rows * heads * rope);
+    std::vector<float> got = want;
+    const std::vector<float> c = random_floats(random_, rows * rope / 2);
+    const std::vector<float> s = random_floats(random_, rows * rope / 2);
+    RopeArgs args{.row_stride = heads * rope,
+                  .head_stride = rope,
+                  .cos = c.data(),
+                  .sin = s.data(),
+                  .rows = rows,
+                  .heads = heads,
+                  .rope = rope};
+    args.x = want.data();
+    reference_->rope(args, 0, rows);
+    args.x = got.data();
+    level_->rope(args, 0, rows);
+    expect_same(want, got, "rope " + std::to_string(rope));
+  }
+}
+
+TEST_P(Parity, SwigluAndSigmoidFromUnderflowToOverflow) {
+  for (const std::int64_t width : {1, 7, 16, 333}) {
+    std::vector<float> gate = random_floats(random_, 2 * width);
+    for (float& g : gate)
+      if (random_() % 4 == 0) g *= 50.0f;
+    const std::vector<float> up = random_floats(random_, 2 * width);
+    std::vector<float> want(gate.size());
+    std::vector<float> got(gate.size());
+    for (const bool round : {false, true}) {
+      SwigluArgs args{
+          .gate = gate.data(), .up = up.data(), .rows = 2, .width = width, .round_to_bf16 = round};
+      args.y = want.data();
+      reference_->swiglu(args, 0, 2);
+      args.y = got.data();
+      level_->swiglu(args, 0, 2);
+      expect_same(want, got, "swiglu");
+    }
+    reference_->sigmoid(gate.data(), want.data(), 2 * width);
+    level_->sigmoid(gate.data(), got.data(), 2 * width);
+    expect_same(want, got, "sigmoid");
+  }
+}
+
+TEST_P(Parity, ExpOfEveryKindOfNumber) {
+  // sigmoid exposes exp: all exponents and both signs, every 997th pattern of bits.
+  std::vector<float> x;
+  for (std::uint64_t pattern = 0; pattern < (1ull << 32); pattern += 99991)
+    x.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(pattern)));
+  for (float v : {INFINITY, -INFINITY, 104.0f, -104.0f, 88.7228f, 89.0f, -89.0f}) x.push_back(v);
+  std::erase_if(x, [](float v) { return v != v; });
+  std::vector<float> want(x.size());
+  std::vector<float> got(x.size());
+  reference_->sigmoid(x.data(), want.data(), static_cast<std::int64_t>(x.size()));
+  level_->sigmoid(x.data(), got.data(), static_cast<std::int64_t>(x.size()));
+  expect_same(want, got, "sigmoid");
+}
+
+TEST_P(Parity, Quantise) {
+  for (int i = 0; i < 40; ++i) {
+    const std::int64_t width = 1 + random_() % 500;
+    const std::int64_t rows = 3;
+    std::vector<float> x = random_floats(random_, rows * width);
+    if (i % 5 == 0) std::fill(x.begin(), x.begin() + width, 0.0f);
+    std::vector<float> want(x.size());
+    std::vector<float> got(x.size());
+    std::vector<float> want_scales(static_cast<std::size_t>(rows * scale_blocks(width)));
+    std::vector<float> got_scales = want_scales;
+    QuantiseArgs args{
+        .x = x.data(), .x_stride = width, .rows = rows, .width = width, .ue8m0 = i % 2 == 0};
+    args.q = want.data();
+    args.scales = want_scales.data();
+    reference_->quantise(args, 0, rows);
+    args.q = got.data();
+    args.scales = got_scales.data();
+    level_->quantise(args, 0, rows);
+    expect_same(want, got, "q");
+    expect_same(want_scales, got_scales, "scales");
+  }
+}
+
+TEST_P(Parity, RoundingPackingAddingAndStats) {
+  for (const std::int64_t n : {1, 5, 8, 16, 17, 31, 64, 1000}) {
+    std::vector<float> x = random_floats(random_, n);
+    x[0] = 1e38f;
+    const std::vector<float> y = random_floats(random_, n);
+    std::vector<float> want(x.size());
+    std::vector<float> got(x.size());
+    reference_->round_bf16(x.data(), want.data(), n);
+    level_->round_bf16(x.data(), got.data(), n);
+    expect_same(want, got, "round_bf16");
+    std::vector<std::byte> packed(static_cast<std::size_t>(2 * n + 1));
+    level_->pack_bf16(x.data(), packed.data() + 1, n);
+    level_->unpack_bf16(packed.data() + 1, got.data(), n);
+    expect_same(want, got, "pack and unpack at an odd address");
+    for (const bool round : {false, true}) {
+      want = got = x;
+      reference_->add(want.data(), y.data(), n, round);
+      level_->add(got.data(), y.data(), n, round);
+      expect_same(want, got, "add");
+    }
+    reference_->axpy(want.data(), y.data(), 0.3f, n);
+    level_->axpy(got.data(), y.data(), 0.3f, n);
+    expect_same(want, got, "axpy");
+    x[0] = 3.0f;
+    const SoftmaxStats a = reference_->softmax_stats(x.data(), n);
+    const SoftmaxStats b = level_->softmax_stats(x.data(), n);
+    expect_same({a.max, a.sum}, {b.max, b.sum}, "softmax_stats");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, Parity, testing::Values("avx2", "avx512"),
+                         [](const auto& info) { return info.param; });
+
+TEST(SelectLevel, NamesWhatItKnows) {
+  EXPECT_EQ(select_level("avx1024").error().code, Errc::invalid_argument);
+  EXPECT_NE(select_level("avx1024").error().detail.find("reference"), std::string::npos);
+  ASSERT_TRUE(select_level("auto"));
+  EXPECT_EQ(*select_level("auto"), available_levels().back());
+  EXPECT_EQ(available_levels().front()->name, "reference");
+  for (const std::string_view name : known_levels()) {
+    const auto level = select_level(name);
+    if (!level) {
+      EXPECT_EQ(level.error().code, Errc::unsupported_cpu) << name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace troupe::kernels
