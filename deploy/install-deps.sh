@@ -12,7 +12,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # GoogleTest and Google Benchmark are here because every preset configures the tests, too.
 packages=(
   g++ cmake ninja-build ccache
-  libcaf-dev libhwy-dev libpcre2-dev nlohmann-json3-dev libcli11-dev
+  libcaf-dev libucx-dev libhwy-dev libpcre2-dev nlohmann-json3-dev libcli11-dev
   libgtest-dev libbenchmark-dev
 )
 test_packages=(python3 python3-venv git binutils)

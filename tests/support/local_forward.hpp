@@ -20,7 +20,7 @@ class LocalForward {
         router(*model::RouterModel::load(checkpoint, numerics, engine)),
         experts(*model::ExpertModel::load(checkpoint, numerics, engine,
                                           {0, checkpoint.config().routed_experts})),
-        pool(attention.kv_shape(64)) {}
+        pool(attention.kv_shape(256)) {}
 
   /// Raw logits of every token [tokens, vocab], computed in chunks of at most `chunk` rows. The
   /// routing of every MoE layer is appended to `routings` in order of (chunk, layer).
@@ -42,13 +42,7 @@ class LocalForward {
     return out;
   }
 
-  std::vector<model::Routing> routings;
-  model::AttentionModel attention;
-  model::RouterModel router;
-  model::ExpertModel experts;
-  model::KvPool pool;
-
- private:
+  /// Runs one step through all layers; state.batch says of which rows.
   void step(model::StepState& state) {
     attention.embed(state);
     for (int layer = 0; layer < attention.config().num_layers; ++layer) {
@@ -63,6 +57,13 @@ class LocalForward {
     }
   }
 
+  std::vector<model::Routing> routings;
+  model::AttentionModel attention;
+  model::RouterModel router;
+  model::ExpertModel experts;
+  model::KvPool pool;
+
+ private:
   void route(int layer, model::StepState& state) {
     const std::int64_t hidden = attention.config().hidden_size;
     const std::int64_t k = attention.config().experts_per_token;
@@ -94,6 +95,33 @@ class LocalForward {
     out.resize(before + rows.size() * static_cast<std::size_t>(attention.config().vocab_size));
     attention.logits(state, rows, out.data() + before);
   }
+};
+
+/// One sequence that grows token by token, greedily.
+class LocalSequence {
+ public:
+  explicit LocalSequence(LocalForward& local) : local_(local) {}
+
+  /// Appends `token` and returns the most likely one after it.
+  std::int32_t next(std::int32_t token) {
+    if (position_ % kernels::kPageTokens == 0) pages_.push_back(*local_.pool.allocate());
+    state_.batch.tokens = {token};
+    state_.batch.slices = {{position_++, 1, pages_}};
+    local_.step(state_);
+    local_.routings.clear();
+    logits_.resize(static_cast<std::size_t>(local_.attention.config().vocab_size));
+    const std::int64_t row = 0;
+    local_.attention.logits(state_, {&row, 1}, logits_.data());
+    return static_cast<std::int32_t>(std::max_element(logits_.begin(), logits_.end()) -
+                                     logits_.begin());
+  }
+
+ private:
+  LocalForward& local_;
+  model::StepState state_;
+  std::int64_t position_ = 0;
+  std::vector<model::PageId> pages_;
+  std::vector<float> logits_;
 };
 
 }  // namespace troupe::testing

@@ -1,0 +1,249 @@
+// The UCX link between two workers and between two processes, over shared memory and tcp.
+#include "transport/ucx/ucx_link.hpp"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <numeric>
+
+#include "transport/ucx/ucx_error.hpp"
+
+namespace troupe::transport {
+namespace {
+
+constexpr std::chrono::seconds kDeadline{20};
+
+/// Polls `until` with `step` in between; false when the deadline passed first.
+template <class Step, class Until>
+bool eventually(Step step, Until until) {
+  const auto deadline = std::chrono::steady_clock::now() + kDeadline;
+  while (!until()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    step();
+  }
+  return true;
+}
+
+UcxSettings over(const std::string& transports) {
+  UcxSettings settings;
+  settings.options = {{"TLS", transports}};
+  return settings;
+}
+
+/// Two loops on one thread, each with a context and a link to the other.
+struct Wire {
+  explicit Wire(const std::string& transports)
+      : context_a(*UcxContext::make(over(transports), pool)),
+        context_b(*UcxContext::make(over(transports), pool)),
+        a(*UcxLink::make(*context_a)),
+        b(*UcxLink::make(*context_b)) {
+    EXPECT_TRUE(a->open(b->address()));
+    EXPECT_TRUE(b->open(a->address()));
+  }
+  void pump() {
+    a->progress([&](ReceivedFrame&& f) { at_a.push_back(std::move(f)); });
+    b->progress([&](ReceivedFrame&& f) { at_b.push_back(std::move(f)); });
+  }
+  OutgoingFrame rows(std::uint64_t work_id, std::span<const float> values, std::uint32_t count) {
+    proto::Rows body;
+    body.rows = {
+        count, static_cast<std::uint32_t>(values.size()) / count, proto::WireDtype::f32, {}};
+    proto::FrameHeader header;
+    header.work_id = work_id;
+    OutgoingFrame frame = make_frame_head(pool, header, body);
+    const auto bytes = std::as_bytes(values);
+    for (std::uint32_t i = 0; i < count; ++i)
+      frame.rows.push_back(bytes.subspan(i * bytes.size() / count, bytes.size() / count));
+    return frame;
+  }
+
+  BufferPool pool;
+  std::unique_ptr<UcxContext> context_a, context_b;
+  std::unique_ptr<UcxLink> a, b;
+  std::vector<ReceivedFrame> at_a, at_b;
+};
+
+class UcxLinkTest : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(UcxLinkTest, CarriesEagerAndRendezvousFramesWhole) {
+  Wire wire(GetParam());
+  std::vector<float> values(256 * 1024);  // 1 MiB in rows of 4 KiB: rendezvous
+  std::iota(values.begin(), values.end(), 0.0f);
+  int completed = 0;
+  const auto count = [&](Errc outcome) { completed += outcome == Errc::ok ? 1 : 1000; };
+  ASSERT_TRUE(wire.a->send(wire.rows(1, std::span(values).first(64), 1), count));
+  ASSERT_TRUE(wire.a->send(wire.rows(2, values, 256), count));
+  ASSERT_TRUE(wire.b->send(wire.rows(3, std::span(values).first(7168), 2), count));
+  ASSERT_TRUE(
+      eventually([&] { wire.pump(); },
+                 [&] { return wire.at_b.size() == 2 && wire.at_a.size() == 1 && completed == 3; }));
+  for (const auto& frame : wire.at_b) {
+    const auto& body = std::get<proto::Rows>(frame.body);
+    const std::size_t bytes = frame.header.work_id == 1 ? 256 : values.size() * 4;
+    ASSERT_EQ(body.rows.data.size(), bytes);
+    EXPECT_EQ(std::memcmp(body.rows.data.data(), values.data(), bytes), 0);
+  }
+  EXPECT_EQ(wire.at_a[0].header.work_id, 3u);
+  EXPECT_EQ(wire.a->frames_in_flight(), 0u);
+  EXPECT_EQ(wire.a->stats().bytes_sent_total, wire.b->stats().bytes_received_total);
+}
+
+TEST_P(UcxLinkTest, NamesTheTransportItWasAskedFor) {
+  Wire wire(GetParam());
+  EXPECT_NE(wire.a->lanes().find(std::string(GetParam()).substr(0, 3)), std::string::npos)
+      << wire.a->lanes();
+}
+
+TEST_P(UcxLinkTest, SleepsOnItsDescriptorAndWakesForAFrame) {
+  Wire wire(GetParam());
+  const std::vector<float> values(16, 1.0f);
+  ASSERT_TRUE(wire.a->send(wire.rows(1, values, 1)));
+  // Settle first: connecting itself sends messages.
+  ASSERT_TRUE(eventually([&] { wire.pump(); }, [&] { return wire.at_b.size() == 1; }));
+  ASSERT_TRUE(eventually([&] { wire.pump(); }, [&] { return wire.b->arm(); }));
+  ASSERT_TRUE(wire.a->send(wire.rows(2, values, 1)));
+  ASSERT_TRUE(eventually(
+      [&] {
+        wire.a->progress([](ReceivedFrame&&) {});
+        if (wire.b->arm()) return;  // not yet there
+        wire.b->progress([&](ReceivedFrame&& f) { wire.at_b.push_back(std::move(f)); });
+      },
+      [&] { return wire.at_b.size() == 2; }));
+}
+
+TEST_P(UcxLinkTest, ClosingTellsThePeerAndAnswersEveryOpenSend) {
+  Wire wire(GetParam());
+  const std::vector<float> values(1024, 1.0f);
+  ASSERT_TRUE(wire.a->send(wire.rows(1, values, 1)));
+  ASSERT_TRUE(eventually([&] { wire.pump(); }, [&] { return wire.at_b.size() == 1; }));
+  wire.b->close(Link::CloseMode::force);
+  EXPECT_EQ(wire.b->health().state, LinkState::closed);
+  int open = 0;
+  for (int i = 0; i < 8; ++i)
+    if (wire.a->send(wire.rows(2, values, 1), [&](Errc) { --open; })) ++open;
+  wire.a->close(Link::CloseMode::flush);
+  EXPECT_EQ(open, 0);
+  EXPECT_EQ(wire.a->send(wire.rows(3, values, 1)).error().code, Errc::unavailable);
+}
+
+TEST_P(UcxLinkTest, RefusesFramesBeyondItsLimit) {
+  BufferPool pool;
+  UcxSettings settings = over(GetParam());
+  settings.frames_in_flight_max = 0;
+  const auto context = *UcxContext::make(settings, pool);
+  const auto link = *UcxLink::make(*context);
+  ASSERT_TRUE(link->open(link->address()));
+  const auto refused = link->send(make_frame(pool, {}, proto::Goodbye{}));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::overloaded);
+}
+
+/// Writes and reads one length-prefixed string on a pipe.
+void put(int fd, const std::string& text) {
+  const std::uint64_t size = text.size();
+  if (write(fd, &size, sizeof size) < 0 || write(fd, text.data(), size) < 0) _exit(3);
+}
+std::string get(int fd) {
+  std::uint64_t size = 0;
+  if (read(fd, &size, sizeof size) != sizeof size) return {};
+  std::string text(size, '\0');
+  for (std::size_t at = 0; at < size;) {
+    const auto got = read(fd, text.data() + at, size - at);
+    if (got <= 0) return {};
+    at += static_cast<std::size_t>(got);
+  }
+  return text;
+}
+
+/// A peer process that swallows frames until it is killed.
+[[noreturn]] void swallow(const char* transports, int in, int out) {
+  BufferPool pool;
+  const auto context = *UcxContext::make(over(transports), pool);
+  const auto link = *UcxLink::make(*context);
+  put(out, link->address());
+  if (!link->open(get(in))) _exit(4);
+  for (;;) link->progress([](ReceivedFrame&&) {});
+}
+
+TEST_P(UcxLinkTest, AKilledPeerIsReportedAndEverySendIsAnswered) {
+  int to_child[2], to_parent[2];
+  ASSERT_EQ(pipe(to_child), 0);
+  ASSERT_EQ(pipe(to_parent), 0);
+  const pid_t child = fork();
+  if (child == 0) swallow(GetParam(), to_child[0], to_parent[1]);
+  BufferPool pool;
+  const auto context = *UcxContext::make(over(GetParam()), pool);
+  auto link = *UcxLink::make(*context);
+  put(to_child[1], link->address());
+  ASSERT_TRUE(link->open(get(to_parent[0])));
+  const std::vector<float> values(64 * 1024, 2.0f);  // rendezvous size
+  int open = 0, answered = 0;
+  const auto flood = [&] {
+    proto::Rows body;
+    body.rows = {1, static_cast<std::uint32_t>(values.size()), proto::WireDtype::f32, {}};
+    while (open < 16) {
+      OutgoingFrame frame = make_frame_head(pool, {}, body);
+      frame.rows = {std::as_bytes(std::span(values))};
+      if (!link->send(std::move(frame), [&](Errc) { --open, ++answered; })) break;
+      ++open;
+    }
+    link->progress([](ReceivedFrame&&) {});
+  };
+  ASSERT_TRUE(eventually(flood, [&] { return answered > 64; }));
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);  // a zombie is not reported before it is reaped
+  EXPECT_TRUE(eventually(flood, [&] { return link->health().state == LinkState::lost; }));
+  EXPECT_EQ(link->health().error.code, Errc::unavailable) << link->health().error.detail;
+  link.reset();
+  EXPECT_EQ(open, 0);
+  for (const int fd : {to_child[0], to_child[1], to_parent[0], to_parent[1]}) close(fd);
+}
+
+INSTANTIATE_TEST_SUITE_P(Transports, UcxLinkTest, ::testing::Values("posix,cma", "tcp"),
+                         [](const auto& transports) {
+                           return std::string(transports.param).substr(0, 3) == "tcp" ? "tcp"
+                                                                                      : "shm";
+                         });
+
+TEST(UcxContext, NamesAnOptionValueThatUcxRefuses) {
+  BufferPool pool;
+  UcxSettings settings;
+  settings.options = {{"KEEPALIVE_INTERVAL", "soon"}};
+  const auto context = UcxContext::make(settings, pool);
+  ASSERT_FALSE(context);
+  EXPECT_EQ(context.error().code, Errc::invalid_argument);
+  EXPECT_NE(context.error().detail.find("KEEPALIVE_INTERVAL=soon"), std::string::npos);
+}
+
+TEST(UcxContext, LeavesWhatTheUserSetAlone) {
+  BufferPool pool;
+  UcxSettings settings;
+  settings.set_by_user = {"TLS"};
+  const auto context = *UcxContext::make(settings, pool);
+  for (const auto& option : context->applied()) EXPECT_NE(option.substr(0, 4), "TLS=");
+}
+
+TEST(UcxLink, RefusesBytesThatAreNoAddress) {
+  BufferPool pool;
+  const auto context = *UcxContext::make(over("tcp"), pool);
+  EXPECT_EQ((*UcxLink::make(*context))->open("").error().code, Errc::invalid_argument);
+}
+
+TEST(UcxError, EveryStatusHasAKindAndKeepsUcxsText) {
+  for (int value = UCS_ERR_LAST; value <= UCS_OK; ++value) {
+    const auto status = static_cast<ucs_status_t>(value);
+    const Error error = ucx_error("here", status);
+    EXPECT_NE(error.detail.find("here"), std::string::npos);
+    EXPECT_EQ(error.code == Errc::ok, status == UCS_OK) << value;
+  }
+  EXPECT_EQ(ucx_error("", UCS_ERR_ENDPOINT_TIMEOUT).code, Errc::unavailable);
+  EXPECT_EQ(ucx_error("", UCS_ERR_CONNECTION_RESET).code, Errc::unavailable);
+  EXPECT_EQ(ucx_error("", UCS_ERR_NO_RESOURCE).code, Errc::overloaded);
+  EXPECT_EQ(ucx_error("", UCS_ERR_CANCELED).code, Errc::cancelled);
+}
+
+}  // namespace
+}  // namespace troupe::transport
