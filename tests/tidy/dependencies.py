@@ -27,7 +27,7 @@ ALLOWED_FOLDERS = {
 # Library -> (pattern of <header>, folders that may include it, headers (.hpp) allowed as well).
 LIBRARIES = {
     "CAF": (r"caf/", {"actors", "services", "tests", "examples"}, True),
-    "UCX": (r"uc[pts]/|ucm/", {"transport"}, False),
+    "UCX": (r"uc[pts]/|ucm/", {"transport"}, True),
     "gRPC": (r"grpc|google/protobuf", {"services", "tests"}, True),
     "HTTP": (r"httplib", {"services", "tests"}, True),
     "Prometheus": (r"prometheus/", {"services", "tests"}, True),

@@ -109,8 +109,9 @@ class TidyTest(unittest.TestCase):
         self.assertEqual(problems("transport/a.cpp", FIRST + "#include <unistd.h>\n"), "")
 
     def test_finds_libm(self):
+        cmath = FIRST + "#include <cmath>\n"
         for call in ("std::exp(x)", "expf(x)", "std::pow(x, y)", "::sin(x)", "__builtin_cosf(x)"):
-            self.check("kernels/a.cpp", FIRST + f"float y = {call};\n", "libm's")
+            self.check("kernels/a.cpp", cmath + f"float y = {call};\n", "libm's")
         for call in ("exp_f32(x)", "table.log(x)", "std::sqrt(x)", "hn::exp(x)"):
             self.assertEqual(problems("model/a.cpp", FIRST + f"float y = {call};\n"), "")
         self.assertEqual(problems("model/a.cpp", FIRST + "// like std::exp(x)\n"), "")
