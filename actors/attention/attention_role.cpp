@@ -1,0 +1,241 @@
+// Frames in, steps, frames out.
+#include "actors/attention/attention_role.hpp"
+
+#include <algorithm>
+
+#include "actors/row_codec.hpp"
+#include "actors/submit_codec.hpp"
+
+namespace troupe::actors {
+namespace {
+
+BatchScheduler::Settings with_model(BatchScheduler::Settings settings,
+                                    const model::ModelConfig& config) {
+  settings.positions_max = config.max_position_embeddings;
+  settings.vocab_size = config.vocab_size;
+  return settings;
+}
+
+RowExchangeSettings exchange_settings(const AttentionSettings& settings,
+                                      const model::AttentionModel& model) {
+  return {settings.hop_budget, settings.attempts_max, settings.frame_rows_max,
+          static_cast<std::uint32_t>(model.config().hidden_size),
+          wire_dtype(model.numerics().row_dtype())};
+}
+
+/// Frames that may wait for a slow gateway before the next step has to.
+constexpr std::size_t kGatewayBacklogMax = 64;
+
+}  // namespace
+
+AttentionRole::AttentionRole(const RoleContext& context, AttentionSettings settings,
+                             std::shared_ptr<const model::AttentionModel> model)
+    : Role(context),
+      settings_(settings),
+      model_(std::move(model)),
+      pool_(model_->kv_shape(settings.kv_pages_max)),
+      scheduler_(with_model(settings.batch, model_->config()), pool_),
+      exchange_(peers_, exchange_settings(settings, *model_)) {}
+
+void AttentionRole::on_joined(PeerId peer) {
+  if (role_of(peer) == proto::Role::router) exchange_.on_joined(peer);
+}
+
+void AttentionRole::on_lost(PeerId peer, const Error&) {
+  if (role_of(peer) == proto::Role::router) return exchange_.on_lost(peer, now());
+  leases_.erase(peer);
+  scheduler_.withdraw_all(index_of(peer));
+}
+
+void AttentionRole::on_frame(PeerId peer, transport::ReceivedFrame&& frame) {
+  switch (static_cast<proto::FrameKind>(frame.header.kind)) {
+    case proto::FrameKind::submit: return admit(peer, frame);
+    case proto::FrameKind::cancel: return scheduler_.withdraw(index_of(peer), frame.header.work_id);
+    case proto::FrameKind::lease: return renew(peer, frame);
+    case proto::FrameKind::combined: return exchange_.on_combined(peer, std::move(frame));
+    case proto::FrameKind::failed: return exchange_.on_failed(peer, frame);
+    default: return peers_.count_stale(peer);
+  }
+}
+
+void AttentionRole::admit(PeerId gateway, const transport::ReceivedFrame& frame) {
+  const auto& submit = std::get<proto::Submit>(frame.body);
+  auto admitted = scheduler_.admit(read_submit(frame.header, submit, index_of(gateway), now()));
+  if (admitted) return;
+  const auto& error = admitted.error();
+  const auto header = proto::reply_header(frame.header, peers_.header().sender_incarnation, 0);
+  const proto::Failed failed{static_cast<std::uint16_t>(error.code),
+                             error.code == Errc::overloaded ? 1000u : 0u,
+                             proto::clip_detail(error.detail)};
+  peers_.send(gateway, transport::make_frame(peers_.buffers(), header, failed));
+}
+
+void AttentionRole::renew(PeerId gateway, const transport::ReceivedFrame& frame) {
+  const auto& lease = std::get<proto::Lease>(frame.body);
+  leases_[gateway] = now() + std::chrono::microseconds(lease.duration_us);
+  // The echo tells the gateway that this loop is alive, however long a step takes.
+  auto header = peers_.header();
+  header.kind = static_cast<std::uint16_t>(proto::FrameKind::lease);
+  peers_.send(gateway, transport::make_frame(peers_.buffers(), header,
+                                             proto::Lease{lease.duration_us, lease.work_ids}));
+}
+
+bool AttentionRole::expire_leases() {
+  std::vector<PeerId> over;
+  for (const auto& [gateway, until] : leases_)
+    if (until <= now()) over.push_back(gateway);
+  for (const auto gateway : over) {
+    leases_.erase(gateway);
+    scheduler_.withdraw_all(index_of(gateway));
+  }
+  return !over.empty();
+}
+
+bool AttentionRole::work() {
+  bool busy = expire_leases() | exchange_.tick(now());
+  if (job_open_) return busy;
+  if (!step_) {
+    start_step();
+    return busy || step_ != nullptr;
+  }
+  return try_continue() || busy;
+}
+
+bool AttentionRole::gateways_take_frames() const {
+  const auto gateways = peers_.joined_of(proto::Role::gateway);
+  return std::all_of(gateways.begin(), gateways.end(), [this](PeerId gateway) {
+    return peers_.waiting_frames(gateway) < kGatewayBacklogMax;
+  });
+}
+
+void AttentionRole::start_step() {
+  if (!gateways_take_frames()) return;
+  scheduler_.expire(now());
+  auto plan = scheduler_.next();
+  send_events();
+  if (!plan) return;
+  ++steps_total_;
+  rows_total_ += plan->batch.rows();
+  step_ = std::make_unique<StepRun>(StepTools{model_.get(), &pool_, engine_, &peers_.buffers()},
+                                    std::move(*plan));
+  advance();
+}
+
+void AttentionRole::advance() {
+  job_open_ = true;
+  compute_.post([step = step_.get()] { step->advance(); },
+                [this] {
+                  job_open_ = false;
+                  if (step_->at_moe_layer()) return exchange_rows();
+                  heads_left_ = true;
+                  try_continue();
+                });
+}
+
+void AttentionRole::exchange_rows() {
+  rows_out_ = true;
+  exchange_.begin(step_->layer(), step_->lane(), step_->packed(), step_->live_ranges(), now());
+  job_open_ = true;
+  compute_.post([step = step_.get()] { step->shared(); },
+                [this] {
+                  job_open_ = false;
+                  try_continue();
+                });
+}
+
+bool AttentionRole::try_continue() {
+  if (job_open_) return false;
+  if (rows_out_) {
+    if (!exchange_.finished()) return false;
+    rows_out_ = false;
+    for (const auto& failure : exchange_.take_failures()) step_->fail(failure.range, failure.error);
+    step_->take_answers(exchange_.take_answers());
+    if (step_->all_failed())
+      finish_step();
+    else
+      advance();
+    return true;
+  }
+  if (!heads_left_ || !gateways_take_frames()) return false;
+  head();
+  return true;
+}
+
+void AttentionRole::head() {
+  if (step_->head_finished()) return finish_step();
+  job_open_ = true;
+  compute_.post([step = step_.get()] { step->head(); },
+                [this] {
+                  job_open_ = false;
+                  send_logits();
+                  try_continue();
+                });
+}
+
+void AttentionRole::finish_step() {
+  heads_left_ = false;
+  scheduler_.complete(step_->outcomes());
+  step_.reset();
+  send_events();
+}
+
+void AttentionRole::send_logits() {
+  const auto vocab = static_cast<std::size_t>(model_->config().vocab_size);
+  for (const auto& block : step_->take_logits()) {
+    const auto& asked = block.sequence->asked;
+    if (block.sequence->withdrawn) continue;
+    auto header = peers_.header();
+    header.work_id = asked.request;
+    header.attempt = asked.attempt;
+    header.kind = static_cast<std::uint16_t>(proto::FrameKind::logits);
+    const std::span<const float> rows(block.rows->data() + block.first_row * vocab,
+                                      block.positions.size() * vocab);
+    const proto::Logits body{block.source, static_cast<std::uint32_t>(vocab), block.positions,
+                             std::as_bytes(rows)};
+    auto frame = transport::make_frame_head(peers_.buffers(), header, body);
+    frame.rows.push_back(std::as_bytes(rows));
+    peers_.send(peer_id(proto::Role::gateway, asked.gateway), std::move(frame),
+                [kept = block.rows](Errc) {});
+  }
+}
+
+void AttentionRole::send_events() {
+  for (const auto& event : scheduler_.take_events()) send_tokens(event);
+}
+
+void AttentionRole::send_tokens(const SequenceEvent& event) {
+  auto header = peers_.header();
+  header.work_id = event.request;
+  header.attempt = event.attempt;
+  std::vector<proto::TokenEntry> entries;
+  if (event.sample)
+    entries.push_back(
+        {static_cast<std::uint32_t>(event.position), event.sample->token, event.sample->logprob});
+  proto::Tokens tokens;
+  tokens.entries = entries;
+  tokens.finish = event.finish ? wire_finish(*event.finish) : proto::Finish::none;
+  tokens.error = static_cast<std::uint16_t>(event.error.code);
+  tokens.detail = proto::clip_detail(event.error.detail);
+  peers_.send(peer_id(proto::Role::gateway, event.gateway),
+              transport::make_frame(peers_.buffers(), header, tokens));
+}
+
+std::optional<TimePoint> AttentionRole::role_deadline() const {
+  auto next = exchange_.next_deadline();
+  for (const auto& [gateway, until] : leases_)
+    if (!next || until < *next) next = until;
+  return next;
+}
+
+AttentionStatus AttentionRole::status() const {
+  return {static_cast<std::int64_t>(scheduler_.running()),
+          static_cast<std::int64_t>(scheduler_.waiting()),
+          pool_.pages_used(),
+          pool_.shape().pages_max,
+          steps_total_,
+          rows_total_,
+          static_cast<std::int64_t>(exchange_.resent_total()),
+          static_cast<std::int64_t>(peers_.stats().stale_frames_total)};
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,85 @@
+// The attention shard: takes requests, schedules steps, runs them, sends tokens. No CAF here.
+//
+// What it does when a peer disappears:
+//  - a router: its open work items go to another router as the next attempt (row_exchange.hpp);
+//    without one the rows wait for a hop budget, then their requests fail with `unavailable`.
+//  - an expert shard: the router's business; what it cannot have computed comes back as Failed and
+//    ends the requests that had rows in that work item, no others.
+//  - a gateway (lost, or silent past its lease): its sequences are removed and their pages freed.
+//  - itself: the gateways replay its requests elsewhere.
+#pragma once
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "actors/attention/batch_scheduler.hpp"
+#include "actors/attention/row_exchange.hpp"
+#include "actors/attention/step_run.hpp"
+#include "actors/role.hpp"
+#include "model/attention_model.hpp"
+
+namespace troupe::actors {
+
+struct AttentionSettings {
+  BatchScheduler::Settings batch;  // positions_max and vocab_size are taken from the model
+  std::int64_t kv_pages_max = 0;
+  std::chrono::milliseconds hop_budget{2000};
+  std::uint32_t attempts_max = 3;
+  std::int64_t frame_rows_max = proto::kRowsMax;
+};
+
+struct AttentionStatus {
+  std::int64_t running = 0;
+  std::int64_t waiting = 0;
+  std::int64_t kv_pages_used = 0;
+  std::int64_t kv_pages_max = 0;
+  std::int64_t steps_total = 0;
+  std::int64_t rows_total = 0;
+  std::int64_t work_items_resent_total = 0;
+  std::int64_t stale_frames_total = 0;
+};
+
+class AttentionRole : public Role {
+ public:
+  AttentionRole(const RoleContext& context, AttentionSettings settings,
+                std::shared_ptr<const model::AttentionModel> model);
+  ~AttentionRole() override { stop(); }
+  AttentionStatus status() const;
+
+ private:
+  void on_joined(PeerId peer) override;
+  void on_frame(PeerId peer, transport::ReceivedFrame&& frame) override;
+  void on_lost(PeerId peer, const Error& why) override;
+  bool work() override;
+  std::optional<TimePoint> role_deadline() const override;
+
+  void admit(PeerId gateway, const transport::ReceivedFrame& frame);
+  void renew(PeerId gateway, const transport::ReceivedFrame& frame);
+  bool expire_leases();
+  void start_step();
+  void advance();
+  void exchange_rows();
+  bool try_continue();
+  void head();
+  void finish_step();
+  void send_logits();
+  void send_events();
+  void send_tokens(const SequenceEvent& event);
+  bool gateways_take_frames() const;
+
+  AttentionSettings settings_;
+  std::shared_ptr<const model::AttentionModel> model_;
+  model::KvPool pool_;
+  BatchScheduler scheduler_;
+  RowExchange exchange_;
+  std::unique_ptr<StepRun> step_;
+  bool job_open_ = false;    // a stage of the step is being computed
+  bool rows_out_ = false;    // the step's rows are with the routers
+  bool heads_left_ = false;  // the next stage is a block of the head
+  std::map<PeerId, TimePoint> leases_;
+  std::int64_t steps_total_ = 0;
+  std::int64_t rows_total_ = 0;
+};
+
+}  // namespace troupe::actors

@@ -1,0 +1,148 @@
+// Splitting, sending, matching and asking again.
+#include "actors/attention/row_exchange.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace troupe::actors {
+
+RowExchange::RowExchange(Peers& peers, RowExchangeSettings settings)
+    : peers_(peers), settings_(settings) {
+  TROUPE_CHECK(settings.frame_rows_max >= 1 && settings.frame_rows_max <= proto::kRowsMax,
+               "frame_rows_max is 1 to kRowsMax");
+}
+
+void RowExchange::begin(std::int32_t layer, proto::Lane lane, Packed packed,
+                        std::span<const RowRange> ranges, TimePoint now) {
+  TROUPE_CHECK(finished(), "one layer at a time");
+  layer_ = layer;
+  lane_ = lane;
+  packed_ = std::move(packed);
+  for (const auto& range : ranges)
+    for (std::int64_t done = 0; done < range.rows; done += settings_.frame_rows_max)
+      ledger_.open({range.first_row + done, std::min(settings_.frame_rows_max, range.rows - done)},
+                   now + settings_.hop_budget);
+  tick(now);
+}
+
+PeerId RowExchange::choose_router(const WorkItem& item) const {
+  const auto live = peers_.joined_of(proto::Role::router);
+  std::vector<PeerId> good;
+  for (const auto router : live)
+    if (!silent_.contains(router)) good.push_back(router);
+  const auto& from = good.empty() ? live : good;
+  return from.empty() ? 0 : from[(item.work_id + item.asked) % from.size()];
+}
+
+bool RowExchange::try_send(WorkItem& item, TimePoint now) {
+  const PeerId router = choose_router(item);
+  auto* credits = peers_.credits(router);
+  const auto rows = static_cast<std::uint32_t>(item.range.rows);
+  if (credits == nullptr || !credits->reserve(rows, lane_)) return false;
+  auto header = peers_.header();
+  header.work_id = item.work_id;
+  header.attempt = item.asked;
+  header.layer = layer_;
+  header.lane = static_cast<std::uint16_t>(lane_);
+  header.kind = static_cast<std::uint16_t>(proto::FrameKind::rows);
+  header.remaining_us =
+      static_cast<std::uint64_t>(std::chrono::microseconds(settings_.hop_budget).count());
+  const auto row_bytes = proto::row_block_bytes(1, settings_.width, settings_.dtype);
+  const auto bytes = packed_->span().subspan(
+      static_cast<std::size_t>(item.range.first_row) * row_bytes, rows * row_bytes);
+  const proto::Rows body{0, {rows, settings_.width, settings_.dtype, bytes}};
+  auto frame = transport::make_frame_head(peers_.buffers(), header, body);
+  frame.rows.push_back(bytes);
+  // An eighth of the budget is for the way back: a router that gives up is heard before we do.
+  ledger_.book(item, router, header, now + settings_.hop_budget + settings_.hop_budget / 8);
+  peers_.send(router, std::move(frame), [kept = packed_](Errc) {});
+  return true;
+}
+
+bool RowExchange::tick(TimePoint now) {
+  bool busy = false;
+  for (const auto id : ledger_.expired(now)) {
+    late(*ledger_.find(id), now);
+    busy = true;
+  }
+  for (const auto id : ledger_.at(0)) busy |= try_send(*ledger_.find(id), now);
+  return busy;
+}
+
+void RowExchange::late(WorkItem& item, TimePoint now) {
+  const bool waited_for_router = item.router == 0;
+  if (!waited_for_router) silent_.insert(item.router);
+  const auto live = peers_.joined_of(proto::Role::router);
+  const bool other = std::any_of(live.begin(), live.end(),
+                                 [this](PeerId router) { return !silent_.contains(router); });
+  if (!waited_for_router && other && item.asked < settings_.attempts_max) {
+    ++resent_total_;
+    return ledger_.unbook(item, now + settings_.hop_budget);
+  }
+  if (live.empty())
+    return fail(item, {Errc::unavailable, "layer " + std::to_string(layer_) +
+                                              ": no router is connected; the request can be "
+                                              "repeated once one is back"});
+  fail(item,
+       {Errc::deadline_exceeded,
+        "layer " + std::to_string(layer_) + ": " +
+            (waited_for_router ? "no router had room" : name_of(item.router) + " did not answer") +
+            " within the hop budget of " + std::to_string(settings_.hop_budget.count()) +
+            " ms (attempts: " + std::to_string(item.asked) + ")"});
+}
+
+void RowExchange::fail(const WorkItem& item, Error error) {
+  failures_.push_back({item.range, std::move(error)});
+  ledger_.close(item.work_id);
+}
+
+void RowExchange::on_joined(PeerId router) { silent_.erase(router); }
+
+void RowExchange::on_lost(PeerId router, TimePoint now) {
+  silent_.erase(router);
+  ledger_.forget(router);
+  for (const auto id : ledger_.at(router)) {
+    auto& item = *ledger_.find(id);
+    ++resent_total_;
+    if (item.asked < settings_.attempts_max)
+      ledger_.unbook(item, now + settings_.hop_budget);
+    else
+      fail(item, {Errc::unavailable, "layer " + std::to_string(layer_) + ": " + name_of(router) +
+                                         " was lost, the last of " + std::to_string(item.asked) +
+                                         " attempts"});
+  }
+}
+
+void RowExchange::return_credits(PeerId router, const proto::FrameHeader& reply) {
+  const auto owed = ledger_.settle(router, reply);
+  auto* credits = peers_.credits(router);
+  if (!owed || credits == nullptr) return;
+  const auto released = credits->release(static_cast<std::uint32_t>(owed->rows), owed->lane);
+  TROUPE_CHECK(released.has_value(), "credits of one attempt are returned once");
+}
+
+bool RowExchange::fits(const WorkItem& item, const proto::RowBlock& rows) const {
+  return rows.rows == item.range.rows && rows.width == settings_.width &&
+         rows.dtype == settings_.dtype;
+}
+
+void RowExchange::on_combined(PeerId router, transport::ReceivedFrame&& frame) {
+  silent_.erase(router);
+  return_credits(router, frame.header);
+  auto* item = ledger_.match(router, frame.header);
+  const auto& combined = std::get<proto::Combined>(frame.body);
+  if (item == nullptr || !fits(*item, combined.rows)) return peers_.count_stale(router);
+  answers_.push_back({item->range, std::make_shared<transport::ReceivedFrame>(std::move(frame))});
+  ledger_.close(item->work_id);
+}
+
+void RowExchange::on_failed(PeerId router, const transport::ReceivedFrame& frame) {
+  silent_.erase(router);
+  return_credits(router, frame.header);
+  auto* item = ledger_.match(router, frame.header);
+  if (item == nullptr) return peers_.count_stale(router);
+  const auto& failed = std::get<proto::Failed>(frame.body);
+  fail(*item, {static_cast<Errc>(failed.error), std::string(failed.detail)});
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,81 @@
+// One layer's rows on their way to routers and back: split, sent, asked again elsewhere, or failed.
+//
+// When a router is lost, its open items go to another one at once, as the next attempt of the same
+// work item. A router that is silent for a hop budget is treated alike and gets nothing new while
+// there is another. With no router at all, items wait for one until their budget ends.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "actors/attention/work_ledger.hpp"
+#include "actors/peers.hpp"
+
+namespace troupe::actors {
+
+struct RowExchangeSettings {
+  std::chrono::milliseconds hop_budget{2000};  // of each attempt
+  std::uint32_t attempts_max = 3;
+  std::int64_t frame_rows_max = proto::kRowsMax;
+  std::uint32_t width = 0;  // hidden size
+  proto::WireDtype dtype = proto::WireDtype::bf16;
+};
+
+/// *Threading*: one loop. `peers` must outlive it.
+class RowExchange {
+ public:
+  using Packed = std::shared_ptr<transport::Buffer>;
+
+  RowExchange(Peers& peers, RowExchangeSettings settings);
+
+  /// Rows of one layer: `packed` [all rows of the step, width] in the wire dtype; only `ranges`
+  /// are sent. Not while another layer is under way.
+  void begin(std::int32_t layer, proto::Lane lane, Packed packed, std::span<const RowRange> ranges,
+             TimePoint now);
+  /// Everything is answered or has failed.
+  bool finished() const { return ledger_.empty(); }
+
+  struct Answer {
+    RowRange range;
+    std::shared_ptr<transport::ReceivedFrame> frame;  // Combined
+  };
+  struct Failure {
+    RowRange range;
+    Error error;
+  };
+  std::vector<Answer> take_answers() { return std::exchange(answers_, {}); }
+  std::vector<Failure> take_failures() { return std::exchange(failures_, {}); }
+
+  void on_joined(PeerId router);
+  void on_lost(PeerId router, TimePoint now);
+  void on_combined(PeerId router, transport::ReceivedFrame&& frame);
+  void on_failed(PeerId router, const transport::ReceivedFrame& frame);
+  /// Sends what waits, asks again what is late. True: something changed.
+  bool tick(TimePoint now);
+  std::optional<TimePoint> next_deadline() const { return ledger_.next_deadline(); }
+
+  std::uint64_t resent_total() const { return resent_total_; }
+
+ private:
+  PeerId choose_router(const WorkItem& item) const;
+  bool try_send(WorkItem& item, TimePoint now);
+  void late(WorkItem& item, TimePoint now);
+  void fail(const WorkItem& item, Error error);
+  void return_credits(PeerId router, const proto::FrameHeader& reply);
+  bool fits(const WorkItem& item, const proto::RowBlock& rows) const;
+
+  Peers& peers_;
+  RowExchangeSettings settings_;
+  WorkLedger ledger_;
+  std::int32_t layer_ = -1;
+  proto::Lane lane_ = proto::Lane::decode;
+  Packed packed_;
+  std::set<PeerId> silent_;  // routers that let a budget pass; until they speak again
+  std::vector<Answer> answers_;
+  std::vector<Failure> failures_;
+  std::uint64_t resent_total_ = 0;
+};
+
+}  // namespace troupe::actors

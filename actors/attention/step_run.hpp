@@ -1,0 +1,90 @@
+// One step of an attention shard from embedding to sampled tokens: what its compute jobs do.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "actors/attention/batch_scheduler.hpp"
+#include "actors/attention/row_exchange.hpp"
+#include "model/attention_model.hpp"
+
+namespace troupe::actors {
+
+/// What the computations of a step need besides its own state.
+struct StepTools {
+  const model::AttentionModel* model = nullptr;
+  const model::KvPool* pool = nullptr;
+  kernels::Engine engine;
+  transport::BufferPool* buffers = nullptr;
+};
+
+/// Stages, in order: `advance` until it stops at a MoE layer; there the packed rows go out and
+/// `shared` runs, then the answers come in and `advance` goes on; after the last layer `head` for
+/// each block of rows that need logits.
+/// *Threading*: one stage at a time; the stages run in compute jobs, everything else on the loop
+/// between them.
+class StepRun {
+ public:
+  StepRun(StepTools tools, StepPlan plan);
+
+  // --- compute jobs ---
+  /// Embeds or takes in the answers, then computes up to the next MoE layer, whose normed rows it
+  /// packs, or to the end.
+  void advance();
+  void shared() { tools_.model->shared_expert(layer_, state_); }
+  /// Logits, samples and Logits frames of the next block of head rows.
+  void head();
+
+  // --- the loop ---
+  bool at_moe_layer() const { return layer_ < layers_; }
+  std::int32_t layer() const { return static_cast<std::int32_t>(layer_); }
+  RowExchange::Packed packed() const { return packed_; }
+  /// Rows of parts that have not failed, joined where they touch.
+  std::vector<RowRange> live_ranges() const;
+  proto::Lane lane() const { return lane_; }
+  void take_answers(std::vector<RowExchange::Answer> answers) { answers_ = std::move(answers); }
+  /// Fails every part that has rows in `range`.
+  void fail(RowRange range, const Error& error);
+  bool all_failed() const;
+  bool head_finished() const { return heads_done_ == heads_.size(); }
+
+  /// A Logits frame ready to be sent: which part, and the frame's body and bytes.
+  struct LogitsBlock {
+    const Sequence* sequence = nullptr;
+    std::uint32_t source = 0;
+    std::vector<std::uint32_t> positions;
+    std::shared_ptr<std::vector<float>> rows;  // shared by the blocks of one head job
+    std::int64_t first_row = 0;                // in `rows`
+  };
+  std::vector<LogitsBlock> take_logits() { return std::exchange(logits_, {}); }
+  std::span<const PartOutcome> outcomes() const { return outcomes_; }
+
+ private:
+  struct HeadRow {
+    std::int64_t row = 0;
+    std::size_t part = 0;
+    std::uint32_t source = 0;  // LogitsSource bits to be sent
+    bool samples = false;
+  };
+  void list_heads();
+  void take_in_answers();
+  void pack();
+  void sample_rows(std::span<const HeadRow> rows, const float* logits);
+  void keep_logits(std::span<const HeadRow> rows, std::shared_ptr<std::vector<float>> logits);
+
+  StepTools tools_;
+  StepPlan plan_;
+  model::StepState state_;
+  std::int64_t layers_;
+  std::int64_t layer_ = -1;  // -1: nothing computed yet
+  proto::Lane lane_ = proto::Lane::prefill;
+  RowExchange::Packed packed_;
+  std::vector<RowExchange::Answer> answers_;
+  std::vector<PartOutcome> outcomes_;  // [parts]
+  std::vector<HeadRow> heads_;
+  std::size_t heads_done_ = 0;
+  std::vector<LogitsBlock> logits_;
+};
+
+}  // namespace troupe::actors

@@ -1,0 +1,68 @@
+// Work items of an attention shard: which rows were asked of which router, and what is still owed.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "actors/peer_id.hpp"
+#include "actors/request.hpp"
+#include "proto/identity.hpp"
+
+namespace troupe::actors {
+
+/// Consecutive rows of a step.
+struct RowRange {
+  std::int64_t first_row = 0;
+  std::int64_t rows = 0;
+};
+
+struct WorkItem {
+  std::uint64_t work_id = 0;
+  RowRange range;
+  std::uint32_t asked = 0;    // attempts so far; the next one has this number
+  PeerId router = 0;          // who has it; 0: nobody
+  TimePoint deadline;         // of the open attempt, or of the wait for a router
+  proto::FrameHeader header;  // of the open attempt
+};
+
+/// Work ids count up and are never used twice. An item is open until closed; each attempt of it
+/// borrows credits from its router that come back with the router's answer, however late.
+/// *Threading*: one owner.
+class WorkLedger {
+ public:
+  WorkItem& open(RowRange range, TimePoint deadline);
+  WorkItem* find(std::uint64_t work_id);
+  /// Books an attempt that goes to `router` under `header`.
+  void book(WorkItem& item, PeerId router, const proto::FrameHeader& header, TimePoint deadline);
+  /// Takes the item from its router; the next attempt goes elsewhere.
+  void unbook(WorkItem& item, TimePoint deadline);
+  void close(std::uint64_t work_id) { items_.erase(work_id); }
+
+  /// The open item that a frame from `peer` answers: its router, attempt and layer agree. Null for
+  /// everything else.
+  WorkItem* match(PeerId peer, const proto::FrameHeader& reply);
+  /// The rows whose credits an answer from `peer` returns, once for each attempt.
+  struct Owed {
+    std::int64_t rows = 0;
+    proto::Lane lane = proto::Lane::decode;
+  };
+  std::optional<Owed> settle(PeerId peer, const proto::FrameHeader& reply);
+  /// Nothing that `peer` owes will come any more.
+  void forget(PeerId peer);
+
+  std::vector<std::uint64_t> at(PeerId router) const;  // open items there; 0: those at nobody
+  std::vector<std::uint64_t> expired(TimePoint now) const;
+  std::optional<TimePoint> next_deadline() const;
+  bool empty() const { return items_.empty(); }
+  std::size_t owed() const { return owed_.size(); }
+
+ private:
+  using Key = std::tuple<PeerId, std::uint64_t, std::uint32_t>;  // peer, work id, attempt
+  std::map<std::uint64_t, WorkItem> items_;
+  std::map<Key, Owed> owed_;
+  std::uint64_t next_id_ = 1;
+};
+
+}  // namespace troupe::actors

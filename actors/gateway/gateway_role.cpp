@@ -1,0 +1,194 @@
+// Submits, leases and deliveries.
+#include "actors/gateway/gateway_role.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "actors/submit_codec.hpp"
+#include "proto/identity.hpp"
+
+namespace troupe::actors {
+
+GatewayRole::GatewayRole(const RoleContext& context, GatewaySettings settings, Sink& sink)
+    : Role(context),
+      settings_(settings),
+      sink_(sink),
+      unread_bytes_(std::make_shared<std::atomic<std::int64_t>>(0)) {}
+
+bool GatewayRole::takes_frames() const {
+  return unread_bytes_->load(std::memory_order_acquire) < settings_.unread_bytes_max;
+}
+
+PeerId GatewayRole::pick_shard() const {
+  std::map<PeerId, std::int64_t> tokens;
+  for (const auto& [shard, state] : shards_) tokens[shard] = 0;
+  for (const auto& [request, open] : open_) tokens[open.shard] += open.kv_tokens;
+  PeerId best = 0;
+  for (const auto& [shard, outstanding] : tokens)  // ascending, so ties go to the lower id
+    if (shards_.contains(shard) && (best == 0 || outstanding < tokens[best])) best = shard;
+  return best;
+}
+
+Expected<void> GatewayRole::submit(const SubmitOrder& order, TimePoint now) {
+  const auto& sampling = order.asked->sampling;
+  if (order.attempt == 0 && open_.size() >= settings_.requests_max)
+    return unexpected(Errc::overloaded, std::to_string(open_.size()) +
+                                            " requests are open (requests_max); try again later");
+  const PeerId shard = pick_shard();
+  if (shard == 0)
+    return unexpected(Errc::unavailable,
+                      "no attention shard is connected; repeat the request once one is back");
+  const SubmitBody submit(*order.asked, order.request, order.tokens);
+  if (auto fine = submit.check(); !fine) return fine;
+  auto header = peers_.header();
+  header.work_id = order.request;
+  header.attempt = order.attempt;
+  header.kind = static_cast<std::uint16_t>(proto::FrameKind::submit);
+  if (order.remaining)
+    header.remaining_us = static_cast<std::uint64_t>(std::max<std::int64_t>(
+        1, std::chrono::duration_cast<std::chrono::microseconds>(*order.remaining).count()));
+  const auto prompt = static_cast<std::int64_t>(order.asked->prompt.size());
+  if (!has_requests(shard)) shards_[shard] = {now, TimePoint{}};  // begins to count now
+  open_[order.request] = {order.attempt, shard, prompt + sampling.max_tokens, header};
+  ++requests_total_;
+  if (order.attempt > 0) ++replays_total_;
+  peers_.send(shard, transport::make_frame(peers_.buffers(), header, submit.body()));
+  return {};
+}
+
+void GatewayRole::cancel(RequestId request) {
+  const auto found = open_.find(request);
+  if (found == open_.end()) return;
+  auto header = found->second.header;
+  header.kind = 0;
+  header.remaining_us = 0;
+  const auto shard = found->second.shard;
+  open_.erase(found);
+  const proto::Cancel cancel{static_cast<std::uint16_t>(Errc::cancelled)};
+  peers_.send(shard, transport::make_frame(peers_.buffers(), header, cancel));
+}
+
+std::vector<RequestId> GatewayRole::open_requests() const {
+  std::vector<RequestId> requests;
+  for (const auto& [request, open] : open_) requests.push_back(request);
+  return requests;
+}
+
+void GatewayRole::on_joined(PeerId peer) { shards_[peer] = {now(), {}}; }
+
+void GatewayRole::on_lost(PeerId peer, const Error& why) {
+  shards_.erase(peer);
+  std::vector<std::pair<RequestId, std::uint32_t>> gone;
+  for (const auto& [request, open] : open_)
+    if (open.shard == peer) gone.emplace_back(request, open.attempt);
+  for (const auto& [request, attempt] : gone) {
+    open_.erase(request);
+    sink_.on_broken(request, {attempt, true, why});
+  }
+}
+
+void GatewayRole::on_frame(PeerId peer, transport::ReceivedFrame&& frame) {
+  shards_[peer].heard = now();
+  if (frame.header.kind == static_cast<std::uint16_t>(proto::FrameKind::lease)) return;
+  const auto found = open_.find(frame.header.work_id);
+  if (found == open_.end() || found->second.shard != peer ||
+      !proto::answers(found->second.header, frame.header))
+    return peers_.count_stale(peer);
+  const RequestId request = found->first;
+  const Open open = found->second;
+  switch (static_cast<proto::FrameKind>(frame.header.kind)) {
+    case proto::FrameKind::tokens: return deliver_tokens(request, open, frame);
+    case proto::FrameKind::logits: return deliver_logits(request, open, std::move(frame));
+    default: {
+      const auto& failed = std::get<proto::Failed>(frame.body);
+      open_.erase(found);
+      sink_.on_broken(
+          request,
+          {open.attempt, false, {static_cast<Errc>(failed.error), std::string(failed.detail)}});
+    }
+  }
+}
+
+void GatewayRole::deliver_tokens(RequestId request, const Open& open,
+                                 const transport::ReceivedFrame& frame) {
+  const auto& tokens = std::get<proto::Tokens>(frame.body);
+  TokensNote note;
+  note.attempt = open.attempt;
+  note.entries = tokens.entries.to_vector();
+  if (tokens.finish != proto::Finish::none) {
+    note.finish = read_finish(tokens.finish);
+    note.error = {static_cast<Errc>(tokens.error), std::string(tokens.detail)};
+    open_.erase(request);
+  }
+  sink_.on_tokens(request, std::move(note));
+}
+
+void GatewayRole::deliver_logits(RequestId request, const Open& open,
+                                 transport::ReceivedFrame&& frame) {
+  const auto bytes = static_cast<std::int64_t>(frame.bytes.size());
+  unread_bytes_->fetch_add(bytes, std::memory_order_relaxed);
+  auto kept = std::shared_ptr<const transport::ReceivedFrame>(
+      new transport::ReceivedFrame(std::move(frame)),
+      [bytes, unread = unread_bytes_, wire = wire_, &bell = bell_](const auto* read) {
+        delete read;
+        unread->fetch_sub(bytes, std::memory_order_release);
+        bell.ring();  // the wire keeps the bell
+      });
+  sink_.on_logits(request, {open.attempt, std::move(kept)});
+}
+
+bool GatewayRole::has_requests(PeerId shard) const {
+  return std::any_of(open_.begin(), open_.end(),
+                     [shard](const auto& entry) { return entry.second.shard == shard; });
+}
+
+void GatewayRole::send_lease(PeerId shard) {
+  std::vector<std::uint64_t> requests;
+  for (const auto& [request, open] : open_)
+    if (open.shard == shard && requests.size() < proto::kLeasesMax) requests.push_back(request);
+  const auto duration = std::chrono::microseconds(settings_.lease).count();
+  auto header = peers_.header();
+  peers_.send(shard,
+              transport::make_frame(peers_.buffers(), header,
+                                    proto::Lease{static_cast<std::uint64_t>(duration), requests}));
+}
+
+bool GatewayRole::work() {
+  std::vector<PeerId> silent;
+  for (auto& [shard, state] : shards_) {
+    if (!has_requests(shard)) continue;
+    if (takes_frames() && now() - state.heard >= settings_.silence_budget) silent.push_back(shard);
+    if (state.lease_due > now()) continue;
+    state.lease_due = now() + settings_.lease_period;
+    send_lease(shard);
+  }
+  for (const auto shard : silent) {
+    const Error why{Errc::unavailable, name_of(shard) + " has been silent for " +
+                                           std::to_string(settings_.silence_budget.count()) +
+                                           " ms"};
+    peers_.drop(shard, why);
+    on_lost(shard, why);
+  }
+  return !silent.empty();
+}
+
+std::optional<TimePoint> GatewayRole::role_deadline() const {
+  std::optional<TimePoint> next;
+  const auto sooner = [&](TimePoint time) {
+    if (!next || time < *next) next = time;
+  };
+  for (const auto& [shard, state] : shards_) {
+    if (!has_requests(shard)) continue;
+    sooner(state.lease_due);
+    if (takes_frames()) sooner(state.heard + settings_.silence_budget);
+  }
+  return next;
+}
+
+GatewayStatus GatewayRole::status() const {
+  return {static_cast<std::int64_t>(open_.size()), requests_total_, replays_total_,
+          static_cast<std::int64_t>(shards_.size()),
+          static_cast<std::int64_t>(peers_.stats().stale_frames_total)};
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,97 @@
+// The gateway's links: picks a shard for each request and brings its tokens home. No CAF here.
+//
+// What it does when a peer disappears:
+//  - an attention shard (lost, or silent for `silence_budget` while it has work of ours): its
+//    sessions are told and replay prompt + generated tokens on another shard; without one they end
+//    with `unavailable`.
+//  - a session: its request is cancelled on the shard.
+//  - itself: the shards remove its sequences when its lease ends.
+#pragma once
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "actors/gateway/session_core.hpp"
+#include "actors/role.hpp"
+#include "core/expected.hpp"
+
+namespace troupe::actors {
+
+struct GatewaySettings {
+  std::chrono::milliseconds lease{60000};  // a shard drops our sequences when not renewed for it
+  std::chrono::milliseconds lease_period{1000};
+  std::chrono::milliseconds silence_budget{60000};  // a shard answers leases, or counts as lost
+  std::size_t requests_max = 4096;                  // open at once; beyond: `overloaded`
+  std::int64_t unread_bytes_max = 256 << 20;        // logits that sessions have not looked at yet
+};
+
+struct GatewayStatus {
+  std::int64_t requests_open = 0;
+  std::int64_t requests_total = 0;
+  std::int64_t replays_total = 0;
+  std::int64_t shards = 0;
+  std::int64_t stale_frames_total = 0;
+};
+
+class GatewayRole : public Role {
+ public:
+  /// Where notes go, called from poll(). Every accepted attempt ends with a finishing TokensNote
+  /// or a BrokenNote, unless it is cancelled.
+  struct Sink {
+    virtual ~Sink() = default;
+    virtual void on_tokens(RequestId request, TokensNote note) = 0;
+    virtual void on_logits(RequestId request, LogitsNote note) = 0;
+    virtual void on_broken(RequestId request, BrokenNote note) = 0;
+  };
+
+  /// `sink` must outlive the role.
+  GatewayRole(const RoleContext& context, GatewaySettings settings, Sink& sink);
+  ~GatewayRole() override { stop(); }
+
+  /// Sends one attempt to the shard with the fewest outstanding KV tokens, ties by id.
+  /// *Errors*: `unavailable` without a shard, `overloaded` past requests_max, `invalid_argument`
+  /// when a frame cannot carry it.
+  Expected<void> submit(const SubmitOrder& order, TimePoint now);
+  void cancel(RequestId request);
+  std::vector<RequestId> open_requests() const;
+  GatewayStatus status() const;
+
+ private:
+  struct Open {
+    std::uint32_t attempt = 0;
+    PeerId shard = 0;
+    std::int64_t kv_tokens = 0;
+    proto::FrameHeader header;
+  };
+  struct Shard {
+    TimePoint heard;
+    TimePoint lease_due;
+  };
+
+  void on_joined(PeerId peer) override;
+  void on_frame(PeerId peer, transport::ReceivedFrame&& frame) override;
+  void on_lost(PeerId peer, const Error& why) override;
+  bool work() override;
+  std::optional<TimePoint> role_deadline() const override;
+  bool takes_frames() const override;
+
+  PeerId pick_shard() const;
+  bool has_requests(PeerId shard) const;
+  void send_lease(PeerId shard);
+  void deliver_tokens(RequestId request, const Open& open, const transport::ReceivedFrame& frame);
+  void deliver_logits(RequestId request, const Open& open, transport::ReceivedFrame&& frame);
+
+  GatewaySettings settings_;
+  Sink& sink_;
+  std::map<RequestId, Open> open_;
+  std::map<PeerId, Shard> shards_;
+  std::shared_ptr<std::atomic<std::int64_t>> unread_bytes_;
+  std::int64_t requests_total_ = 0;
+  std::int64_t replays_total_ = 0;
+};
+
+}  // namespace troupe::actors

@@ -1,0 +1,39 @@
+// Which tokens and logits of which attempt count.
+#include "actors/gateway/replay_book.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace troupe::actors {
+
+ReplayBook::ReplayBook(std::vector<std::int32_t> prompt)
+    : tokens_(std::move(prompt)), prompt_tokens_(static_cast<std::int64_t>(tokens_.size())) {}
+
+ReplayBook::Verdict ReplayBook::offer(std::uint32_t attempt, std::int64_t position,
+                                      std::int32_t token) {
+  if (attempt != attempt_ || position < prompt_tokens_) return Verdict::stale;
+  if (position > next_position()) return Verdict::gap;
+  if (position == next_position()) {
+    tokens_.push_back(token);
+    return Verdict::accepted;
+  }
+  if (tokens_[static_cast<std::size_t>(position)] == token) return Verdict::repeated;
+  ++mismatches_;
+  return Verdict::mismatch;
+}
+
+std::int64_t ReplayBook::repeated_prompt_rows(std::uint32_t attempt, std::int64_t first_position,
+                                              std::int64_t rows) {
+  if (attempt != attempt_ || first_position > prompt_rows_seen_) return rows;
+  const auto repeated = std::min(rows, prompt_rows_seen_ - first_position);
+  prompt_rows_seen_ = std::max(prompt_rows_seen_, first_position + rows);
+  return repeated;
+}
+
+bool ReplayBook::offer_generated_logits(std::uint32_t attempt, std::int64_t index) {
+  if (attempt != attempt_ || index != generated_logits_seen_) return false;
+  ++generated_logits_seen_;
+  return true;
+}
+
+}  // namespace troupe::actors

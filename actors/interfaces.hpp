@@ -1,0 +1,137 @@
+// Every typed actor in data-flow order, one line per message: the control plane of a cluster.
+// What exists per token travels in frames over links, never in these messages.
+#pragma once
+#include <caf/all.hpp>
+#include <cstdint>
+#include <memory>
+
+#include "actors/attention/attention_role.hpp"
+#include "actors/director/director_core.hpp"
+#include "actors/expert/expert_role.hpp"
+#include "actors/gateway/gateway_role.hpp"
+#include "actors/router/router_role.hpp"
+
+namespace troupe::actors {
+
+/// One end of an in-process link on its way to the loop that will own it. Across processes an
+/// address takes its place.
+struct LinkEnd {
+  std::shared_ptr<std::unique_ptr<transport::Link>> link;
+};
+/// Whether a connection came to be; `ok` or why not.
+struct MeetOutcome {
+  Error error{Errc::ok, {}};
+};
+/// A request on its way to its session.
+struct OpenOrder {
+  RequestId request = 0;
+  std::shared_ptr<GenerateRequest> asked;
+  std::shared_ptr<RequestListener> listener;
+};
+/// A placement to be published, shared because it is large.
+using PlacementDraft = std::shared_ptr<const model::Placement>;
+/// The epoch that was published, or why none was.
+struct PublishOutcome {
+  std::uint64_t epoch = 0;
+  Error error{Errc::ok, {}};
+};
+
+}  // namespace troupe::actors
+
+CAF_BEGIN_TYPE_ID_BLOCK(troupe_actors, caf::first_custom_type_id)
+CAF_ADD_ATOM(troupe_actors, troupe::actors, meet_atom, "meet")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, attach_atom, "attach")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, announce_atom, "announce")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, follow_atom, "follow")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, adopt_atom, "adopt")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, publish_atom, "publish")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, newest_atom, "newest")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, status_atom, "status")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, open_atom, "open")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, submit_atom, "submit")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, cancel_atom, "cancel")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, expire_atom, "expire")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, stop_atom, "stop")
+CAF_END_TYPE_ID_BLOCK(troupe_actors)
+
+// In-process only: none of these is ever serialised.
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::LinkEnd)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::MeetOutcome)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::OpenOrder)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::SubmitOrder)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::TokensNote)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::LogitsNote)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::BrokenNote)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::ShardAnnouncement)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::PlacementPtr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::PlacementDraft)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::PublishOutcome)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::GatewayStatus)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::AttentionStatus)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::RouterStatus)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::ExpertStatus)
+
+namespace troupe::actors {
+
+/// One request; ends itself after on_finished. Ordinary CAF actor.
+using SessionActor = caf::typed_actor<
+    // Tokens of an attempt, the last ones with a finish reason.
+    caf::reacts_to<TokensNote>,
+    // Logits that the request asked for.
+    caf::reacts_to<LogitsNote>,
+    // The attempt is over without a result; asks again where that can help.
+    caf::reacts_to<BrokenNote>,
+    // Withdrawn by the caller.
+    caf::reacts_to<cancel_atom>,
+    // Its own deadline.
+    caf::reacts_to<expire_atom>>;
+
+/// Owns the links to the attention shards. Polled.
+using GatewayActor = caf::typed_actor<
+    // Open a link to that attention shard -> whether it joined.
+    caf::replies_to<meet_atom, PeerId, caf::strong_actor_ptr>::with<MeetOutcome>,
+    // A new request: spawns its session.
+    caf::reacts_to<open_atom, OpenOrder>,
+    // A session wants this attempt sent.
+    caf::reacts_to<submit_atom, SubmitOrder>,
+    // The caller, or the session itself, withdraws a request.
+    caf::reacts_to<cancel_atom, RequestId>,
+    // Ends all sessions as cancelled, then itself.
+    caf::reacts_to<stop_atom>, caf::replies_to<status_atom>::with<GatewayStatus>>;
+
+/// Owns sequences and their cache. Polled.
+using AttentionActor = caf::typed_actor<
+    // Open a link to that router -> whether it joined.
+    caf::replies_to<meet_atom, PeerId, caf::strong_actor_ptr>::with<MeetOutcome>,
+    // The other end of a link that a gateway has opened.
+    caf::reacts_to<attach_atom, PeerId, LinkEnd>,
+    caf::replies_to<status_atom>::with<AttentionStatus>>;
+
+/// Gates, dispatches and combines. Polled.
+using RouterActor = caf::typed_actor<
+    // Open a link to that expert shard -> whether it joined.
+    caf::replies_to<meet_atom, PeerId, caf::strong_actor_ptr>::with<MeetOutcome>,
+    // The other end of a link that an attention shard has opened.
+    caf::reacts_to<attach_atom, PeerId, LinkEnd>,
+    // A placement of the director; older ones are ignored.
+    caf::reacts_to<adopt_atom, PlacementPtr>, caf::replies_to<status_atom>::with<RouterStatus>>;
+
+/// Owns expert weights. Polled.
+using ExpertActor = caf::typed_actor<
+    // The other end of a link that a router has opened.
+    caf::reacts_to<attach_atom, PeerId, LinkEnd>,
+    // A placement of the director, so that NotResident can name the newest.
+    caf::reacts_to<adopt_atom, PlacementPtr>, caf::replies_to<status_atom>::with<ExpertStatus>>;
+
+/// Membership and placement. Ordinary CAF actor.
+using DirectorActor = caf::typed_actor<
+    // An expert shard has started.
+    caf::reacts_to<announce_atom, ShardAnnouncement>,
+    // That actor wants every placement from now on, the current one first.
+    caf::reacts_to<follow_atom, RouterActor>, caf::reacts_to<follow_atom, ExpertActor>,
+    // A router met NotResident: send it the newest placement again.
+    caf::reacts_to<newest_atom, RouterActor>,
+    // Put a placement in force -> its epoch.
+    caf::replies_to<publish_atom, PlacementDraft>::with<PublishOutcome>>;
+
+}  // namespace troupe::actors

@@ -1,0 +1,388 @@
+// Starts, wires, watches and ends the roles of one process.
+#include "actors/local_cluster.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <future>
+#include <map>
+#include <optional>
+#include <random>
+#include <string>
+
+#include "actors/spawn_roles.hpp"
+
+namespace troupe::actors {
+namespace {
+
+constexpr std::uint32_t kAttemptsMax = 3;
+
+/// CAF's own threads carry messages only; what computes has its own pool.
+struct SystemConfig : caf::actor_system_config {
+  SystemConfig() {
+    set("scheduler.max-threads", 1u);
+    set("scheduler.policy", caf::atom("sharing"));
+    set("logger.console", caf::atom("none"));
+  }
+};
+
+struct Models {
+  std::shared_ptr<const model::AttentionModel> attention;
+  std::shared_ptr<const model::RouterModel> router;
+  std::vector<std::shared_ptr<const model::ExpertModel>> experts;
+};
+
+std::uint64_t random_id(std::random_device& source) {
+  return (std::uint64_t{source()} << 32) | source();
+}
+
+Expected<void> check(const ClusterSettings& settings, const model::ModelConfig& config) {
+  const auto refuse = [](std::string what) {
+    return unexpected(Errc::invalid_argument, std::move(what));
+  };
+  if (settings.experts < 1 || settings.attention < 1 || settings.routers < 1)
+    return refuse("a cluster needs at least one expert shard, attention shard and router");
+  if (settings.experts > config.routed_experts)
+    return refuse(std::to_string(settings.experts) + " expert shards for " +
+                  std::to_string(config.routed_experts) +
+                  " experts; experts= can be at most the number of experts");
+  if (settings.chunk < 1 || settings.step_rows_max < 1)
+    return refuse("chunk and step_rows_max must be at least 1");
+  if (settings.frame_rows_max < 1 || settings.frame_rows_max > proto::kRowsMax)
+    return refuse("frame_rows_max must be 1 to " + std::to_string(proto::kRowsMax));
+  return {};
+}
+
+/// Loads in parallel: the weights are mapped, so this is page faults and derived copies.
+Expected<Models> load(const model::Checkpoint& checkpoint, model::Numerics numerics,
+                      const kernels::Engine& engine,
+                      std::span<const model::ExpertModel::Range> ranges) {
+  auto attention = std::async(std::launch::async, [&] {
+    return model::AttentionModel::load(checkpoint, numerics, engine);
+  });
+  auto router = std::async(std::launch::async,
+                           [&] { return model::RouterModel::load(checkpoint, numerics, engine); });
+  std::vector<std::future<Expected<model::ExpertModel>>> experts;
+  for (const auto& range : ranges)
+    experts.push_back(std::async(std::launch::async, [&, range] {
+      return model::ExpertModel::load(checkpoint, numerics, engine, range);
+    }));
+  Models models;
+  std::optional<Error> failed;
+  const auto take = [&](auto loaded, auto& place) {
+    using Model = std::remove_cvref_t<decltype(*loaded)>;
+    if (loaded)
+      place = std::make_shared<const Model>(std::move(*loaded));
+    else if (!failed)
+      failed = loaded.error();
+  };
+  take(attention.get(), models.attention);
+  take(router.get(), models.router);
+  for (auto& expert : experts) take(expert.get(), models.experts.emplace_back());
+  if (failed) return unexpected(*failed);
+  return models;
+}
+
+std::int64_t pages_max(const ClusterSettings& settings, const model::ModelConfig& config) {
+  // Unset: the longest sequence the model allows, 16 times; memory is taken as pages are used.
+  const std::int64_t tokens = settings.kv_tokens_max > 0
+                                  ? settings.kv_tokens_max
+                                  : std::int64_t{16} * config.max_position_embeddings;
+  return std::max<std::int64_t>(1, model::KvPool::pages_for(tokens));
+}
+
+}  // namespace
+
+/// Members in order of need: the actors (in `system`) end before the models and the pool.
+struct LocalCluster::Impl {
+  const model::Checkpoint& checkpoint;
+  ClusterSettings settings;
+  ClusterHooks hooks;
+  model::Numerics numerics;
+  std::uint64_t numerics_number = 0;
+  std::shared_ptr<LocalWire> wire = std::make_shared<LocalWire>();
+  Models models;
+  std::unique_ptr<kernels::ComputePool> pool;
+  kernels::Engine engine;
+  proto::PeerIdentity identity;
+  std::array<std::byte, proto::kJoinTokenBytes> join_token{};
+  std::random_device random;
+  std::atomic<RequestId> next_request{1};
+  SystemConfig config;
+  std::unique_ptr<caf::actor_system> system;
+  DirectorActor director;
+  std::vector<ExpertActor> experts;
+  std::vector<RouterActor> routers;
+  std::vector<AttentionActor> attention;
+  GatewayActor gateway;
+
+  Impl(const model::Checkpoint& from, const ClusterSettings& with, ClusterHooks and_hooks)
+      : checkpoint(from), settings(with), hooks(std::move(and_hooks)) {}
+  ~Impl() { stop(); }
+
+  Expected<void> prepare();
+  SpawnContext context(proto::Role role, std::uint32_t index);
+  void spawn();
+  Expected<void> introduce();
+  void stop();
+  std::vector<model::ExpertModel::Range> ranges() const;
+  template <class Handle>
+  Expected<void> meet(caf::scoped_actor& self, const Handle& who, PeerId peer,
+                      const caf::strong_actor_ptr& whom);
+};
+
+std::vector<model::ExpertModel::Range> LocalCluster::Impl::ranges() const {
+  if (!hooks.expert_ranges.empty()) return hooks.expert_ranges;
+  std::vector<model::ExpertModel::Range> ranges;
+  for (int shard = 0; shard < settings.experts; ++shard)
+    ranges.push_back(
+        model::ExpertModel::range_of(shard, settings.experts, checkpoint.config().routed_experts));
+  return ranges;
+}
+
+Expected<void> LocalCluster::Impl::prepare() {
+  if (auto fine = check(settings, checkpoint.config()); !fine) return fine;
+  if (settings.table == nullptr) {
+    auto table = kernels::select_level("auto");
+    if (!table) return unexpected(table.error());
+    settings.table = *table;
+  }
+  numerics.mode = settings.mode;
+  numerics_number = model::numerics_id(checkpoint.revision(), numerics);
+  identity = {random_id(random), numerics_number, 0};
+  for (auto& byte : join_token) byte = static_cast<std::byte>(random() & 0xff);
+  pool = std::make_unique<kernels::ComputePool>(
+      kernels::ComputePool::Settings{settings.threads, 1024});
+  engine = {settings.table, pool.get()};
+  auto loaded = load(checkpoint, numerics, engine, ranges());
+  if (!loaded) return unexpected(loaded.error());
+  models = std::move(*loaded);
+  for (const auto& faults : hooks.faults) wire->set_faults(faults.from, faults.to, faults.plan);
+  return {};
+}
+
+SpawnContext LocalCluster::Impl::context(proto::Role role, std::uint32_t index) {
+  SpawnContext context;
+  context.poll.poll_us = settings.poll_us;
+  auto& credentials = context.role.credentials;
+  credentials.role = role;
+  credentials.index = index;
+  credentials.identity = identity;
+  credentials.identity.incarnation = random_id(random);
+  credentials.join_token = join_token;
+  context.role.peers.handshake_budget = settings.start_budget;
+  context.role.wire = wire;
+  context.role.compute = [pool = pool.get()](ComputeLane::Work job) {
+    return pool->submit(std::move(job));
+  };
+  context.role.engine = engine;
+  return context;
+}
+
+void LocalCluster::Impl::spawn() {
+  system = std::make_unique<caf::actor_system>(config);
+  director =
+      spawn_director(*system, DirectorCore(checkpoint.config(), numerics_number, settings.experts));
+  const auto held = ranges();
+  for (std::uint32_t i = 0; i < models.experts.size(); ++i) {
+    const auto with = context(proto::Role::expert, i);
+    const ShardAnnouncement announcement{
+        static_cast<model::ShardIndex>(i), with.role.credentials.identity.incarnation,
+        numerics_number, held[i], models.experts[i]->wants_quantised_rows()};
+    ExpertSettings expert;
+    expert.numerics = numerics;
+    experts.push_back(
+        spawn_expert(*system, with, expert, models.experts[i], announcement, director));
+  }
+  RouterSettings router;
+  router.numerics = numerics;
+  router.hop_budget = settings.hop_budget;
+  router.uncovered_budget = settings.uncovered_budget;
+  for (int i = 0; i < settings.routers; ++i)
+    routers.push_back(
+        spawn_router(*system, context(proto::Role::router, i), router, models.router, director));
+  AttentionSettings shard;
+  shard.batch.chunk = settings.chunk;
+  shard.batch.step_rows_max = settings.step_rows_max;
+  shard.batch.running_max = settings.step_rows_max;
+  shard.batch.waiting_max = settings.waiting_max;
+  shard.kv_pages_max = pages_max(settings, checkpoint.config());
+  shard.hop_budget = settings.hop_budget;
+  shard.frame_rows_max = settings.frame_rows_max;
+  for (int i = 0; i < settings.attention; ++i)
+    attention.push_back(
+        spawn_attention(*system, context(proto::Role::attention, i), shard, models.attention));
+  GatewaySettings front;
+  front.lease = front.silence_budget = settings.hop_budget;
+  front.lease_period = std::min(front.lease_period, settings.hop_budget / 4);
+  gateway = spawn_gateway(*system, context(proto::Role::gateway, 0), front, kAttemptsMax);
+}
+
+template <class Handle>
+Expected<void> LocalCluster::Impl::meet(caf::scoped_actor& self, const Handle& who, PeerId peer,
+                                        const caf::strong_actor_ptr& whom) {
+  Error error{Errc::ok, {}};
+  self->request(who, settings.start_budget, meet_atom_v, peer, whom)
+      .receive([&](const MeetOutcome& outcome) { error = outcome.error; },
+               [&](const caf::error&) {
+                 error = {Errc::deadline_exceeded,
+                          name_of(peer) + " was not met within the start budget"};
+               });
+  if (error.code == Errc::ok) return {};
+  return unexpected(error);
+}
+
+Expected<void> LocalCluster::Impl::introduce() {
+  caf::scoped_actor self{*system};
+  const auto all = [&](const auto& from, proto::Role role, const auto& to) -> Expected<void> {
+    for (const auto& who : from)
+      for (std::uint32_t i = 0; i < to.size(); ++i) {
+        const auto whom = caf::actor_cast<caf::strong_actor_ptr>(to[i]);
+        if (auto met = meet(self, who, peer_id(role, i), whom); !met) return met;
+      }
+    return {};
+  };
+  if (auto met = all(routers, proto::Role::expert, experts); !met) return met;
+  if (auto met = all(attention, proto::Role::router, routers); !met) return met;
+  return all(std::vector{gateway}, proto::Role::attention, attention);
+}
+
+void LocalCluster::Impl::stop() {
+  if (!system) return;
+  if (gateway) caf::anon_send(gateway, stop_atom_v);
+  const auto end = [](const auto& actor) {
+    if (actor) caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
+  };
+  // The gateway first: its sessions hear that they are cancelled before the shards go.
+  if (gateway) {
+    caf::scoped_actor self{*system};
+    self->wait_for(gateway);
+  }
+  for (const auto& actor : attention) end(actor);
+  for (const auto& actor : routers) end(actor);
+  for (const auto& actor : experts) end(actor);
+  end(director);
+  gateway = nullptr;
+  director = nullptr;
+  attention.clear();
+  routers.clear();
+  experts.clear();
+  system.reset();  // waits for every actor and its thread
+}
+
+LocalCluster::LocalCluster(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+LocalCluster::~LocalCluster() = default;
+
+Expected<std::unique_ptr<LocalCluster>> LocalCluster::start(const model::Checkpoint& checkpoint,
+                                                            const ClusterSettings& settings,
+                                                            ClusterHooks hooks) {
+  auto impl = std::make_unique<Impl>(checkpoint, settings, std::move(hooks));
+  if (auto prepared = impl->prepare(); !prepared) return unexpected(prepared.error());
+  impl->spawn();
+  if (auto met = impl->introduce(); !met) return unexpected(met.error());
+  return std::unique_ptr<LocalCluster>(new LocalCluster(std::move(impl)));
+}
+
+Expected<RequestId> LocalCluster::submit(GenerateRequest request,
+                                         std::shared_ptr<RequestListener> listener) {
+  const auto& config = impl_->checkpoint.config();
+  if (auto fine = model::validate(request.sampling); !fine) return unexpected(fine.error());
+  if (request.prompt.empty())
+    return unexpected(Errc::invalid_argument, "the prompt is empty; give at least one token");
+  for (std::size_t i = 0; i < request.prompt.size(); ++i)
+    if (request.prompt[i] < 0 || request.prompt[i] >= config.vocab_size)
+      return unexpected(Errc::out_of_range, "token id " + std::to_string(request.prompt[i]) +
+                                                " at position " + std::to_string(i) +
+                                                " is outside the vocabulary of " +
+                                                std::to_string(config.vocab_size) + " ids");
+  const auto total = static_cast<std::int64_t>(request.prompt.size()) + request.sampling.max_tokens;
+  if (total > config.max_position_embeddings)
+    return unexpected(Errc::out_of_range,
+                      std::to_string(request.prompt.size()) + " prompt tokens and max_tokens " +
+                          std::to_string(request.sampling.max_tokens) + " exceed the model's " +
+                          std::to_string(config.max_position_embeddings) +
+                          " positions; shorten the prompt or lower max_tokens");
+  const RequestId id = impl_->next_request.fetch_add(1);
+  caf::anon_send(
+      impl_->gateway, open_atom_v,
+      OpenOrder{id, std::make_shared<GenerateRequest>(std::move(request)), std::move(listener)});
+  return id;
+}
+
+void LocalCluster::cancel(RequestId request) {
+  caf::anon_send(impl_->gateway, cancel_atom_v, request);
+}
+
+namespace {
+
+/// Asks one actor for its status; `take` is not called when it is gone.
+template <class Status, class Handle, class Take>
+void ask(caf::scoped_actor& self, const Handle& actor, Take take) {
+  self->request(actor, std::chrono::seconds(10), status_atom_v)
+      .receive([&](const Status& status) { take(status); }, [](const caf::error&) {});
+}
+
+}  // namespace
+
+ClusterStatus LocalCluster::status() const {
+  ClusterStatus all;
+  all.numerics_id = impl_->numerics_number;
+  all.derived_bytes = impl_->models.attention->derived_bytes();
+  caf::scoped_actor self{*impl_->system};
+  ask<GatewayStatus>(self, impl_->gateway, [&](const GatewayStatus& one) {
+    all.requests_open = one.requests_open;
+    all.requests_total = one.requests_total;
+    all.replays_total = one.replays_total;
+    all.stale_frames_total += one.stale_frames_total;
+  });
+  for (const auto& shard : impl_->attention)
+    ask<AttentionStatus>(self, shard, [&](const AttentionStatus& one) {
+      all.running += one.running;
+      all.waiting += one.waiting;
+      all.kv_pages_used += one.kv_pages_used;
+      all.kv_pages_max += one.kv_pages_max;
+      all.steps_total += one.steps_total;
+      all.work_items_resent_total += one.work_items_resent_total;
+      all.stale_frames_total += one.stale_frames_total;
+    });
+  for (const auto& router : impl_->routers)
+    ask<RouterStatus>(self, router, [&](const RouterStatus& one) {
+      all.term = std::max(all.term, one.term);
+      all.epoch = std::max(all.epoch, one.epoch);
+      all.work_items_total += one.items_total;
+      all.work_items_failed_total += one.items_failed_total;
+      all.stale_frames_total += one.stale_frames_total;
+    });
+  for (const auto& shard : impl_->experts)
+    ask<ExpertStatus>(self, shard, [&](const ExpertStatus& one) {
+      all.expert_tokens.resize(one.tokens.size(), 0);
+      for (std::size_t i = 0; i < one.tokens.size(); ++i) all.expert_tokens[i] += one.tokens[i];
+    });
+  return all;
+}
+
+Expected<std::uint64_t> LocalCluster::publish(model::Placement placement) {
+  caf::scoped_actor self{*impl_->system};
+  PublishOutcome published{0, {Errc::unavailable, "the director did not answer"}};
+  self->request(impl_->director, std::chrono::seconds(10), publish_atom_v,
+                PlacementDraft{std::make_shared<const model::Placement>(std::move(placement))})
+      .receive([&](const PublishOutcome& outcome) { published = outcome; },
+               [](const caf::error&) {});
+  if (published.error.code != Errc::ok) return unexpected(published.error);
+  return published.epoch;
+}
+
+void LocalCluster::kill(PeerId actor) {
+  const auto index = index_of(actor);
+  const auto end = [&](const auto& actors) {
+    if (index < actors.size()) caf::anon_send_exit(actors[index], caf::exit_reason::kill);
+  };
+  switch (role_of(actor)) {
+    case proto::Role::expert: return end(impl_->experts);
+    case proto::Role::router: return end(impl_->routers);
+    case proto::Role::attention: return end(impl_->attention);
+    case proto::Role::gateway: return end(std::vector{impl_->gateway});
+  }
+}
+
+}  // namespace troupe::actors

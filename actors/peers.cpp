@@ -1,0 +1,209 @@
+// Handshakes, identity checks, outboxes and losses.
+#include "actors/peers.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace troupe::actors {
+
+Peers::Peers(transport::Credentials own, PeersSettings settings, transport::BufferPool& buffers)
+    : own_(own), settings_(settings), buffers_(buffers) {}
+
+proto::FrameHeader Peers::header() const {
+  proto::FrameHeader header;
+  header.cluster_id = own_.identity.cluster_id;
+  header.numerics_id = own_.identity.numerics_id;
+  header.sender_incarnation = own_.identity.incarnation;
+  return header;
+}
+
+void Peers::add(PeerId id, std::unique_ptr<transport::Link> link, bool speaks_first, TimePoint now,
+                Outcome outcome) {
+  if (peers_.contains(id)) drop(id, {Errc::cancelled, "replaced by a new connection"});
+  std::erase_if(broken_, [id](const auto& entry) { return entry.first == id; });
+  port_.add(id, std::move(link));
+  auto& peer = peers_[id];
+  peer.state = speaks_first ? State::expects_ack : State::expects_hello;
+  peer.handshake_ends = now + settings_.handshake_budget;
+  peer.outcome = std::move(outcome);
+  if (!speaks_first) return;
+  const auto hello = transport::make_hello(own_, settings_.grant);
+  if (auto sent =
+          port_.send(id, transport::make_frame(buffers_, transport::hello_header(own_), hello));
+      !sent)
+    broken_.emplace_back(id, sent.error());
+}
+
+void Peers::say_goodbye(PeerId id, const Error& why) {
+  const proto::Goodbye goodbye{static_cast<std::uint16_t>(why.code),
+                               proto::clip_detail(why.detail)};
+  (void)port_.send(id, transport::make_frame(buffers_, header(), goodbye)).has_value();
+}
+
+void Peers::drop(PeerId id, const Error& why) {
+  if (!peers_.contains(id)) return;
+  say_goodbye(id, why);
+  end(id, why, nullptr);
+}
+
+void Peers::drop_all(const Error& why) {
+  while (!peers_.empty()) drop(peers_.begin()->first, why);
+}
+
+void Peers::end(PeerId id, const Error& why, Events* events) {
+  auto found = peers_.find(id);
+  if (found == peers_.end()) return;
+  Peer peer = std::move(found->second);
+  peers_.erase(found);
+  port_.remove(id);
+  for (auto& waiting : peer.outbox)
+    if (waiting.done) waiting.done(Errc::unavailable);
+  if (peer.state != State::joined) {
+    if (peer.outcome) peer.outcome(unexpected(why));
+    return;
+  }
+  ++stats_.lost_total;
+  if (events != nullptr) events->on_lost(id, why);
+}
+
+void Peers::refuse(PeerId id, const Error& why) {
+  ++stats_.refused_hellos_total;
+  say_goodbye(id, why);
+  broken_.emplace_back(id, why);
+}
+
+void Peers::receive(PeerId id, transport::ReceivedFrame&& frame, Events& events) {
+  auto found = peers_.find(id);
+  if (found == peers_.end()) return;
+  auto& peer = found->second;
+  if (const auto* goodbye = std::get_if<proto::Goodbye>(&frame.body)) {
+    auto code = static_cast<Errc>(goodbye->error);
+    if (code == Errc::ok) code = Errc::unavailable;
+    broken_.emplace_back(id, Error{code, name_of(id) + " left: " + std::string(goodbye->detail)});
+    return;
+  }
+  if (peer.state != State::joined) return greet(id, peer, frame, events);
+  if (!proto::sent_by(peer.greeting.peer, frame.header)) return count_stale(id);
+  events.on_frame(id, std::move(frame));
+}
+
+void Peers::greet(PeerId id, Peer& peer, const transport::ReceivedFrame& frame, Events& events) {
+  const proto::Hello* hello = peer.state == State::expects_ack
+                                  ? std::get_if<proto::HelloAck>(&frame.body)
+                                  : std::get_if<proto::Hello>(&frame.body);
+  if (hello == nullptr)
+    return refuse(id, {Errc::malformed, name_of(id) + " speaks before it has said hello"});
+  auto greeting = transport::check_hello(own_, frame.header, *hello);
+  if (!greeting) return refuse(id, greeting.error());
+  if (peer_id(greeting->role, greeting->index) != id)
+    return refuse(id, {Errc::unavailable, "expected " + name_of(id) + ", found " +
+                                              name_of(peer_id(greeting->role, greeting->index))});
+  if (peer.state == State::expects_hello) {
+    const proto::HelloAck ack{transport::make_hello(own_, settings_.grant)};
+    auto answer = transport::make_frame(buffers_, transport::hello_header(own_), ack);
+    if (auto sent = port_.send(id, std::move(answer)); !sent)
+      return broken_.emplace_back(id, sent.error()), void();
+  }
+  peer.state = State::joined;
+  peer.greeting = *greeting;
+  peer.credits.reset(greeting->grant);
+  if (auto outcome = std::exchange(peer.outcome, {})) outcome(*greeting);
+  events.on_joined(id);
+}
+
+bool Peers::flush(PeerId id, Peer& peer) {
+  bool busy = false;
+  while (!peer.outbox.empty()) {
+    auto& first = peer.outbox.front();
+    auto done = first.done;
+    if (auto sent = port_.send(id, std::move(first.frame), std::move(done)); !sent) {
+      if (sent.error().code != Errc::overloaded) broken_.emplace_back(id, sent.error());
+      break;
+    }
+    peer.outbox.pop_front();
+    busy = true;
+  }
+  return busy;
+}
+
+void Peers::expire_handshakes(TimePoint now) {
+  for (auto& [id, peer] : peers_)
+    if (peer.state != State::joined && peer.handshake_ends <= now)
+      broken_.emplace_back(
+          id, Error{Errc::deadline_exceeded, name_of(id) + " did not say hello within the budget"});
+}
+
+bool Peers::progress(TimePoint now, Events& events) {
+  bool busy = port_.progress(
+      [&](PeerId id, transport::ReceivedFrame&& frame) { receive(id, std::move(frame), events); },
+      [&](PeerId id, const transport::LinkHealth& health) {
+        auto why = health.error;
+        why.detail = name_of(id) + " was lost: " + why.detail;
+        if (why.code != Errc::malformed) why.code = Errc::unavailable;
+        broken_.emplace_back(id, std::move(why));
+      });
+  for (auto& [id, peer] : peers_) busy |= flush(id, peer);
+  expire_handshakes(now);
+  for (auto& [id, why] : std::exchange(broken_, {})) {
+    end(id, why, &events);
+    busy = true;
+  }
+  return busy;
+}
+
+std::optional<TimePoint> Peers::next_deadline() const {
+  std::optional<TimePoint> next;
+  for (const auto& [id, peer] : peers_)
+    if (peer.state != State::joined && (!next || peer.handshake_ends < *next))
+      next = peer.handshake_ends;
+  return next;
+}
+
+bool Peers::joined(PeerId id) const { return greeting(id) != nullptr; }
+
+std::vector<PeerId> Peers::joined_of(proto::Role role) const {
+  std::vector<PeerId> ids;
+  for (const auto& [id, peer] : peers_)
+    if (role_of(id) == role && peer.state == State::joined) ids.push_back(id);
+  return ids;
+}
+
+const transport::Greeting* Peers::greeting(PeerId id) const {
+  const auto found = peers_.find(id);
+  const bool there = found != peers_.end() && found->second.state == State::joined;
+  return there ? &found->second.greeting : nullptr;
+}
+
+transport::CreditAccount* Peers::credits(PeerId id) {
+  const auto found = peers_.find(id);
+  const bool there = found != peers_.end() && found->second.state == State::joined;
+  return there ? &found->second.credits : nullptr;
+}
+
+void Peers::send(PeerId id, transport::OutgoingFrame&& frame, transport::SendDone done) {
+  const auto found = peers_.find(id);
+  if (found == peers_.end() || found->second.state != State::joined) {
+    if (done) done(Errc::unavailable);
+    return;
+  }
+  auto& outbox = found->second.outbox;
+  if (outbox.size() >= settings_.outbox_frames_max) {
+    broken_.emplace_back(id, Error{Errc::unavailable, name_of(id) + " takes no frames any more"});
+    if (done) done(Errc::unavailable);
+    return;
+  }
+  outbox.push_back({std::move(frame), std::move(done)});
+  flush(id, found->second);
+}
+
+std::size_t Peers::waiting_frames(PeerId id) const {
+  const auto found = peers_.find(id);
+  return found == peers_.end() ? 0 : found->second.outbox.size();
+}
+
+void Peers::count_stale(PeerId id) {
+  ++stats_.stale_frames_total;
+  if (auto* link = port_.find(id)) link->count_stale();
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,112 @@
+// The peers of one role: handshake, identity of every frame, frames that wait for room, loss.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "actors/peer_id.hpp"
+#include "actors/request.hpp"
+#include "transport/credits.hpp"
+#include "transport/data_port.hpp"
+#include "transport/handshake.hpp"
+
+namespace troupe::actors {
+
+struct PeersSettings {
+  transport::CreditGrant grant{512, 4096};  // rows each peer may have under way to us
+  std::chrono::milliseconds handshake_budget{5000};
+  std::size_t outbox_frames_max = 4096;  // toward one peer, beyond what its link takes
+};
+
+/// Counters of one role's peers; only grow.
+struct PeersStats {
+  std::uint64_t refused_hellos_total = 0;
+  std::uint64_t stale_frames_total = 0;
+  std::uint64_t lost_total = 0;
+};
+
+/// Owns the links. A peer is `joined` between on_joined and on_lost; frames of others never reach
+/// the sink. *Threading*: one loop, construction and destruction included.
+class Peers {
+ public:
+  struct Events {
+    virtual ~Events() = default;
+    virtual void on_joined(PeerId peer) = 0;
+    virtual void on_frame(PeerId peer, transport::ReceivedFrame&& frame) = 0;
+    /// It had joined. Frames waiting for it are gone.
+    virtual void on_lost(PeerId peer, const Error& why) = 0;
+  };
+  /// Told once whether a connection came to be.
+  using Outcome = std::function<void(Expected<transport::Greeting>)>;
+
+  Peers(transport::Credentials own, PeersSettings settings, transport::BufferPool& buffers);
+
+  /// Takes a link to `peer`; `speaks_first` says Hello, the other side answers. A link that is
+  /// there already is replaced. *Errors* (through `outcome`): those of check_hello, `unavailable`
+  /// when another than `peer` answers or it leaves, `deadline_exceeded` past handshake_budget.
+  void add(PeerId peer, std::unique_ptr<transport::Link> link, bool speaks_first, TimePoint now,
+           Outcome outcome);
+  /// Says goodbye and closes. No event follows.
+  void drop(PeerId peer, const Error& why);
+  void drop_all(const Error& why);
+
+  /// Moves bytes, frames and handshakes; calls `events`. True: there was work.
+  bool progress(TimePoint now, Events& events);
+  bool arm() { return port_.arm(); }
+  std::optional<TimePoint> next_deadline() const;
+
+  bool joined(PeerId peer) const;
+  std::vector<PeerId> joined_of(proto::Role role) const;  // ascending
+  const transport::Greeting* greeting(PeerId peer) const;
+  /// Our account of rows under way to a joined peer; null otherwise.
+  transport::CreditAccount* credits(PeerId peer);
+
+  /// Sends, or keeps the frame until the link has room. Towards a peer that has not joined, or one
+  /// whose outbox is full (it is then dropped as lost), the frame is discarded; `done` is called
+  /// in every case.
+  void send(PeerId peer, transport::OutgoingFrame&& frame, transport::SendDone done = {});
+  std::size_t waiting_frames(PeerId peer) const;
+  /// A header with our identity; work, layer, budget and placement are the caller's.
+  proto::FrameHeader header() const;
+  transport::BufferPool& buffers() { return buffers_; }
+  void count_stale(PeerId peer);
+  const PeersStats& stats() const { return stats_; }
+
+ private:
+  enum class State : std::uint8_t { expects_hello, expects_ack, joined };
+  struct Waiting {
+    transport::OutgoingFrame frame;
+    transport::SendDone done;
+  };
+  struct Peer {
+    State state = State::expects_hello;
+    TimePoint handshake_ends;
+    Outcome outcome;
+    transport::Greeting greeting;
+    transport::CreditAccount credits;
+    std::deque<Waiting> outbox;
+  };
+  void receive(PeerId id, transport::ReceivedFrame&& frame, Events& events);
+  void greet(PeerId id, Peer& peer, const transport::ReceivedFrame& frame, Events& events);
+  void refuse(PeerId id, const Error& why);
+  void end(PeerId id, const Error& why, Events* events);
+  bool flush(PeerId id, Peer& peer);
+  void say_goodbye(PeerId id, const Error& why);
+  void expire_handshakes(TimePoint now);
+
+  transport::Credentials own_;
+  PeersSettings settings_;
+  transport::BufferPool& buffers_;
+  std::map<PeerId, Peer> peers_;
+  std::vector<std::pair<PeerId, Error>> broken_;  // to be ended in the next progress
+  PeersStats stats_;
+  transport::DataPort port_;  // last: its links call back into what is above while they close
+};
+
+}  // namespace troupe::actors

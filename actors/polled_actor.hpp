@@ -1,0 +1,155 @@
+// A typed CAF actor that owns its thread, its mailbox and its links: one loop serves them all and
+// sleeps when they are quiet.
+#pragma once
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <caf/all.hpp>
+#include <caf/detail/sync_request_bouncer.hpp>
+#include <caf/scoped_execution_unit.hpp>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <thread>
+
+#include "core/check.hpp"
+#include "transport/doorbell.hpp"
+
+#if defined(__SANITIZE_THREAD__)
+extern "C" void __tsan_acquire(void* address);
+extern "C" void __tsan_release(void* address);
+#endif
+
+namespace troupe::actors {
+
+struct PollSettings {
+  /// How long an idle loop looks for work, with sched_yield between looks, before it sleeps. 0: it
+  /// sleeps at once.
+  std::chrono::microseconds poll_us{50};
+};
+
+/// `Base` is an event-based actor class, typed or not. All that CAF offers such an actor works:
+/// typed handles, `request().then()`, response promises, monitors, `delayed_send`.
+///
+/// Spawn it *without* `caf::detached`: that flag makes CAF create a thread of its own. The thread
+/// made here replaces it, and CAF counts it, so that the actor system waits for its end. It also
+/// keeps the actor alive: dropping the last handle does not end it, `send_exit` or `quit` do.
+template <class Base>
+class polled_actor : public Base {
+ public:
+  using LoopClock = std::chrono::steady_clock;
+
+  /// `bell` must outlive the actor, also after its loop has ended.
+  polled_actor(caf::actor_config& config, PollSettings settings, transport::Doorbell& bell)
+      : Base(config), settings_(settings), bell_(bell), epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
+    TROUPE_CHECK(epoll_ >= 0, std::strerror(errno));
+    watch(bell_.fd());
+  }
+  ~polled_actor() override { ::close(epoll_); }
+
+  /// As `scheduled_actor::enqueue`, with the doorbell in place of the scheduler. *Threading*: any.
+  void enqueue(caf::mailbox_element_ptr mail, caf::execution_unit*) override {
+    const auto id = mail->mid;
+    const auto sender = mail->sender;
+    hand_over();
+    switch (this->mailbox().push_back(std::move(mail))) {
+      case caf::intrusive::inbox_result::unblocked_reader: bell_.ring(); break;
+      case caf::intrusive::inbox_result::success: break;  // the loop has not declared itself empty
+      case caf::intrusive::inbox_result::queue_closed:
+        if (id.is_request())
+          caf::detail::sync_request_bouncer{caf::make_error(caf::sec::request_receiver_down)}(
+              sender, id);
+    }
+  }
+
+  void launch(caf::execution_unit*, bool /*lazy*/, bool hide) override {
+    if (!hide) this->register_at_system();
+    this->home_system().inc_detached_threads();
+    std::thread([strong = caf::strong_actor_ptr{this->ctrl()}, this]() mutable {
+      auto& system = this->home_system();
+      system.thread_started();
+      run(system);
+      strong = nullptr;  // may destroy *this: the system must still be there
+      system.thread_terminates();
+      system.dec_detached_threads();
+    }).detach();
+  }
+
+ protected:
+  /// One pass over everything but the mailbox. True: there was something to do. Called on the
+  /// actor's thread, as are all that follow.
+  virtual bool poll() = 0;
+  /// Last call before sleeping. False: work arrived meanwhile, do not sleep.
+  virtual bool arm() = 0;
+  /// When to poll again at the latest.
+  virtual std::optional<LoopClock::time_point> next_deadline() const = 0;
+  /// First and last call: the place to open and close what belongs to the thread.
+  virtual void thread_begins() = 0;
+  virtual void thread_ends() = 0;
+
+  void watch(int fd) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = fd;
+    TROUPE_CHECK(::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0, std::strerror(errno));
+  }
+
+ private:
+  void run(caf::actor_system& system) {
+    caf::scoped_execution_unit context{&system};
+    thread_begins();
+    auto quiet_since = LoopClock::now();
+    for (;;) {
+      // `resume` blocks the mailbox once it has emptied it, and a blocked one must not be resumed.
+      // The first pass resumes: it installs the behavior.
+      bool busy = !this->mailbox().blocked();
+      take_over();
+      if (busy && this->resume(&context, kMailBatch) == caf::resumable::done) break;
+      busy |= poll();
+      if (this->finalize()) break;  // `quit` outside a message handler is noticed here only
+      const auto now = LoopClock::now();
+      if (busy) {
+        quiet_since = now;
+      } else if (now - quiet_since < settings_.poll_us) {
+        std::this_thread::yield();  // whoever we wait for may be queued behind us on this core
+      } else {
+        sleep(now);
+      }
+    }
+    thread_ends();
+  }
+
+  void sleep(LoopClock::time_point now) {
+    if (!arm()) return;
+    int timeout_ms = -1;
+    if (const auto deadline = next_deadline()) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - now).count();
+      timeout_ms = static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000));
+    }
+    epoll_event events[4];
+    const int ready = ::epoll_wait(epoll_, events, 4, timeout_ms);
+    for (int i = 0; i < ready; ++i)
+      if (events[i].data.fd == bell_.fd()) bell_.silence();
+  }
+
+  // The mailbox synchronises inside libcaf_core, which ThreadSanitizer does not see.
+  void hand_over() {
+#if defined(__SANITIZE_THREAD__)
+    __tsan_release(&bell_);
+#endif
+  }
+  void take_over() {
+#if defined(__SANITIZE_THREAD__)
+    __tsan_acquire(&bell_);
+#endif
+  }
+
+  static constexpr std::size_t kMailBatch = 16;  // so that a flood of mail cannot starve the links
+  PollSettings settings_;
+  transport::Doorbell& bell_;
+  int epoll_;
+};
+
+}  // namespace troupe::actors

@@ -1,0 +1,132 @@
+// The expert, router and attention actors: messages to calls of their roles.
+#include "actors/spawn_roles.hpp"
+
+#include "actors/role_actor.hpp"
+
+namespace troupe::actors {
+namespace {
+
+class ExpertShard : public RoleActor<ExpertActor, ExpertRole> {
+ public:
+  ExpertShard(caf::actor_config& config, SpawnContext context, ExpertSettings settings,
+              std::shared_ptr<const model::ExpertModel> model, ShardAnnouncement announcement,
+              DirectorActor director)
+      : RoleActor(config, context.poll, context.role.wire,
+                  peer_id(proto::Role::expert, context.role.credentials.index)),
+        context_(std::move(context)),
+        settings_(settings),
+        model_(std::move(model)),
+        announcement_(announcement),
+        director_(std::move(director)) {}
+  const char* name() const override { return "troupe.expert"; }
+
+ protected:
+  std::unique_ptr<ExpertRole> make_role() override {
+    return std::make_unique<ExpertRole>(context_.role, settings_, model_);
+  }
+  behavior_type make_behavior() override {
+    send(director_, announce_atom_v, announcement_);
+    send(director_, follow_atom_v, ExpertActor{this});
+    return {[this](attach_atom, PeerId peer, const LinkEnd& end) { attach(peer, end); },
+            [this](adopt_atom, const PlacementPtr& next) {
+              role().note_placement(next->placement.term, next->placement.epoch);
+            },
+            [this](status_atom) { return role().status(); }};
+  }
+
+ private:
+  SpawnContext context_;
+  ExpertSettings settings_;
+  std::shared_ptr<const model::ExpertModel> model_;
+  ShardAnnouncement announcement_;
+  DirectorActor director_;
+};
+
+class Router : public RoleActor<RouterActor, RouterRole> {
+ public:
+  Router(caf::actor_config& config, SpawnContext context, RouterSettings settings,
+         std::shared_ptr<const model::RouterModel> model, DirectorActor director)
+      : RoleActor(config, context.poll, context.role.wire,
+                  peer_id(proto::Role::router, context.role.credentials.index)),
+        context_(std::move(context)),
+        settings_(settings),
+        model_(std::move(model)),
+        director_(std::move(director)) {}
+  const char* name() const override { return "troupe.router"; }
+
+ protected:
+  std::unique_ptr<RouterRole> make_role() override {
+    return std::make_unique<RouterRole>(context_.role, settings_, model_);
+  }
+  bool poll() override {
+    const bool busy = RoleActor::poll();
+    if (role().take_placement_wish()) send(director_, newest_atom_v, RouterActor{this});
+    return busy;
+  }
+  behavior_type make_behavior() override {
+    send(director_, follow_atom_v, RouterActor{this});
+    return {[this](meet_atom, PeerId peer, const caf::strong_actor_ptr& handle) {
+              return meet<ExpertActor>(peer, handle);
+            },
+            [this](attach_atom, PeerId peer, const LinkEnd& end) { attach(peer, end); },
+            [this](adopt_atom, const PlacementPtr& next) { role().adopt(next); },
+            [this](status_atom) { return role().status(); }};
+  }
+
+ private:
+  SpawnContext context_;
+  RouterSettings settings_;
+  std::shared_ptr<const model::RouterModel> model_;
+  DirectorActor director_;
+};
+
+class AttentionShard : public RoleActor<AttentionActor, AttentionRole> {
+ public:
+  AttentionShard(caf::actor_config& config, SpawnContext context, AttentionSettings settings,
+                 std::shared_ptr<const model::AttentionModel> model)
+      : RoleActor(config, context.poll, context.role.wire,
+                  peer_id(proto::Role::attention, context.role.credentials.index)),
+        context_(std::move(context)),
+        settings_(settings),
+        model_(std::move(model)) {}
+  const char* name() const override { return "troupe.attention"; }
+
+ protected:
+  std::unique_ptr<AttentionRole> make_role() override {
+    return std::make_unique<AttentionRole>(context_.role, settings_, model_);
+  }
+  behavior_type make_behavior() override {
+    return {[this](meet_atom, PeerId peer, const caf::strong_actor_ptr& handle) {
+              return meet<RouterActor>(peer, handle);
+            },
+            [this](attach_atom, PeerId peer, const LinkEnd& end) { attach(peer, end); },
+            [this](status_atom) { return role().status(); }};
+  }
+
+ private:
+  SpawnContext context_;
+  AttentionSettings settings_;
+  std::shared_ptr<const model::AttentionModel> model_;
+};
+
+}  // namespace
+
+ExpertActor spawn_expert(caf::actor_system& system, const SpawnContext& context,
+                         ExpertSettings settings, std::shared_ptr<const model::ExpertModel> model,
+                         ShardAnnouncement announcement, const DirectorActor& director) {
+  return system.spawn<ExpertShard>(context, settings, std::move(model), announcement, director);
+}
+
+RouterActor spawn_router(caf::actor_system& system, const SpawnContext& context,
+                         RouterSettings settings, std::shared_ptr<const model::RouterModel> model,
+                         const DirectorActor& director) {
+  return system.spawn<Router>(context, settings, std::move(model), director);
+}
+
+AttentionActor spawn_attention(caf::actor_system& system, const SpawnContext& context,
+                               AttentionSettings settings,
+                               std::shared_ptr<const model::AttentionModel> model) {
+  return system.spawn<AttentionShard>(context, settings, std::move(model));
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,32 @@
+// Spawns the actors of a cluster; the only way from configuration to handles.
+#pragma once
+#include <memory>
+
+#include "actors/interfaces.hpp"
+#include "actors/polled_actor.hpp"
+
+namespace troupe::actors {
+
+/// What every polled actor of one process is given.
+struct SpawnContext {
+  PollSettings poll;
+  RoleContext role;  // credentials of that actor included
+};
+
+DirectorActor spawn_director(caf::actor_system& system, DirectorCore core);
+ExpertActor spawn_expert(caf::actor_system& system, const SpawnContext& context,
+                         ExpertSettings settings, std::shared_ptr<const model::ExpertModel> model,
+                         ShardAnnouncement announcement, const DirectorActor& director);
+RouterActor spawn_router(caf::actor_system& system, const SpawnContext& context,
+                         RouterSettings settings, std::shared_ptr<const model::RouterModel> model,
+                         const DirectorActor& director);
+AttentionActor spawn_attention(caf::actor_system& system, const SpawnContext& context,
+                               AttentionSettings settings,
+                               std::shared_ptr<const model::AttentionModel> model);
+GatewayActor spawn_gateway(caf::actor_system& system, const SpawnContext& context,
+                           GatewaySettings settings, std::uint32_t attempts_max);
+
+SessionActor spawn_session(caf::actor_system& system, const GatewayActor& gateway, OpenOrder order,
+                           std::uint32_t attempts_max);
+
+}  // namespace troupe::actors

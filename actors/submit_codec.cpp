@@ -1,0 +1,95 @@
+// Field by field between GenerateRequest, Submit and SequenceRequest.
+#include "actors/submit_codec.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace troupe::actors {
+
+SubmitBody::SubmitBody(const GenerateRequest& request, RequestId id,
+                       std::span<const std::int32_t> tokens)
+    : name_(std::to_string(id)),
+      tokens_(tokens.begin(), tokens.end()),
+      stop_ids_(request.sampling.stop_token_ids) {
+  const auto& sampling = request.sampling;
+  for (const auto& [token, bias] : sampling.logit_bias) bias_.push_back({token, bias});
+  body_.request_id = name_;
+  body_.token_ids = tokens_;
+  body_.prompt_tokens = static_cast<std::uint32_t>(request.prompt.size());
+  body_.sampling = {.seed = sampling.seed,
+                    .temperature = sampling.temperature,
+                    .top_p = sampling.top_p,
+                    .min_p = sampling.min_p,
+                    .frequency_penalty = sampling.frequency_penalty,
+                    .presence_penalty = sampling.presence_penalty,
+                    .repetition_penalty = sampling.repetition_penalty,
+                    .top_k = std::max(sampling.top_k, 0),
+                    .choice = 0,
+                    .logit_bias = bias_};
+  body_.max_tokens = static_cast<std::uint32_t>(sampling.max_tokens);
+  body_.min_tokens = static_cast<std::uint32_t>(sampling.min_tokens);
+  body_.valid_vocab = static_cast<std::uint32_t>(request.valid_vocab);
+  body_.logprobs = 0;
+  if (request.prompt_logits) body_.flags |= proto::kWantPromptLogits;
+  if (request.generated_logits) body_.flags |= proto::kWantGeneratedLogits;
+  if (sampling.ignore_eos) body_.flags |= proto::kIgnoreEos;
+  body_.stop_ids = stop_ids_;
+}
+
+Expected<void> SubmitBody::check() const {
+  if (auto fault = proto::find_fault(body_))
+    return unexpected(Errc::invalid_argument, "the request cannot be sent: " + fault->text);
+  return {};
+}
+
+SequenceRequest read_submit(const proto::FrameHeader& header, const proto::Submit& submit,
+                            GatewayIndex gateway, TimePoint now) {
+  SequenceRequest request;
+  request.gateway = gateway;
+  request.request = header.work_id;
+  request.attempt = header.attempt;
+  request.tokens = submit.token_ids.to_vector();
+  request.prompt_tokens = submit.prompt_tokens;
+  auto& sampling = request.sampling;
+  sampling.temperature = submit.sampling.temperature;
+  sampling.top_p = submit.sampling.top_p;
+  sampling.top_k = submit.sampling.top_k;
+  sampling.min_p = submit.sampling.min_p;
+  sampling.presence_penalty = submit.sampling.presence_penalty;
+  sampling.frequency_penalty = submit.sampling.frequency_penalty;
+  sampling.repetition_penalty = submit.sampling.repetition_penalty;
+  for (const auto& bias : submit.sampling.logit_bias)
+    sampling.logit_bias.emplace_back(bias.token, bias.bias);
+  sampling.seed = submit.sampling.seed;
+  sampling.max_tokens = static_cast<std::int32_t>(submit.max_tokens);
+  sampling.min_tokens = static_cast<std::int32_t>(submit.min_tokens);
+  sampling.ignore_eos = (submit.flags & proto::kIgnoreEos) != 0;
+  sampling.stop_token_ids = submit.stop_ids.to_vector();
+  request.valid_vocab = submit.valid_vocab;
+  request.prompt_logits = (submit.flags & proto::kWantPromptLogits) != 0;
+  request.generated_logits = (submit.flags & proto::kWantGeneratedLogits) != 0;
+  if (header.remaining_us > 0)
+    request.deadline = now + std::chrono::microseconds(header.remaining_us);
+  return request;
+}
+
+proto::Finish wire_finish(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::stop: return proto::Finish::stop;
+    case FinishReason::length: return proto::Finish::length;
+    case FinishReason::cancelled: return proto::Finish::cancelled;
+    case FinishReason::error: return proto::Finish::error;
+  }
+  return proto::Finish::error;
+}
+
+FinishReason read_finish(proto::Finish finish) {
+  switch (finish) {
+    case proto::Finish::stop: return FinishReason::stop;
+    case proto::Finish::length: return FinishReason::length;
+    case proto::Finish::cancelled: return FinishReason::cancelled;
+    default: return FinishReason::error;
+  }
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,93 @@
+// A listener that records everything and lets a test wait for the end of its request.
+#pragma once
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "actors/request.hpp"
+
+namespace troupe::actors::testing {
+
+/// *Threading*: the cluster calls, one test thread waits.
+class Recorder : public RequestListener {
+ public:
+  void on_token(std::int64_t position, std::int32_t token, float logprob) override {
+    std::lock_guard lock(mutex_);
+    EXPECT_FALSE(finished_) << "a token after on_finished";
+    positions.push_back(position);
+    tokens.push_back(token);
+    std::uint32_t bits;
+    std::memcpy(&bits, &logprob, sizeof bits);
+    logprob_bits.push_back(bits);
+    changed_.notify_all();
+  }
+  void on_prompt_progress(std::int64_t done, std::int64_t) override {
+    std::lock_guard lock(mutex_);
+    prompt_done = done;
+  }
+  void on_prompt_logits(std::int64_t first_position, std::int64_t rows,
+                        std::span<const float> logits) override {
+    std::lock_guard lock(mutex_);
+    EXPECT_EQ(first_position, prompt_rows);
+    prompt_rows += rows;
+    prompt_logits.insert(prompt_logits.end(), logits.begin(), logits.end());
+  }
+  void on_generated_logits(std::int64_t index, std::span<const float> logits) override {
+    std::lock_guard lock(mutex_);
+    EXPECT_EQ(index, generated_rows);
+    ++generated_rows;
+    generated_logits.insert(generated_logits.end(), logits.begin(), logits.end());
+  }
+  void on_finished(FinishReason reason, const Error& error, const Usage& usage) override {
+    std::lock_guard lock(mutex_);
+    EXPECT_FALSE(finished_) << "finished twice";
+    finished_ = true;
+    this->reason = reason;
+    this->error = error;
+    this->usage = usage;
+    changed_.notify_all();
+  }
+
+  /// False when it does not end within a generous time.
+  bool wait() {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::minutes(4), [this] { return finished_; });
+  }
+  /// Until `count` tokens have come (or it has ended).
+  bool wait_for_tokens(std::size_t count) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::minutes(4),
+                             [&] { return finished_ || tokens.size() >= count; });
+  }
+  bool finished() {
+    std::lock_guard lock(mutex_);
+    return finished_;
+  }
+
+  std::vector<std::int64_t> positions;
+  std::vector<std::int32_t> tokens;
+  std::vector<std::uint32_t> logprob_bits;
+  std::int64_t prompt_done = 0;
+  std::int64_t prompt_rows = 0;
+  std::int64_t generated_rows = 0;
+  std::vector<float> prompt_logits;
+  std::vector<float> generated_logits;
+  FinishReason reason = FinishReason::error;
+  Error error;
+  Usage usage;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool finished_ = false;
+};
+
+}  // namespace troupe::actors::testing
