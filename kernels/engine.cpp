@@ -15,6 +15,8 @@ constexpr std::int64_t kShareWork = 1 << 17;
 /// Shares hold whole multiples of this many output features, so that register tiles stay full.
 constexpr std::int64_t kFeatureGrain = 16;
 
+constexpr std::int64_t kPairsTogether = 24;
+
 /// One range of one member of a group.
 struct Part {
   std::size_t member = 0;
@@ -84,9 +86,12 @@ void Engine::mla_attention(std::span<const MlaAttentionArgs> slices) const {
   for (std::size_t i = 0; i < slices.size(); ++i) {
     const MlaAttentionArgs& args = slices[i];
     const std::int64_t keys = args.first_position + args.rows;
-    append_parts(parts, i, args.rows * args.heads,
-                 share_size(args.rows * args.heads, keys * (2 * args.latent + args.rope), 1,
-                            threads_of(pool)));
+    // Pairs of one share convert the cache together: as many as leave every thread a share.
+    const std::int64_t pairs = args.rows * args.heads;
+    const std::int64_t together = std::min(kPairsTogether, pairs / threads_of(pool));
+    append_parts(parts, i, pairs,
+                 share_size(pairs, keys * (2 * args.latent + args.rope),
+                            std::max<std::int64_t>(together, 1), threads_of(pool)));
   }
   run(pool, static_cast<std::int64_t>(parts.size()), 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {

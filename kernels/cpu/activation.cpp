@@ -21,7 +21,7 @@ void swiglu(const SwigluArgs& args, std::int64_t row_begin, std::int64_t row_end
   const auto count = static_cast<std::size_t>((row_end - row_begin) * args.width);
   for_registers(count, [&](std::size_t i, std::size_t n) {
     const V g = load_some(gate + i, n);
-    const V silu = hn::Div(g, hn::Add(one, exp(hn::Neg(g))));
+    const V silu = hn::Div(g, hn::Add(one, exp_lanes(hn::Neg(g))));
     const V value = hn::Mul(silu, load_some(up + i, n));
     store_some(args.round_to_bf16 ? to_bf16(value) : value, y + i, n);
   });
@@ -30,7 +30,7 @@ void swiglu(const SwigluArgs& args, std::int64_t row_begin, std::int64_t row_end
 void sigmoid(const float* x, float* y, std::int64_t count) {
   const V one = hn::Set(F32(), 1.0f);
   for_registers(static_cast<std::size_t>(count), [&](std::size_t i, std::size_t n) {
-    const V e = exp(hn::Neg(load_some(x + i, n)));
+    const V e = exp_lanes(hn::Neg(load_some(x + i, n)));
     store_some(hn::Div(one, hn::Add(one, e)), y + i, n);
   });
 }
@@ -57,13 +57,13 @@ SoftmaxStats softmax_stats(const float* x, std::int64_t count) {
   std::size_t k = 0;
   for (; k + kLanes <= n; k += kLanes)
     for (std::size_t p = 0; p < kParts; ++p)
-      lanes[p] = hn::Add(lanes[p], exp(hn::Sub(hn::LoadU(d, x + k + p * kWidth), max)));
+      lanes[p] = hn::Add(lanes[p], exp_lanes(hn::Sub(hn::LoadU(d, x + k + p * kWidth), max)));
   if (k < n) {
     HWY_ALIGN float group[kLanes];  // filled up with -inf, whose exp is 0
     for (std::size_t p = 0; p < kParts; ++p) hn::Store(hn::Neg(hn::Inf(d)), d, group + p * kWidth);
     std::memcpy(group, x + k, (n - k) * sizeof(float));
     for (std::size_t p = 0; p < kParts; ++p)
-      lanes[p] = hn::Add(lanes[p], exp(hn::Sub(hn::Load(d, group + p * kWidth), max)));
+      lanes[p] = hn::Add(lanes[p], exp_lanes(hn::Sub(hn::Load(d, group + p * kWidth), max)));
   }
   stats.sum = lane_tree(lanes);
   return stats;

@@ -27,4 +27,12 @@ Levels<AxpyFn> axpy_levels();
 Levels<SigmoidFn> sigmoid_levels();
 Levels<SoftmaxStatsFn> softmax_stats_levels();
 
+/// Reads kReadProbeBytes bytes; the sum means nothing.
+inline constexpr std::int64_t kReadProbeBytes = 1 << 20;
+using ReadProbeFn = std::uint64_t (*)(const std::uint8_t* bytes);
+Levels<ReadProbeFn> read_probe_levels();
+/// Does `rounds` rounds of independent multiply-adds and returns how many operations that was.
+using FmaProbeFn = std::int64_t (*)(std::int64_t rounds, float* result);
+Levels<FmaProbeFn> fma_probe_levels();
+
 }  // namespace troupe::kernels::cpu

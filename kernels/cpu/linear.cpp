@@ -156,15 +156,19 @@ HWY_INLINE void stream_span(const StreamJob& job, const std::uint8_t* w, std::si
   }
 }
 
-/// How far ahead of its use a weight is asked for. Rows of one tile are read side by side, and the
-/// hardware follows each of them only after a few lines: short rows end before it has.
+/// Rows shorter than this are streamed one after the other, longer ones four side by side (more
+/// chains of sums): docs/performance.md has the figures.
+constexpr std::size_t kShortRowBytes = 2048;
+
+/// How far ahead of its use a weight is asked for: what follows the tile, at least 2 KB on. The
+/// hardware's own prefetch starts anew with every row.
 HWY_INLINE std::size_t prefetch_distance(std::size_t tile_bytes) {
-  return tile_bytes <= 8192 ? tile_bytes : 1024;
+  return std::max<std::size_t>(tile_bytes, 2048);
 }
 
 /// kRows neighbouring features (one row of scale blocks) for kTokens rows.
 template <class Format, bool kBlocks, std::size_t kTokens, std::size_t kRows>
-HWY_INLINE void stream_tile(const StreamJob& job, std::size_t feature) {
+HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t feature) {
   const F32 d;
   const LinearArgs& args = *job.args;
   const std::size_t row_bytes = job.width * Format::kBytes;
@@ -210,11 +214,12 @@ HWY_INLINE void stream_tile(const StreamJob& job, std::size_t feature) {
 template <class Format, bool kBlocks, std::size_t kTokens>
 HWY_INLINE void stream_features(const StreamJob& job, std::size_t begin, std::size_t end) {
   constexpr std::size_t kRows = 4 / kTokens;
+  const bool one_by_one = job.width * Format::kBytes < kShortRowBytes;
   std::size_t feature = begin;
   while (feature < end) {
     // A tile never crosses a row of scale blocks.
     const std::size_t stop = std::min(end, feature / kChunk * kChunk + kChunk);
-    for (; feature + kRows <= stop; feature += kRows)
+    for (; !one_by_one && feature + kRows <= stop; feature += kRows)
       stream_tile<Format, kBlocks, kTokens, kRows>(job, feature);
     for (; feature < stop; ++feature) stream_tile<Format, kBlocks, kTokens, 1>(job, feature);
   }
@@ -222,8 +227,8 @@ HWY_INLINE void stream_features(const StreamJob& job, std::size_t begin, std::si
 
 /// Copies x for the stream. False when a value is too large to be scaled.
 template <class Format>
-HWY_INLINE bool prepare_stream(const LinearArgs& args, float scale, float* out,
-                               std::size_t stride) {
+HWY_NOINLINE bool prepare_stream(const LinearArgs& args, float scale, float* out,
+                                 std::size_t stride) {
   const auto width = static_cast<std::size_t>(args.w.cols);
   float largest = 0;
   for (std::int64_t t = 0; t < args.tokens; ++t) {
@@ -260,8 +265,8 @@ HWY_INLINE bool stream(const LinearArgs& args, std::size_t begin, std::size_t en
 
 /// Rows [first, first + rows) against features [begin, end), x packed beforehand.
 template <class From, bool kBlocks>
-HWY_INLINE void panels(const LinearArgs& args, std::size_t first, std::size_t rows,
-                       std::size_t begin, std::size_t end, const float* x, float* panel) {
+HWY_NOINLINE void panels(const LinearArgs& args, std::size_t first, std::size_t rows,
+                         std::size_t begin, std::size_t end, const float* x, float* panel) {
   const auto width = static_cast<std::size_t>(args.w.cols);
   const std::size_t chunks = (width + kChunk - 1) / kChunk;
   const std::size_t panel_chunk = kPanelFeatures * kChunk;

@@ -1,0 +1,62 @@
+// Loops that only read, and loops that only multiply and add: the limits of the machine.
+#include "kernels/cpu/levels.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/probe.cpp"
+#include "hwy/foreach_target.h"
+// After foreach_target.h
+#include "kernels/cpu/lanes.inc"
+
+HWY_BEFORE_NAMESPACE();
+namespace troupe::kernels::HWY_NAMESPACE {
+namespace {
+
+/// Four streams side by side, as the rows of a streaming tile: one alone does not keep enough
+/// cache lines in flight.
+std::uint64_t read_probe(const std::uint8_t* bytes) {
+  constexpr std::size_t kStreams = 4;
+  constexpr std::size_t kStream = cpu::kReadProbeBytes / kStreams;
+  const hn::ScalableTag<std::uint64_t> d;
+  const hn::Repartition<std::uint8_t, decltype(d)> d8;
+  hn::Vec<decltype(d)> sums[kStreams];
+  for (auto& sum : sums) sum = hn::Zero(d);
+  for (std::size_t i = 0; i < kStream; i += 64) {
+    HWY_UNROLL(4)
+    for (std::size_t s = 0; s < kStreams; ++s)
+      for (std::size_t b = 0; b < 64; b += HWY_MAX_BYTES)
+        sums[s] = hn::Add(sums[s], hn::BitCast(d, hn::LoadU(d8, bytes + s * kStream + i + b)));
+  }
+  return hn::GetLane(hn::Add(hn::Add(sums[0], sums[1]), hn::Add(sums[2], sums[3])));
+}
+
+/// Twelve independent chains: two units with a latency of four or five cycles need ten.
+std::int64_t fma_probe(std::int64_t rounds, float* result) {
+  constexpr std::size_t kChains = 12;
+  const F32 d;
+  V sums[kChains];
+  for (std::size_t i = 0; i < kChains; ++i) sums[i] = hn::Set(d, static_cast<float>(i));
+  const V factor = hn::Set(d, 0.999f);
+  for (std::int64_t n = 0; n < rounds; ++n) {
+    HWY_UNROLL(12)
+    for (std::size_t i = 0; i < kChains; ++i) sums[i] = hn::MulAdd(sums[i], factor, factor);
+  }
+  V total = sums[0];
+  for (std::size_t i = 1; i < kChains; ++i) total = hn::Add(total, sums[i]);
+  *result = hn::GetLane(total);
+  return rounds * static_cast<std::int64_t>(kChains * kWidth * 2);
+}
+
+}  // namespace
+cpu::ReadProbeFn read_probe_fn() { return read_probe; }
+cpu::FmaProbeFn fma_probe_fn() { return fma_probe; }
+}  // namespace troupe::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace troupe::kernels::cpu {
+Levels<ReadProbeFn> read_probe_levels() {
+  return {N_AVX2::read_probe_fn(), N_AVX3::read_probe_fn()};
+}
+Levels<FmaProbeFn> fma_probe_levels() { return {N_AVX2::fma_probe_fn(), N_AVX3::fma_probe_fn()}; }
+}  // namespace troupe::kernels::cpu
+#endif

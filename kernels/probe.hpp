@@ -1,0 +1,21 @@
+// What this machine can do at best: the limits that kernels are measured against.
+#pragma once
+#include "kernels/engine.hpp"
+
+namespace troupe::kernels {
+
+/// Bytes per second, in units of 1e9, at which the engine's threads together read memory that no
+/// cache holds (256 MiB, four streams a thread, best of five passes). Takes about 0.2 s.
+/// *Errors*: 0 when the memory cannot be had.
+double read_bandwidth_gbs(const Engine& engine);
+
+/// Floating-point operations per second, in units of 1e9 and two per multiply-add, of F32 vectors
+/// of the engine's level on all its threads together, best of five. The reference level counts as
+/// AVX2, which its CPU has. Takes about 0.1 s.
+double fma_peak_gflops(const Engine& engine);
+
+/// The clock both use: CPU time of the calling thread for an engine without a pool, which other
+/// load on the machine does not lengthen, else wall time.
+double probe_seconds(const Engine& engine);
+
+}  // namespace troupe::kernels
