@@ -116,7 +116,7 @@ void AttentionRole::start_step() {
   if (!plan) return;
   ++steps_total_;
   rows_total_ += plan->batch.rows();
-  step_ = std::make_unique<StepRun>(StepTools{model_.get(), &pool_, engine_, &peers_.buffers()},
+  step_ = std::make_unique<StepRun>(StepTools{model_.get(), &pool_, engine_, &peers_.buffers(), &state_},
                                     std::move(*plan));
   advance();
 }
@@ -213,6 +213,7 @@ void AttentionRole::send_tokens(const SequenceEvent& event) {
         {static_cast<std::uint32_t>(event.position), event.sample->token, event.sample->logprob});
   proto::Tokens tokens;
   tokens.entries = entries;
+  tokens.prompt_done = static_cast<std::uint32_t>(event.prompt_computed);
   tokens.finish = event.finish ? wire_finish(*event.finish) : proto::Finish::none;
   tokens.error = static_cast<std::uint16_t>(event.error.code);
   tokens.detail = proto::clip_detail(event.error.detail);

@@ -73,6 +73,7 @@ class AttentionRole : public Role {
   model::KvPool pool_;
   BatchScheduler scheduler_;
   RowExchange exchange_;
+  model::StepState state_;
   std::unique_ptr<StepRun> step_;
   bool job_open_ = false;    // a stage of the step is being computed
   bool rows_out_ = false;    // the step's rows are with the routers

@@ -17,6 +17,7 @@ constexpr std::int64_t kHeadBytesMax = 64 << 20;
 StepRun::StepRun(StepTools tools, StepPlan plan)
     : tools_(tools),
       plan_(std::move(plan)),
+      state_(*tools.state),
       layers_(tools.model->config().num_layers),
       outcomes_(plan_.parts.size()) {
   state_.batch = std::move(plan_.batch);

@@ -17,6 +17,7 @@ struct StepTools {
   const model::KvPool* pool = nullptr;
   kernels::Engine engine;
   transport::BufferPool* buffers = nullptr;
+  model::StepState* state = nullptr;  // its buffers are used again from step to step
 };
 
 /// Stages, in order: `advance` until it stops at a MoE layer; there the packed rows go out and
@@ -75,7 +76,7 @@ class StepRun {
 
   StepTools tools_;
   StepPlan plan_;
-  model::StepState state_;
+  model::StepState& state_;
   std::int64_t layers_;
   std::int64_t layer_ = -1;  // -1: nothing computed yet
   proto::Lane lane_ = proto::Lane::prefill;

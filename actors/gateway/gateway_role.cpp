@@ -115,6 +115,7 @@ void GatewayRole::deliver_tokens(RequestId request, const Open& open,
   TokensNote note;
   note.attempt = open.attempt;
   note.entries = tokens.entries.to_vector();
+  note.prompt_done = tokens.prompt_done;
   if (tokens.finish != proto::Finish::none) {
     note.finish = read_finish(tokens.finish);
     note.error = {static_cast<Errc>(tokens.error), std::string(tokens.detail)};

@@ -140,6 +140,7 @@ struct Tokens {
   std::uint16_t top_count = 0;      // alternatives of each entry
   PackedArray<TokenLogprob> top;    // [entries, top_count], best first
   std::uint32_t cached_tokens = 0;  // prompt tokens that were not computed again
+  std::uint32_t prompt_done = 0;    // prompt tokens whose computation is done, cached ones included
   Finish finish = Finish::none;
   std::uint16_t error = 0;  // troupe::Errc where finish is `error`
   std::string_view detail;

@@ -107,14 +107,20 @@ void from_layout(const layout::Lease& f, Lease& x) { x.duration_us = f.duration_
 bool reserved_is_zero(const layout::Lease& f) { return f.reserved == 0; }
 
 layout::Tokens to_layout(const Tokens& x) {
-  return {count32(x.entries.size()), x.top_count,    static_cast<std::uint16_t>(x.finish), x.error,
-          detail_bytes(x.detail),    x.cached_tokens};
+  return {count32(x.entries.size()),
+          x.top_count,
+          static_cast<std::uint16_t>(x.finish),
+          x.error,
+          detail_bytes(x.detail),
+          x.cached_tokens,
+          x.prompt_done};
 }
 void from_layout(const layout::Tokens& f, Tokens& x) {
   x.top_count = f.top_count;
   x.finish = static_cast<Finish>(f.finish);
   x.error = f.error;
   x.cached_tokens = f.cached_tokens;
+  x.prompt_done = f.prompt_done;
 }
 bool reserved_is_zero(const layout::Tokens&) { return true; }
 

@@ -57,10 +57,11 @@ static_assert(sizeof(Lease) == 16 && offsetof(Lease, count) == 8);
 struct Tokens {
   std::uint32_t count;
   std::uint16_t top_count, finish, error, detail_bytes;
-  std::uint32_t cached_tokens;
+  std::uint32_t cached_tokens, prompt_done;
 };
-static_assert(sizeof(Tokens) == 16 && offsetof(Tokens, top_count) == 4);
+static_assert(sizeof(Tokens) == 20 && offsetof(Tokens, top_count) == 4);
 static_assert(offsetof(Tokens, finish) == 6 && offsetof(Tokens, cached_tokens) == 12);
+static_assert(offsetof(Tokens, prompt_done) == 16);
 
 /// The same for Rows and Combined.
 struct Rows {

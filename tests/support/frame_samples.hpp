@@ -92,7 +92,7 @@ struct FrameSamples {
   proto::Cancel cancel() const { return {10}; }
   proto::Lease lease() const { return {3000000, work_ids}; }
   proto::Tokens tokens() const {
-    return {entries, 2, top, 64, proto::Finish::error, 9, "too late"};
+    return {entries, 2, top, 64, 96, proto::Finish::error, 9, "too late"};
   }
   proto::Rows rows_frame() const { return {6, rows(2, 4, proto::WireDtype::bf16)}; }
   proto::ExpertRows expert_rows() const {
