@@ -1,0 +1,137 @@
+// Decode of one sequence: bytes of weights touched per second against this machine's read
+// bandwidth.
+//   TROUPE_BENCH_MODEL=DIR bench_decode        (DIR: make_model.py --preset bench-200m)
+#include <benchmark/benchmark.h>
+
+#include <cstdlib>
+#include <future>
+#include <memory>
+#include <optional>
+
+#include "actors/local_cluster.hpp"
+#include "kernels/probe.hpp"
+#include "tests/support/local_forward.hpp"
+
+namespace troupe {
+namespace {
+
+constexpr std::int64_t kContext = 128;  // positions that are in the cache when timing starts
+
+// Bytes of weights one decoded token reads: every matrix of the attention shard but the embedding,
+// the gates, and experts_per_token of the routed experts.
+double bytes_per_token(const model::Checkpoint& checkpoint) {
+  const auto& config = checkpoint.config();
+  const auto ends_with = [](std::string_view name, std::string_view end) {
+    return name.size() >= end.size() && name.substr(name.size() - end.size()) == end;
+  };
+  const std::string mtp = "model.layers." + std::to_string(config.num_layers) + ".";
+  double bytes = 0;
+  for (const auto& tensor : checkpoint.tensors()) {
+    const std::string_view name = tensor.name;
+    if (name.starts_with(mtp) || name == "model.embed_tokens.weight") continue;
+    double share = 1;
+    if (name.find(".mlp.experts.") != std::string_view::npos)
+      share = static_cast<double>(config.experts_per_token) / config.routed_experts;
+    // The absorbed form reads W_UK and W_UV as BF16 instead of the stored kv_b_proj.
+    if (ends_with(name, "kv_b_proj.weight")) share = tensor.dtype == DType::f8_e4m3 ? 2 : 1;
+    bytes += share * static_cast<double>(tensor.bytes);
+  }
+  return bytes;
+}
+
+std::optional<model::Checkpoint> open_model(benchmark::State& bench) {
+  const char* dir = std::getenv("TROUPE_BENCH_MODEL");
+  if (dir == nullptr) {
+    bench.SkipWithError("TROUPE_BENCH_MODEL names no checkpoint");
+    return std::nullopt;
+  }
+  auto checkpoint = model::Checkpoint::open(dir);
+  if (checkpoint) return std::move(*checkpoint);
+  bench.SkipWithError(checkpoint.error().detail.c_str());
+  return std::nullopt;
+}
+
+// Adds what was reached and its share of the read bandwidth that is measured right after.
+void report(benchmark::State& bench, const model::Checkpoint& checkpoint, double tokens_per_second,
+            const kernels::Engine& engine) {
+  const double gbs = bytes_per_token(checkpoint) * tokens_per_second / 1e9;
+  const double limit = kernels::read_bandwidth_gbs(engine);
+  bench.counters["tokens/s"] = tokens_per_second;
+  bench.counters["GB/s"] = gbs;
+  bench.counters["limit GB/s"] = limit;
+  bench.counters["share of limit"] = gbs / limit;
+}
+
+// The functions of model/ called one after the other.
+void decode_model(benchmark::State& bench) {
+  const auto checkpoint = open_model(bench);
+  if (!checkpoint) return;
+  kernels::ComputePool pool({.threads = static_cast<int>(bench.range(0)), .jobs_max = 4});
+  const kernels::Engine engine{*kernels::select_level("auto"), &pool};
+  testing::LocalForward local(*checkpoint, {model::ActivationMode::bf16}, engine);
+  testing::LocalSequence sequence(local);
+  std::int32_t token = 1;
+  for (std::int64_t i = 0; i < kContext; ++i) token = sequence.next(token);
+  std::int64_t tokens = 0;
+  const auto start = std::chrono::steady_clock::now();
+  for (auto _ : bench) {
+    token = sequence.next(token);
+    ++tokens;
+  }
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  report(bench, *checkpoint, static_cast<double>(tokens) / elapsed.count(), engine);
+}
+BENCHMARK(decode_model)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+// Waits for one request and remembers when its tokens came.
+class Stopwatch : public actors::RequestListener {
+ public:
+  void on_token(std::int64_t, std::int32_t, float) override {
+    last_ = std::chrono::steady_clock::now();
+    if (tokens_++ == 0) first_ = last_;
+  }
+  void on_finished(actors::FinishReason, const Error&, const actors::Usage&) override {
+    done_.set_value();
+  }
+  void wait() { done_.get_future().wait(); }
+  double tokens_per_second() const {
+    return static_cast<double>(tokens_ - 1) / std::chrono::duration<double>(last_ - first_).count();
+  }
+
+ private:
+  std::promise<void> done_;
+  std::chrono::steady_clock::time_point first_, last_;
+  std::int64_t tokens_ = 0;
+};
+
+// The same through session, attention shard, router and expert shard, frames included.
+void decode_cluster(benchmark::State& bench) {
+  const auto checkpoint = open_model(bench);
+  if (!checkpoint) return;
+  actors::ClusterSettings settings;
+  settings.threads = static_cast<int>(bench.range(0));
+  settings.kv_tokens_max = 4096;
+  auto cluster = actors::LocalCluster::start(*checkpoint, settings);
+  if (!cluster) return bench.SkipWithError(cluster.error().detail.c_str());
+  double rate = 0;
+  for (auto _ : bench) {
+    actors::GenerateRequest request;
+    request.prompt.assign(static_cast<std::size_t>(kContext), 1);
+    request.sampling.temperature = 0;
+    request.sampling.max_tokens = 128;
+    auto stopwatch = std::make_shared<Stopwatch>();
+    if (!(*cluster)->submit(std::move(request), stopwatch))
+      return bench.SkipWithError("the request was refused");
+    stopwatch->wait();
+    rate = std::max(rate, stopwatch->tokens_per_second());
+  }
+  cluster->reset();
+  kernels::ComputePool pool({.threads = settings.threads, .jobs_max = 4});
+  report(bench, *checkpoint, rate, {*kernels::select_level("auto"), &pool});
+}
+BENCHMARK(decode_cluster)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace troupe
+
+BENCHMARK_MAIN();
