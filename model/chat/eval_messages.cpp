@@ -1,0 +1,54 @@
+// Chat templates joined with the tokenizer that reads their prompts.
+#include "model/chat/eval_messages.hpp"
+
+#include <memory>
+
+namespace troupe::model {
+namespace {
+
+std::vector<std::pair<std::string, std::string>> special_tokens(const TokenizerConfig& config) {
+  std::vector<std::pair<std::string, std::string>> tokens;
+  if (config.bos_token) tokens.emplace_back("bos_token", *config.bos_token);
+  if (config.eos_token) tokens.emplace_back("eos_token", *config.eos_token);
+  return tokens;
+}
+
+}  // namespace
+
+Expected<ChatRenderer> make_chat_renderer(const TokenizerConfig& config) {
+  if (!config.chat_template) return ChatRenderer();
+  auto parsed = ChatTemplate::parse(*config.chat_template);
+  if (!parsed) {
+    return unexpected(parsed.error().code,
+                      config.chat_template_file + ": " + parsed.error().detail);
+  }
+  auto chat_template = std::make_shared<const ChatTemplate>(std::move(*parsed));
+  return ChatRenderer([chat_template, tokens = special_tokens(config)](
+                          std::string_view line) -> Expected<std::vector<RenderedSegment>> {
+    ChatRequest request;
+    request.variables_json = line;  // messages and add_generation_prompt among them
+    request.special_tokens = tokens;
+    const auto prompt = chat_template->render(request);
+    if (!prompt) return unexpected(prompt.error());
+    std::vector<RenderedSegment> segments;
+    for (const auto& segment : prompt->segments) {
+      segments.push_back({prompt->text.substr(segment.offset, segment.length), segment.trusted});
+    }
+    return segments;
+  });
+}
+
+Expected<std::vector<std::int32_t>> encode_chat(const ChatTemplate& chat_template,
+                                                const Tokenizer& tokenizer, ChatRequest request) {
+  if (request.special_tokens.empty()) request.special_tokens = special_tokens(tokenizer.config());
+  const auto prompt = chat_template.render(request);
+  if (!prompt) return unexpected(prompt.error());
+  std::vector<Segment> segments;
+  for (const auto& segment : prompt->segments) {
+    segments.push_back(
+        {std::string_view(prompt->text).substr(segment.offset, segment.length), segment.trusted});
+  }
+  return tokenizer.encode_segments(segments);
+}
+
+}  // namespace troupe::model

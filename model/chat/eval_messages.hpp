@@ -1,0 +1,23 @@
+// The chat side of `troupe eval tokenizer`, and the renderer that the APIs share with it.
+#pragma once
+#include <string_view>
+
+#include "core/expected.hpp"
+#include "model/chat/chat_template.hpp"
+#include "model/tokenizer/eval_lines.hpp"
+#include "model/tokenizer/tokenizer.hpp"
+
+namespace troupe::model {
+
+/// Parses the template of a checkpoint. The renderer takes a line {"messages"[,
+/// "add_generation_prompt", any further template variable]} and may be called from any thread.
+/// An empty renderer when the checkpoint has no template.
+/// *Errors*: as ChatTemplate::parse, with the file in front.
+Expected<ChatRenderer> make_chat_renderer(const TokenizerConfig& config);
+
+/// Renders and encodes what the APIs serve: text from messages never becomes an added token.
+/// *Errors*: as ChatTemplate::render and Tokenizer::encode_segments.
+Expected<std::vector<std::int32_t>> encode_chat(const ChatTemplate& chat_template,
+                                                const Tokenizer& tokenizer, ChatRequest request);
+
+}  // namespace troupe::model
