@@ -2,6 +2,7 @@
 #include "services/cli/command_line.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 
 #include "services/cli/suggest.hpp"
@@ -43,32 +44,36 @@ const CLI::Option* declared(const CLI::App& app, const Option& option) {
   return app.get_option(option.positional() ? "positional_" + option.name : option.name);
 }
 
-int report_extra(const std::string& extra, const Command& command, const OptionSet& options) {
-  const std::string where = "troupe " + command.name;
-  if (extra.size() > 1 && extra.front() == '-') {
-    std::vector<std::string> known{"--help", "--help-all"};
-    for (const Option& option : options.all()) {
-      if (!option.positional()) known.push_back(option.name);
-    }
-    const std::string flag = extra.substr(0, extra.find('='));
-    return report(Fault::unknown_flag, where + " has no flag " + flag + did_you_mean(flag, known) +
-                                           " `" + where +
-                                           " --help-all` lists the flags; text that begins with "
-                                           "a dash goes behind --");
-  }
-  return report(Fault::surplus_argument, where + " cannot use the argument \"" +
+int report_surplus(const std::string& extra, const Command& command) {
+  return report(Fault::surplus_argument, "troupe " + command.name + " cannot use the argument \"" +
                                              extra.substr(0, 80) + "\". Usage: " + command.usage);
 }
 
-/// Flags first: a value that a misspelt flag left over is not the mistake.
+int report_unknown(const std::string& extra, const Command& command, const OptionSet& options) {
+  const std::string where = "troupe " + command.name;
+  std::vector<std::string> known{"--help", "--help-all"};
+  for (const Option& option : options.all()) {
+    if (!option.positional()) known.push_back(option.name);
+  }
+  const std::string flag = extra.substr(0, extra.find('='));
+  return report(Fault::unknown_flag,
+                where + " has no flag " + flag + did_you_mean(flag, known) + " `" + where +
+                    " --help-all` lists the flags; text that begins with a dash goes behind --");
+}
+
+/// Flags first: a value that a misspelt flag left over is not the mistake. Behind "--" nothing is a
+/// flag.
 std::optional<int> check_extras(const CLI::App& app, const Command& command,
                                 const OptionSet& options) {
-  const auto extras = app.remaining();
-  if (extras.empty()) return std::nullopt;
-  for (const std::string& extra : extras) {
-    if (extra.size() > 1 && extra.front() == '-') return report_extra(extra, command, options);
+  const std::vector<std::string> extras = app.remaining();
+  const auto marker = std::find(extras.begin(), extras.end(), "--");
+  for (auto extra = extras.begin(); extra != marker; ++extra) {
+    if (extra->size() > 1 && extra->front() == '-') return report_unknown(*extra, command, options);
   }
-  return report_extra(extras.front(), command, options);
+  for (const std::string& extra : extras) {
+    if (extra != "--") return report_surplus(extra, command);
+  }
+  return std::nullopt;
 }
 
 std::optional<int> assign_words(const CLI::App& app, const Command& command,
@@ -102,8 +107,9 @@ std::optional<int> parse_command_line(const Command& command, OptionSet& options
     app.parse(
         std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 wants the last first
   } catch (const CLI::ArgumentMismatch& mismatch) {
+    const std::string what = mismatch.what();  // "--layout: 1 required ... missing"
     return report(Fault::missing_argument,
-                  std::string(mismatch.what()) + ". Usage: " + command.usage);
+                  what.substr(0, what.find(':')) + " needs a value. Usage: " + command.usage);
   } catch (const CLI::Error& error) {
     return report(Fault::bad_value, std::string(error.what()) + ". Usage: " + command.usage);
   }

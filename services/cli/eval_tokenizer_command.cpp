@@ -5,9 +5,9 @@
 
 #include "model/checkpoint/files.hpp"
 #include "model/tokenizer/eval_lines.hpp"
+#include "services/cli/chat_prompt.hpp"
 #include "services/cli/command.hpp"
-#include "services/cli/line_renderer.hpp"
-#include "services/cli/output_file.hpp"
+#include "services/cli/result_file.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/interrupts.hpp"
 #include "services/runtime/model_lookup.hpp"
@@ -57,7 +57,7 @@ int eval_tokenizer(const Flags& flags) {
 
   std::ifstream in(flags.in, std::ios::binary);
   if (!in) return report(Fault::bad_input_file, model::os_error("open", flags.in, errno).detail);
-  OutputFile output(flags.out);
+  ResultFile output(flags.out);
   std::ofstream out(output.written_path(), std::ios::binary);
   if (!out) {
     return report(Fault::output_failed,

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "model/checkpoint/mapped_files.hpp"
 #include "services/cli/command.hpp"
 #include "services/cli/command_line.hpp"
 #include "services/cli/help.hpp"
@@ -123,5 +124,6 @@ int dispatch(const Words& words) {
 
 int main(int argc, char** argv) {
   troupe::services::install_interrupts();
+  troupe::model::install_sigbus_handler();
   return troupe::services::dispatch({argv + 1, argv + argc});
 }

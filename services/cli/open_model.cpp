@@ -8,7 +8,7 @@
 namespace troupe::services {
 namespace {
 
-/// No token of a text longer than this many bytes per position of the context can be left out.
+/// Bytes of the longest token: a text has at least its bytes divided by this many tokens.
 std::size_t longest_token(const model::Tokenizer& tokenizer) {
   std::size_t longest = 1;
   for (std::int32_t id = 0; id < tokenizer.size(); ++id) {
@@ -56,15 +56,18 @@ Expected<void> check_context(std::int64_t prompt_tokens, std::int64_t max_tokens
   return {};
 }
 
+Expected<void> check_text_length(const OpenModel& model, std::size_t bytes) {
+  const std::size_t tokens_min = bytes / longest_token(*model.tokenizer);
+  if (tokens_min <= static_cast<std::size_t>(model.context())) return {};
+  return unexpected(Errc::out_of_range, "the prompt of " + std::to_string(bytes) +
+                                            " bytes has at least " + std::to_string(tokens_min) +
+                                            " tokens and the model's context is " +
+                                            std::to_string(model.context()) + ". Shorten it");
+}
+
 Expected<std::vector<std::int32_t>> encode_raw(const OpenModel& model, std::string_view text) {
+  if (auto fits = check_text_length(model, text.size()); !fits) return unexpected(fits.error());
   const model::Tokenizer& tokenizer = *model.tokenizer;
-  const std::size_t tokens_min = text.size() / longest_token(tokenizer);
-  if (tokens_min > static_cast<std::size_t>(model.context())) {
-    return unexpected(Errc::out_of_range, "the prompt of " + std::to_string(text.size()) +
-                                              " bytes has at least " + std::to_string(tokens_min) +
-                                              " tokens and the model's context is " +
-                                              std::to_string(model.context()) + ". Shorten it");
-  }
   auto ids = tokenizer.encode(text);
   if (!ids) return ids;
   if (tokenizer.config().add_bos_token && tokenizer.bos_id()) {

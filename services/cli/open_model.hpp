@@ -33,9 +33,12 @@ Expected<OpenModel> open_model(const std::string& named);
 Expected<void> check_context(std::int64_t prompt_tokens, std::int64_t max_tokens,
                              std::int64_t context);
 
+/// At once and without tokenizing. *Errors*: `out_of_range` when `bytes` of text cannot fit the
+/// context whatever its tokens are. The model must have a tokenizer.
+Expected<void> check_text_length(const OpenModel& model, std::size_t bytes);
+
 /// Ids of raw text, BOS in front if the tokenizer's configuration says so.
-/// *Errors*: `out_of_range` at once when the text is far longer than the context, and as
-/// `check_context`; those of the tokenizer.
+/// *Errors*: as `check_text_length`; those of the tokenizer.
 Expected<std::vector<std::int32_t>> encode_raw(const OpenModel& model, std::string_view text);
 
 }  // namespace troupe::services

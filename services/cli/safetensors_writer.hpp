@@ -9,7 +9,7 @@
 
 #include "core/dtype.hpp"
 #include "core/expected.hpp"
-#include "services/cli/output_file.hpp"
+#include "services/cli/result_file.hpp"
 
 namespace troupe::services {
 
@@ -39,7 +39,7 @@ class SafetensorsWriter {
  private:
   explicit SafetensorsWriter(const std::filesystem::path& path) : output_(path) {}
 
-  OutputFile output_;
+  ResultFile output_;
   int file_ = -1;
   std::vector<ArraySpec> arrays_;
   std::vector<std::uint64_t> begins_;  // file offset of each array, and the end of the last

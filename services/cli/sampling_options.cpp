@@ -62,7 +62,9 @@ Expected<GenerationDefaults> from_json(const JsonValue& json) {
   auto eos = read_ids(json, "eos_token_id");
   if (!eos) return unexpected(std::move(eos).error());
   defaults.eos_token_ids = *std::move(eos);
-  if (auto valid = model::validate(sampling); !valid) {
+  model::SamplingParams complete = sampling;
+  complete.max_tokens = 1;
+  if (auto valid = model::validate(complete); !valid) {
     return unexpected(Errc::malformed, valid.error().detail);
   }
   return defaults;

@@ -8,13 +8,13 @@ namespace troupe::services {
 
 /// Names the unfinished file PATH.part-PID and renames it in the end. Something at PATH that is no
 /// regular file (a pipe, /dev/stdout) is written to directly.
-class OutputFile {
+class ResultFile {
  public:
-  explicit OutputFile(const std::filesystem::path& path);
-  OutputFile(OutputFile&& other) noexcept;
-  OutputFile(const OutputFile&) = delete;
+  explicit ResultFile(const std::filesystem::path& path);
+  ResultFile(ResultFile&& other) noexcept;
+  ResultFile(const ResultFile&) = delete;
   /// Removes what was not committed.
-  ~OutputFile();
+  ~ResultFile();
 
   /// Where to write.
   const std::filesystem::path& written_path() const { return written_; }

@@ -1,5 +1,5 @@
 // Temporary name, rename, removal.
-#include "services/cli/output_file.hpp"
+#include "services/cli/result_file.hpp"
 
 #include <unistd.h>
 
@@ -12,22 +12,22 @@
 namespace troupe::services {
 namespace fs = std::filesystem;
 
-OutputFile::OutputFile(const fs::path& path) : path_(path), written_(path) {
+ResultFile::ResultFile(const fs::path& path) : path_(path), written_(path) {
   std::error_code ignored;
   pending_ = !fs::exists(path, ignored) || fs::is_regular_file(path, ignored);
   if (pending_) written_ += ".part-" + std::to_string(::getpid());
 }
 
-OutputFile::OutputFile(OutputFile&& other) noexcept
+ResultFile::ResultFile(ResultFile&& other) noexcept
     : path_(std::move(other.path_)),
       written_(std::move(other.written_)),
       pending_(std::exchange(other.pending_, false)) {}
 
-OutputFile::~OutputFile() {
+ResultFile::~ResultFile() {
   if (pending_) ::unlink(written_.c_str());
 }
 
-Expected<void> OutputFile::commit() {
+Expected<void> ResultFile::commit() {
   if (!pending_) return {};
   if (::rename(written_.c_str(), path_.c_str()) != 0) {
     return unexpected(model::os_error("rename to", path_, errno));

@@ -1,0 +1,41 @@
+// Hears one request on the cluster's threads and hands its tokens to the thread that prints them.
+#pragma once
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <variant>
+
+#include "actors/request.hpp"
+
+namespace troupe::services {
+
+struct Answer {
+  actors::FinishReason reason = actors::FinishReason::error;
+  Error error{Errc::ok, ""};
+  actors::Usage usage;
+};
+
+/// Bounded by the request's max_tokens. *Threading*: listener calls on one thread, `next` on
+/// another.
+class AnswerQueue final : public actors::RequestListener {
+ public:
+  using Event = std::variant<std::int32_t, Answer>;  // a token, or the end
+
+  /// The next event; nothing if none came within `patience`.
+  std::optional<Event> next(std::chrono::milliseconds patience);
+
+  void on_token(std::int64_t position, std::int32_t token, float logprob) override;
+  void on_finished(actors::FinishReason reason, const Error& error,
+                   const actors::Usage& usage) override;
+
+ private:
+  void push(Event event);
+
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  std::deque<Event> events_;
+};
+
+}  // namespace troupe::services

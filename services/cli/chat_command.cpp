@@ -1,0 +1,88 @@
+// `troupe chat`: questions and answers through the model's chat template.
+#include <memory>
+
+#include "model/config/json_value.hpp"
+#include "services/cli/command.hpp"
+#include "services/cli/conversation.hpp"
+#include "services/runtime/faults.hpp"
+
+namespace troupe::services {
+namespace {
+
+constexpr std::int64_t kMaxTokensDefault = 1024;
+
+struct Flags {
+  GenerationFlags generation;
+  Conversation::Settings conversation;
+  std::string template_file;
+  std::optional<std::string> once;
+};
+
+Assign json_object(std::string& target) {
+  return [&target](std::string_view value) -> Expected<void> {
+    const auto json = model::parse_json(value);
+    if (!json || json->object() == nullptr) {
+      return unexpected(Errc::invalid_argument, "takes a JSON object, as in {\"thinking\": true}");
+    }
+    target = value;
+    return {};
+  };
+}
+
+void declare(OptionSet& options, Flags& flags) {
+  options.group("Conversation");
+  options.add({"--once", "QUESTION", "Answer one question and leave",
+               [&flags](std::string_view value) -> Expected<void> {
+                 flags.once = std::string(value);
+                 return {};
+               }});
+  options.add({"--system", "TEXT", "System message", text(flags.conversation.system)});
+  flags.generation.declare_model(options);
+  options.add({"--chat-template",
+               "FILE",
+               "Jinja template instead of the model's own",
+               text(flags.template_file),
+               {},
+               Shown::help_all});
+  options.add({"--template-vars",
+               "JSON",
+               "Further variables of the template, as an object",
+               json_object(flags.conversation.variables_json),
+               {},
+               Shown::help_all});
+  flags.generation.sampling.declare(options, kMaxTokensDefault);
+  options.group("Engine");
+  flags.generation.engine.declare(options);
+}
+
+int chat(Flags& flags) {
+  flags.conversation.template_file = flags.template_file;
+  Generation generation(flags.generation, kMaxTokensDefault);
+  if (const auto failed = generation.open()) return *failed;
+  if (const auto failed = generation.require_tokenizer()) return *failed;
+  Conversation conversation(generation, flags.conversation);
+  if (const auto failed = conversation.prepare()) return *failed;
+  return flags.once ? conversation.ask(*flags.once).exit_code : conversation.talk();
+}
+
+}  // namespace
+
+Command chat_command() {
+  Command command;
+  command.name = "chat";
+  command.summary = "Talk with a model in the terminal";
+  command.usage = "troupe chat [flags]";
+  command.examples = {
+      "troupe chat",
+      "troupe chat --once \"What is a lighthouse?\" --temperature 0",
+      "troupe chat --model DIR --system \"Answer in one sentence.\"",
+  };
+  command.make = [](OptionSet& options) {
+    auto flags = std::make_shared<Flags>();
+    declare(options, *flags);
+    return [flags] { return chat(*flags); };
+  };
+  return command;
+}
+
+}  // namespace troupe::services

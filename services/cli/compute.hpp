@@ -1,0 +1,28 @@
+// Starts the roles of a model inside this process, as the engine flags ask.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "actors/local_cluster.hpp"
+#include "core/expected.hpp"
+#include "kernels/registry.hpp"
+#include "services/cli/engine_options.hpp"
+#include "services/cli/open_model.hpp"
+#include "services/runtime/faults.hpp"
+
+namespace troupe::services {
+
+/// Checks what needs no weights: the level exists here. Returns the exit code of a reported error.
+std::optional<int> check_level(const EngineOptions& options);
+
+/// A running cluster, or the exit code of the error that was reported. Says so on stderr when
+/// loading takes long. `model` must outlive it; `requests` are submitted at once.
+struct StartedCluster {
+  std::unique_ptr<actors::LocalCluster> cluster;
+  int exit_code = 0;
+};
+StartedCluster start_cluster(const OpenModel& model, const EngineOptions& options,
+                             std::size_t requests);
+
+}  // namespace troupe::services

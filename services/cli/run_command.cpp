@@ -1,0 +1,93 @@
+// `troupe run`: completes raw text, or token ids.
+#include <memory>
+
+#include "services/cli/command.hpp"
+#include "services/cli/generation.hpp"
+#include "services/cli/prompt_source.hpp"
+#include "services/runtime/faults.hpp"
+#include "services/runtime/interrupts.hpp"
+
+namespace troupe::services {
+namespace {
+
+constexpr std::int64_t kMaxTokensDefault = 256;
+
+struct Flags {
+  GenerationFlags generation;
+  PromptFlags prompt;
+  std::optional<std::vector<std::int32_t>> ids;
+  bool output_ids = false;
+};
+
+int run_ids(const Flags& flags, Generation& generation) {
+  if (flags.prompt.argument_given || !flags.prompt.prompt_file.empty()) {
+    return report(Fault::surplus_argument, "--ids replaces the prompt's text. Leave one out");
+  }
+  if (const auto failed = generation.open()) return *failed;
+  return generation.answer(*flags.ids, flags.output_ids).exit_code;
+}
+
+int run_text(const Flags& flags, Generation& generation) {
+  const auto text = read_prompt(flags.prompt);
+  if (!text && text.error().code == Errc::cancelled) return static_cast<int>(ExitCode::interrupt);
+  if (!text) {
+    const bool misused = text.error().code == Errc::invalid_argument;
+    return report(misused ? Fault::missing_argument : Fault::bad_input_file, text.error().detail);
+  }
+  if (const auto valid = require_utf8(*text, "the prompt"); !valid) {
+    return report(Fault::prompt_not_utf8, valid.error().detail);
+  }
+  if (const auto failed = generation.open()) return *failed;
+  if (const auto failed = generation.require_tokenizer()) return *failed;
+  auto ids = encode_raw(generation.model(), *text);
+  if (!ids) {
+    const bool long_text = ids.error().code == Errc::out_of_range;
+    return report(long_text ? Fault::prompt_too_long : Fault::bad_value, ids.error().detail);
+  }
+  return generation.answer(*std::move(ids), flags.output_ids).exit_code;
+}
+
+void declare(OptionSet& options, Flags& flags) {
+  options.group("Prompt and model");
+  options.add({"PROMPT", "", "Text to complete; - reads standard input",
+               [&flags](std::string_view value) -> Expected<void> {
+                 flags.prompt.argument = value;
+                 flags.prompt.argument_given = true;
+                 return {};
+               }});
+  options.add({"--prompt-file", "FILE", "Read the prompt from FILE, byte by byte as it is",
+               text(flags.prompt.prompt_file)});
+  flags.generation.declare_model(options);
+  flags.generation.sampling.declare(options, kMaxTokensDefault);
+  options.group("Engine");
+  flags.generation.engine.declare(options);
+  options.group("Token ids", Shown::help_all);
+  options.add({"--ids", "I,J,...", "Token ids instead of text; nothing is added in front",
+               id_list(flags.ids)});
+  options.add({"--output-ids", "", "Print token ids instead of text", yes_no(flags.output_ids)});
+}
+
+}  // namespace
+
+Command run_command() {
+  Command command;
+  command.name = "run";
+  command.summary = "Complete a text; streams to standard output";
+  command.usage = "troupe run [flags] \"prompt\"";
+  command.examples = {
+      "troupe run \"In the beginning\" --max-tokens 40",
+      "troupe run --temperature 0 --prompt-file story.txt",
+      "troupe run --model DIR --ids 0,17,4 --output-ids",
+  };
+  command.make = [](OptionSet& options) {
+    auto flags = std::make_shared<Flags>();
+    declare(options, *flags);
+    return [flags] {
+      Generation generation(flags->generation, kMaxTokensDefault);
+      return flags->ids ? run_ids(*flags, generation) : run_text(*flags, generation);
+    };
+  };
+  return command;
+}
+
+}  // namespace troupe::services
