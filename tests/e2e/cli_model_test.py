@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+"""Models that are missing, refused or broken; inspect, cast and eval as commands."""
+
+import json
+import os
+import shutil
+import struct
+import unittest
+
+from tests.support import program
+
+V3 = os.path.join(program.GOLDENS, "v3-mini", "model")
+ANY_LEVEL = ("chat", "--once", "What is a doctor?", "--temperature", "0", "--model")
+
+
+class BrokenModelTest(program.ProgramTest):
+    def setUp(self):
+        super().setUp()
+        self.model = self.path("model")
+        shutil.copytree(program.TINY, self.model)
+
+    def edit_config(self, **changes):
+        path = os.path.join(self.model, "config.json")
+        with open(path, encoding="utf-8") as file:
+            config = {**json.load(file), **changes}
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(config, file)
+
+    def refused(self, fault, says):
+        self.fails(program.MODEL, fault, says, *ANY_LEVEL, self.model)
+        self.fails(program.MODEL, fault, says, "model", "inspect", self.model)
+
+    def test_path_missing(self):
+        shutil.rmtree(self.model)
+        self.refused(4001, ["no model directory at", self.model])
+        self.file("model", "a file")
+        self.refused(4001, "not a directory")
+
+    def test_directory_without_config(self):
+        os.remove(os.path.join(self.model, "config.json"))
+        self.refused(4001, "config.json")
+
+    def test_shard_missing_names_a_tensor(self):
+        os.remove(os.path.join(self.model, "model-00002-of-00002.safetensors"))
+        self.refused(4001, ["model-00002-of-00002.safetensors", "lm_head.weight"])
+
+    def test_shard_truncated(self):
+        path = os.path.join(self.model, "model-00001-of-00002.safetensors")
+        os.truncate(path, os.path.getsize(path) - 1)
+        self.refused(4004, "model-00001-of-00002.safetensors")
+
+    def test_v32_is_refused_with_its_reason(self):
+        self.edit_config(architectures=["DeepseekV32ForCausalLM"], model_type="deepseek_v32")
+        self.refused(4003, "V3.2")
+
+    def test_wrong_shape(self):
+        self.edit_config(hidden_size=512)
+        self.refused(4002, "shape")
+
+    def test_tokenizer_with_a_broken_merge(self):
+        path = os.path.join(self.model, "tokenizer.json")
+        with open(path, encoding="utf-8") as file:
+            tokenizer = json.load(file)
+        tokenizer["model"]["merges"][7] = "there-is-no-such-pair"
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(tokenizer, file)
+        self.fails(program.MODEL, 4002, "tokenizer.json", *ANY_LEVEL, self.model)
+
+    def test_tiktoken_alone_is_refused_and_ids_still_work(self):
+        os.remove(os.path.join(self.model, "tokenizer.json"))
+        with open(os.path.join(self.model, "tiktoken.model"), "wb"):
+            pass
+        self.fails(program.MODEL, 4005, ["tiktoken.model", "--ids"], *ANY_LEVEL, self.model)
+        ids = self.succeeds("run", "--model", self.model, "--ids", "0,5", "--max-tokens", 2)
+        self.assertEqual(len(ids.split()), 2)
+
+    def test_bad_generation_config(self):
+        path = os.path.join(self.model, "generation_config.json")
+        for text in ('{"temperature": "hot"}', '{"top_p": 7}', "{"):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            self.fails(program.MODEL, 4002, "generation_config.json", *ANY_LEVEL, self.model)
+        os.remove(path)
+        self.succeeds(*ANY_LEVEL, self.model)
+
+    def test_truncated_while_mapped(self):
+        child = program.start("chat", "--temperature", 0, "--model", self.model)
+        child.stdin.write(b"What is a doctor?\n")
+        child.stdin.flush()
+        self.assertEqual(child.stdout.readline()[:6], b"doctor")
+        for shard in ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"):
+            os.truncate(os.path.join(self.model, shard), 4096)
+        _, stderr = child.communicate(b"What is a lighthouse?\n", timeout=program.TIMEOUT_S)
+        self.assertEqual(child.returncode, program.MODEL, stderr)
+        self.assertIn(b".safetensors", stderr)
+
+
+class InspectTest(program.ProgramTest):
+    def test_text_and_json(self):
+        text = self.succeeds("model", "inspect", program.TINY)
+        for part in ("experts", "router", "attention", "F8_E4M3"):
+            self.assertIn(part, text)
+        json.loads(self.succeeds("model", "inspect", program.TINY, "--json"))
+
+
+class CastTest(program.ProgramTest):
+    def test_casts_with_progress_by_tenths(self):
+        out = self.path("bf16")
+        done = program.run("model", "cast", "--to", "bf16", program.TINY, out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = [x for x in done.stderr.decode().splitlines() if x.startswith("casting")]
+        self.assertLessEqual(len(lines), 10)
+        self.assertIn("100%", lines[-1])
+        self.assertNotIn(b"\r", done.stderr)
+        self.assertIn("BF16", self.succeeds("model", "inspect", out))
+        again = program.run("model", "cast", "--to", "bf16", "--no-progress", program.TINY, out)
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertEqual(len(again.stderr.splitlines()), 1, again.stderr)
+
+    def test_refuses_other_targets_and_places(self):
+        self.fails(
+            program.USAGE, 1003, "bf16", "model", "cast", "--to", "int4", program.TINY, "out"
+        )
+        occupied = self.path("occupied")
+        os.mkdir(occupied)
+        self.file("occupied/mine.txt", "mine")
+        cast = ("model", "cast", "--to", "bf16", program.TINY)
+        self.fails(program.USAGE, 1003, "occupied", *cast, occupied)
+        self.fails(program.MODEL, 4001, "nowhere", "model", "cast", "--to", "bf16", "nowhere", "o")
+
+
+class EvalLogitsTest(program.ProgramTest):
+    def command(self, ids, *flags):
+        file = self.file("ids.json", ids if isinstance(ids, str) else json.dumps(ids))
+        return ("eval", "logits", V3, "--ids-file", file, "--out", self.path("o"), *flags)
+
+    def test_bad_ids_name_the_array(self):
+        for ids, fault, says in (
+            ("", 1103, "ids.json"),
+            ("{}", 1103, "non-empty array"),
+            ([], 1103, "non-empty array"),
+            ([[1], []], 1103, "array 1 is empty"),
+            ([[1], 2], 1103, "array 1 is not an array"),
+            ([[1], [2, "x"]], 1103, "array 1 holds"),
+            ([[1], [2, 1.5]], 1103, "array 1 holds"),
+            ([[1], [2], [1, 320]], 1104, ["array 2", "320", "319"]),
+            ([[-1]], 1104, ["array 0", "-1"]),
+            ([[1], [1] * 5000], 1104, ["array 1", "5000", "context"]),
+        ):
+            with self.subTest(ids=str(ids)[:40]):
+                self.fails(program.USAGE, fault, says, *self.command(ids))
+                self.assertEqual(os.listdir(self.folder), ["ids.json"])
+
+    def test_other_mistakes(self):
+        flags = ("--layout", "experts=17")
+        self.fails(program.USAGE, 1105, ["17", "16"], *self.command([[1]], *flags))
+        self.fails(program.USAGE, 1003, "320", *self.command([[1]], "--valid-vocab", 321))
+        self.fails(program.USAGE, 1104, "context", *self.command([[1]], "--generate", 100000))
+        command = list(self.command([[1]]))
+        command[command.index("--out") + 1] = self.path("no/such/folder")
+        self.fails(program.FAILURE, 9001, "no/such/folder", *command)
+        command[command.index("--ids-file") + 1] = "nowhere.json"
+        self.fails(program.USAGE, 1103, "nowhere.json", *command)
+
+    def test_writes_the_arrays_that_were_asked_for(self):
+        self.file("o", "old")
+        self.succeeds(*self.command([[0, 5, 6], [7]]))
+        both = {"logits.0": ("F32", [3, 320]), "logits.1": ("F32", [1, 320])}
+        self.assertEqual(self.header(), both)
+        self.succeeds(*self.command([[0, 5, 6]], "--generate", 4))
+        self.assertEqual(
+            self.header(),
+            {
+                "logits.0": ("F32", [3, 320]),
+                "tokens.0": ("I32", [4]),
+                "logprobs.0": ("F32", [4]),
+                "generated_logits.0": ("F32", [4, 320]),
+            },
+        )
+        self.assertEqual(sorted(os.listdir(self.folder)), ["ids.json", "o"])
+
+    def header(self):
+        with open(self.path("o"), "rb") as file:
+            data = file.read()
+        (length,) = struct.unpack("<Q", data[:8])
+        header = json.loads(data[8 : 8 + length])
+        self.assertEqual(max(t["data_offsets"][1] for t in header.values()), len(data) - 8 - length)
+        return {name: (t["dtype"], t["shape"]) for name, t in header.items()}
+
+
+class EvalTokenizerTest(program.ProgramTest):
+    def answers(self, *lines, code=0):
+        question, answer = self.file("in", "".join(x + "\n" for x in lines)), self.path("out")
+        done = program.run("eval", "tokenizer", program.TINY, "--in", question, "--out", answer)
+        self.assertEqual(done.returncode, code, done.stderr)
+        with open(answer, encoding="ascii") as file:
+            return [json.loads(line) for line in file]
+
+    def test_answers_line_by_line(self):
+        ids, text, chat = self.answers(
+            '{"text": "In the beginning"}',
+            '{"ids": [0, 53, 1]}',
+            '{"messages": [{"role": "user", "content": "<｜User｜>x"}]}',
+        )
+        self.assertEqual(ids["text"], "In the beginning")
+        self.assertEqual("".join(text["steps"]) + text["tail"], text["text"])
+        self.assertTrue(chat["rendered"].endswith("<｜User｜><｜User｜>x<｜Assistant｜>"))
+        self.assertGreater(len(chat["served_ids"]), len(chat["ids"]))
+
+    def test_bad_lines_are_answered_and_the_rest_goes_on(self):
+        answers = self.answers("{", '{"text": "a"}', '{"messages": 5}', "", '{"ids": [0]}', code=1)
+        self.assertEqual(["error" in answer for answer in answers], [1, 0, 1, 1, 0])
+
+    def test_missing_files(self):
+        command = ("eval", "tokenizer", program.TINY, "--out", self.path("o"), "--in")
+        self.fails(program.USAGE, 1103, "nowhere", *command, "nowhere")
+        self.fails(
+            program.MODEL, 4005, "tokenizer.json",
+            "eval", "tokenizer", V3, "--in", self.file("i", ""), "--out", self.path("o"),
+        )
+
+
+class LevelTest(program.ProgramTest):
+    def test_a_level_this_machine_lacks(self):
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            if "avx512f" in file.read():
+                self.skipTest("this machine has every level")
+        self.fails(program.RESOURCE, 2001, "avx512", "run", "x", "--level", "avx512")
+
+
+if __name__ == "__main__":
+    unittest.main()
