@@ -13,6 +13,7 @@ from tests.support import requirement
 requirement.require_numpy()
 
 from tests.e2e import golden_check  # noqa: E402
+from tests.support import eval_logits  # noqa: E402
 
 GOLDENS = os.path.join(os.environ["TROUPE_SOURCE_DIR"], "tests", "goldens")
 
@@ -40,6 +41,13 @@ class GoldensTest(unittest.TestCase):
 
     def test_arrays_agree_with_each_other(self):
         self.check(golden_check.consistency_problems(self.preset, self.out))
+
+    def test_prompts_alone_give_the_same_logits(self):
+        out = eval_logits.eval_logits(self.preset.model, self.preset.tokens, ("--mode", self.mode))
+        names = [f"logits.{i}" for i in range(len(self.preset.tokens))]
+        self.assertEqual(sorted(out), names)
+        for name in names:
+            self.assertEqual(out[name].tobytes(), self.out[name].tobytes(), name)
 
     def test_other_spellings_of_the_config_give_the_same_bits(self):
         variants = os.path.join(self.preset.path, "config_variants")
