@@ -51,7 +51,8 @@ Value truncated(Runtime& runtime, double real) {
 
 Value int_filter(Runtime& runtime, const Value& self, const Arguments& arguments) {
   const std::int64_t base = arguments.integer(runtime, 1, 10);
-  if (base < 2 || base > 36) return runtime.fail_type("int() base must be >= 2 and <= 36");
+  if (self.text() && (base < 2 || base > 36))
+    return runtime.fail_type("int() base must be >= 2 and <= 36");
   Value result = arguments[0] ? *arguments[0] : Value::integer(0);
   std::int64_t integer = 0;
   double real = 0;

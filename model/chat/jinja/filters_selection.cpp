@@ -48,6 +48,7 @@ Value map_attribute(Runtime& runtime, const Value& self, const CallArguments& al
 
 Value map_filter(Runtime& runtime, const Value& self, const Arguments& arguments) {
   const CallArguments& all = arguments.raw();
+  if (!truthy(self)) return runtime.list({}, SequenceKind::generator);
   if (all.positional.empty()) return map_attribute(runtime, self, all);
   CallArguments rest;
   const Builtin* filter = named_builtin(runtime, all, 0, find_filter, rest);
@@ -63,10 +64,10 @@ Value map_filter(Runtime& runtime, const Value& self, const Arguments& arguments
 Value select(Runtime& runtime, const Value& self, const CallArguments& all, bool by_attribute,
              bool keep) {
   const std::size_t skip = by_attribute ? 1 : 0;
+  if (!truthy(self)) return runtime.list({}, SequenceKind::generator);
   if (all.positional.size() < skip) {
     return runtime.fail_type("Missing parameter for attribute name");
   }
-  if (!truthy(self)) return runtime.list({}, SequenceKind::generator);
   CallArguments rest;
   const Builtin* test = nullptr;
   if (all.positional.size() > skip) {

@@ -62,7 +62,8 @@ Text indentation(Runtime& runtime, const Value* width, std::int64_t otherwise) {
 }
 
 Value indent_filter(Runtime& runtime, const Value& self, const Arguments& arguments) {
-  Text text = to_text(runtime, self);
+  if (!self.text()) return runtime.fail_type("indent needs a string");
+  Text text = *self.text();
   const Text width = indentation(runtime, arguments[0], 4);
   const bool first = arguments.flag(1), blank = arguments.flag(2);
   text.append("\n", true);  // Jinja's quirk: an empty text is one line
@@ -78,7 +79,8 @@ Value indent_filter(Runtime& runtime, const Value& self, const Arguments& argume
 }
 
 Value truncate_filter(Runtime& runtime, const Value& self, const Arguments& arguments) {
-  const Text text = to_text(runtime, self);
+  if (!self.text()) return runtime.fail_type("truncate needs a string");
+  const Text& text = *self.text();
   const std::int64_t length = arguments.integer(runtime, 0, 255);
   const Text* given = arguments.text(runtime, 2);
   const Text end = given ? *given : Text("...", true);

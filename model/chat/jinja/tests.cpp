@@ -3,6 +3,7 @@
 
 #include "model/chat/jinja/builtins.hpp"
 #include "model/chat/jinja/operators.hpp"
+#include "model/chat/jinja/print.hpp"
 #include "model/chat/jinja/unicode.hpp"
 
 namespace troupe::model::jinja {
@@ -29,8 +30,9 @@ Value is_true(Runtime&, const Value& self, const Arguments&) {
 Value is_false(Runtime&, const Value& self, const Arguments&) {
   return truth(self.as<bool>() && !*self.as<bool>());
 }
+// Jinja's undefined has a __call__, if only to raise.
 Value is_callable_test(Runtime&, const Value& self, const Arguments&) {
-  return truth(is_callable(self));
+  return truth(is_callable(self) || self.is_undefined());
 }
 
 Value is_iterable(Runtime&, const Value& self, const Arguments&) {
@@ -74,10 +76,9 @@ Value is_same(Runtime& runtime, const Value& self, const Arguments& arguments) {
 }
 
 // All letters with case are of this one, and there is at least one.
-Value all_case(const Value& self, bool upper) {
+Value all_case(Runtime& runtime, const Value& self, bool upper) {
   bool found = false;
-  const std::string empty;
-  const std::string& bytes = self.text() ? self.text()->bytes() : empty;
+  const std::string bytes = to_text(runtime, self).bytes();
   for (std::size_t at = 0; at < bytes.size(); at += utf8_width(bytes[at])) {
     const char32_t character = utf8_decode(bytes, at);
     if (upper ? is_lower(character) : is_upper(character)) return truth(false);
@@ -85,8 +86,12 @@ Value all_case(const Value& self, bool upper) {
   }
   return truth(found);
 }
-Value is_upper_test(Runtime&, const Value& self, const Arguments&) { return all_case(self, true); }
-Value is_lower_test(Runtime&, const Value& self, const Arguments&) { return all_case(self, false); }
+Value is_upper_test(Runtime& runtime, const Value& self, const Arguments&) {
+  return all_case(runtime, self, true);
+}
+Value is_lower_test(Runtime& runtime, const Value& self, const Arguments&) {
+  return all_case(runtime, self, false);
+}
 
 Value is_filter(Runtime&, const Value& self, const Arguments&) {
   return truth(self.text() && find_filter(self.text()->bytes()));
