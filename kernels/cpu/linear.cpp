@@ -1,4 +1,4 @@
-// linear at the vector levels: a streaming path for one or two rows, panels for more.
+// linear at the vector levels: a streaming path for a few rows, panels for more.
 #include "kernels/ops/linear.hpp"
 
 #include <string>
@@ -19,6 +19,8 @@ namespace {
 
 /// Packed x of a panel call may take this much scratch per thread.
 constexpr std::size_t kPackedBytesMax = 4 << 20;
+/// Up to so many rows the streaming path is the faster one (docs/performance.md).
+constexpr std::int64_t kStreamTokensMax = 8;
 /// The streaming path multiplies x by 2^64; larger values would overflow and take the panel path.
 constexpr float kStreamLargest = 0x1p63f;
 
@@ -135,8 +137,9 @@ HWY_INLINE void stream_group(const std::uint8_t* const (&group)[kRows], const fl
 
 /// Groups that begin in [k, k + n) of kRows features; the last one may be cut short by the width.
 template <class Format, std::size_t kTokens, std::size_t kRows>
-HWY_INLINE void stream_span(const StreamJob& job, const std::uint8_t* w, std::size_t row_bytes,
-                            std::size_t k, std::size_t n, V (&sums)[kTokens][kRows][kParts]) {
+HWY_INLINE void stream_span(const StreamJob& job, const float* x, const std::uint8_t* w,
+                            std::size_t row_bytes, std::size_t k, std::size_t n,
+                            V (&sums)[kTokens][kRows][kParts]) {
   const std::size_t whole = std::min(k + n, job.width / kLanes * kLanes);
   const std::uint8_t* group[kRows];
   std::size_t i = k;
@@ -144,7 +147,7 @@ HWY_INLINE void stream_span(const StreamJob& job, const std::uint8_t* w, std::si
   for (; i < whole; i += kLanes) {
     HWY_UNROLL(4)
     for (std::size_t r = 0; r < kRows; ++r) group[r] = w + r * row_bytes + i * Format::kBytes;
-    stream_group<Format, kTokens, kRows>(group, job.x + i, job.stride, sums);
+    stream_group<Format, kTokens, kRows>(group, x + i, job.stride, sums);
   }
   if (i < k + n && i < job.width) {
     std::uint8_t tails[kRows][kLanes * Format::kBytes];
@@ -152,7 +155,7 @@ HWY_INLINE void stream_span(const StreamJob& job, const std::uint8_t* w, std::si
       copy_tail<Format::kBytes>(w + r * row_bytes + i * Format::kBytes, job.width - i, tails[r]);
       group[r] = tails[r];
     }
-    stream_group<Format, kTokens, kRows>(group, job.x + i, job.stride, sums);
+    stream_group<Format, kTokens, kRows>(group, x + i, job.stride, sums);
   }
 }
 
@@ -168,11 +171,12 @@ HWY_INLINE std::size_t prefetch_distance(std::size_t tile_bytes) {
 
 /// kRows neighbouring features (one row of scale blocks) for kTokens rows.
 template <class Format, bool kBlocks, std::size_t kTokens, std::size_t kRows>
-HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t feature) {
+HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t token, std::size_t feature) {
   const F32 d;
   const LinearArgs& args = *job.args;
   const std::size_t row_bytes = job.width * Format::kBytes;
   const auto* w = reinterpret_cast<const std::uint8_t*>(args.w.data) + feature * row_bytes;
+  const float* x = job.x + token * job.stride;
   const std::size_t chunks = (job.width + kChunk - 1) / kChunk;
   const std::size_t ahead = prefetch_distance(kRows * row_bytes);
   V sums[kTokens][kRows][kParts];
@@ -185,17 +189,18 @@ HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t feature) {
       for (std::size_t b = 0; b < kChunk * Format::kBytes; b += 64)
         hwy::Prefetch(w + r * row_bytes + k * Format::kBytes + ahead + b);
     if constexpr (!kBlocks) {
-      stream_span<Format, kTokens, kRows>(job, w, row_bytes, k, kChunk, sums);
+      stream_span<Format, kTokens, kRows>(job, x, w, row_bytes, k, kChunk, sums);
     } else {
       V raw[kTokens][kRows][kParts];
       for (auto& token : raw)
         for (auto& row : token)
           for (V& part : row) part = hn::Zero(d);
-      stream_span<Format, kTokens, kRows>(job, w, row_bytes, k, kChunk, raw);
+      stream_span<Format, kTokens, kRows>(job, x, w, row_bytes, k, kChunk, raw);
       const float w_scale = args.w.scales[feature / kChunk * chunks + chunk];
       for (std::size_t t = 0; t < kTokens; ++t) {
-        const float scale =
-            args.x_scales == nullptr ? w_scale : args.x_scales[t * chunks + chunk] * w_scale;
+        const float scale = args.x_scales == nullptr
+                                ? w_scale
+                                : args.x_scales[(token + t) * chunks + chunk] * w_scale;
         const V factor = hn::Set(d, scale * 0x1p56f);
         for (std::size_t r = 0; r < kRows; ++r)
           for (std::size_t p = 0; p < kParts; ++p)
@@ -206,22 +211,34 @@ HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t feature) {
   for (std::size_t t = 0; t < kTokens; ++t)
     for (std::size_t r = 0; r < kRows; ++r) {
       to_natural<Format>(sums[t][r]);
-      args.y[static_cast<std::int64_t>(t) * args.y_stride +
+      args.y[static_cast<std::int64_t>(token + t) * args.y_stride +
              static_cast<std::int64_t>(feature + r)] = last_lane(four_lanes(sums[t][r]));
     }
 }
 
-template <class Format, bool kBlocks, std::size_t kTokens>
-HWY_INLINE void stream_features(const StreamJob& job, std::size_t begin, std::size_t end) {
-  constexpr std::size_t kRows = 4 / kTokens;
+/// kRows features for all rows of x, two at a time: after the first two the weights are in the
+/// level-1 cache.
+template <class Format, bool kBlocks, std::size_t kRows>
+HWY_INLINE void stream_tokens(const StreamJob& job, std::size_t feature) {
+  const auto tokens = static_cast<std::size_t>(job.args->tokens);
+  std::size_t t = 0;
+  for (; t + 2 <= tokens; t += 2) stream_tile<Format, kBlocks, 2, kRows>(job, t, feature);
+  if (t < tokens) stream_tile<Format, kBlocks, 1, kRows>(job, t, feature);
+}
+
+template <class Format, bool kBlocks>
+HWY_NOINLINE void stream_features(const StreamJob& job, std::size_t begin, std::size_t end) {
   const bool one_by_one = job.width * Format::kBytes < kShortRowBytes;
+  const std::size_t rows = one_by_one ? 1 : (job.args->tokens == 1 ? 4 : 2);
   std::size_t feature = begin;
   while (feature < end) {
     // A tile never crosses a row of scale blocks.
     const std::size_t stop = std::min(end, feature / kChunk * kChunk + kChunk);
-    for (; !one_by_one && feature + kRows <= stop; feature += kRows)
-      stream_tile<Format, kBlocks, kTokens, kRows>(job, feature);
-    for (; feature < stop; ++feature) stream_tile<Format, kBlocks, kTokens, 1>(job, feature);
+    for (; rows == 4 && feature + 4 <= stop; feature += 4)
+      stream_tile<Format, kBlocks, 1, 4>(job, 0, feature);
+    for (; rows >= 2 && feature + 2 <= stop; feature += 2)
+      stream_tokens<Format, kBlocks, 2>(job, feature);
+    for (; feature < stop; ++feature) stream_tokens<Format, kBlocks, 1>(job, feature);
   }
 }
 
@@ -244,7 +261,7 @@ HWY_NOINLINE bool prepare_stream(const LinearArgs& args, float scale, float* out
   return largest < kStreamLargest;
 }
 
-/// One or two rows: weights go from memory to registers once and nowhere else.
+/// Few rows: weights go from memory to registers and nowhere else.
 template <class Format, bool kBlocks>
 HWY_INLINE bool stream(const LinearArgs& args, std::size_t begin, std::size_t end) {
   StreamJob job;
@@ -255,11 +272,7 @@ HWY_INLINE bool stream(const LinearArgs& args, std::size_t begin, std::size_t en
   if (!prepare_stream<Format>(args, kBlocks ? 0x1p64f : 1.0f, x, job.stride) && kBlocks)
     return false;
   job.x = x;
-  if (args.tokens == 1) {
-    stream_features<Format, kBlocks, 1>(job, begin, end);
-  } else {
-    stream_features<Format, kBlocks, 2>(job, begin, end);
-  }
+  stream_features<Format, kBlocks>(job, begin, end);
   return true;
 }
 
@@ -325,7 +338,7 @@ HWY_INLINE void panel_path(const LinearArgs& args, std::size_t begin, std::size_
 
 template <class Format, class From, bool kBlocks>
 HWY_INLINE void run_linear(const LinearArgs& args, std::size_t begin, std::size_t end) {
-  if (args.tokens <= 2 && stream<Format, kBlocks>(args, begin, end)) return;
+  if (args.tokens <= kStreamTokensMax && stream<Format, kBlocks>(args, begin, end)) return;
   panel_path<From, kBlocks>(args, begin, end);
 }
 

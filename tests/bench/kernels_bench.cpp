@@ -264,7 +264,7 @@ void shapes_decode(benchmark::internal::Benchmark* b) {
 void shapes_prefill(benchmark::internal::Benchmark* b) {
   for (const int threads : {1, 2})
     for (const auto& [n, k] : {std::pair{2048, 7168}, {3072, 512}})
-      for (const int m : {4, 16, 128}) b->Args({threads, n, k, m});
+      for (const int m : {3, 4, 6, 8, 16, 128}) b->Args({threads, n, k, m});
   b->UseRealTime()->ArgNames({"threads", "N", "K", "M"})->Unit(benchmark::kMillisecond);
 }
 

@@ -39,6 +39,15 @@ float add_up(const __m256* v, int n) {
   return ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]));
 }
 
+/// Asks for what follows the tile of `rows` rows at column byte `at`.
+void prefetch(const std::byte* tile, int rows, std::int64_t row_bytes, std::int64_t at,
+              std::int64_t bytes) {
+  for (int r = 0; r < rows; ++r)
+    for (std::int64_t b = 0; b < bytes; b += 64)
+      _mm_prefetch(reinterpret_cast<const char*>(tile + (rows + r) * row_bytes + at + b),
+                   _MM_HINT_T0);
+}
+
 /// One row of x, lanes over k: V vectors a row, R rows in flight.
 template <class T, int V, int R>
 void decode_k_lanes(const std::byte* w, std::int64_t n, std::int64_t k, const float* x, float* y) {
@@ -46,6 +55,7 @@ void decode_k_lanes(const std::byte* w, std::int64_t n, std::int64_t k, const fl
     const std::byte* base = w + row * k * T::kBytes;
     __m256 total[R][V] = {};
     for (std::int64_t b = 0; b < k; b += kBlock) {
+      prefetch(base, R, k * T::kBytes, b * T::kBytes, kBlock * T::kBytes);
       __m256 raw[R][V] = {};
       for (std::int64_t i = b; i < b + kBlock; i += 8 * V)
 #pragma GCC unroll 4
@@ -71,7 +81,8 @@ void decode_k_lanes_plain(const std::byte* w, std::int64_t n, std::int64_t k, co
   for (std::int64_t row = 0; row + R <= n; row += R) {
     const std::byte* base = w + row * k * 2;
     __m256 total[R][V] = {};
-    for (std::int64_t i = 0; i < k; i += 8 * V)
+    for (std::int64_t i = 0; i < k; i += 8 * V) {
+      if (i % kBlock == 0) prefetch(base, R, k * 2, i * 2, kBlock * 2);
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) {
         const __m256 xv = _mm256_loadu_ps(x + i + 8 * v);
@@ -79,6 +90,7 @@ void decode_k_lanes_plain(const std::byte* w, std::int64_t n, std::int64_t k, co
         for (int r = 0; r < R; ++r)
           total[r][v] = _mm256_fmadd_ps(B16::load(base + (r * k + i + 8 * v) * 2), xv, total[r][v]);
       }
+    }
     for (int r = 0; r < R; ++r) y[row + r] = add_up(total[r], V);
   }
 }
@@ -140,36 +152,45 @@ void decode_gathered_f8(const std::byte* w, std::int64_t n, std::int64_t k, cons
   }
 }
 
-/// Prefill, lanes over k: a panel of 8 features in F32, tiles of 3 rows x 4 features, V passes.
+/// Prefill, lanes over k: tiles of 3 rows x 4 features in V passes, 12 rows x 8 features at a time.
+/// x and the panel are copied to [chunk][row][128] first, as rows of 28 KB would collide in the
+/// cache.
 template <class T, int V>
 void prefill_k_lanes(const std::byte* w, std::int64_t n, std::int64_t k, const float* x,
                      std::int64_t m, float* y) {
-  constexpr std::int64_t kRows = 24;
-  const std::int64_t chunk = T::kBytes == 1 ? kBlock : 2 * kBlock;
-  static std::vector<float> panel;
-  alignas(32) static __m256 acc[kRows * 8 * V];
-  panel.resize(static_cast<std::size_t>(8 * k));
-  for (std::int64_t f = 0; f < n; f += 8) {
-    for (std::int64_t i = 0; i < 8 * k; i += 8)
-      _mm256_storeu_ps(panel.data() + i, T::load(w + (f * k + i) * T::kBytes));
+  constexpr std::int64_t kRows = 12, kFeatures = 8;
+  alignas(32) static __m256 sums[kRows * kFeatures * V];
+  static std::vector<float> panel, rows;
+  panel.resize(static_cast<std::size_t>(kFeatures * k));
+  rows.resize(static_cast<std::size_t>(m * k));
+  for (std::int64_t r = 0; r < m; ++r)
+    for (std::int64_t b = 0; b < k; b += kBlock)
+      std::memcpy(&rows[(r / kRows * kRows) * k + (b * kRows + r % kRows * kBlock)], x + r * k + b,
+                  kBlock * sizeof(float));
+  for (std::int64_t f = 0; f < n; f += kFeatures) {
+    for (std::int64_t c = 0; c < kFeatures; ++c)
+      for (std::int64_t i = 0; i < k; i += 8)
+        _mm256_storeu_ps(&panel[i / kBlock * kBlock * kFeatures + c * kBlock + i % kBlock],
+                         T::load(w + ((f + c) * k + i) * T::kBytes));
     for (std::int64_t m0 = 0; m0 < m; m0 += kRows) {
-      std::memset(acc, 0, sizeof(acc));
-      for (std::int64_t b = 0; b < k; b += chunk)
-        for (std::int64_t q = 0; q < 8; q += 4)
-          for (std::int64_t r0 = 0; r0 < kRows && m0 + r0 < m; r0 += 3)
+      std::memset(sums, 0, sizeof(sums));
+      for (std::int64_t b = 0; b < k; b += kBlock)
+        for (std::int64_t q = 0; q < kFeatures; q += 4)
+          for (std::int64_t r0 = 0; r0 < kRows; r0 += 3)
             for (int v = 0; v < V; ++v) {
-              __m256* a = acc + ((r0 * 8 + q * 3) * V) + v * 12;
+              __m256* a = sums + (r0 * kFeatures + q * 3) * V + v * 12;
               __m256 t[12];
               for (int i = 0; i < 12; ++i) t[i] = T::kBytes == 1 ? _mm256_setzero_ps() : a[i];
-              const float* xs = x + (m0 + r0) * k + b + 8 * v;
-              const float* ws = panel.data() + q * k + b + 8 * v;
-              for (std::int64_t i = 0; i < chunk; i += 8 * V) {
+              const float* xs = &rows[m0 * k + b * kRows + r0 * kBlock + 8 * v];
+              const float* ws = &panel[b * kFeatures + q * kBlock + 8 * v];
+#pragma GCC unroll 16
+              for (std::int64_t i = 0; i < kBlock; i += 8 * V) {
                 const __m256 x0 = _mm256_loadu_ps(xs + i);
-                const __m256 x1 = _mm256_loadu_ps(xs + k + i);
-                const __m256 x2 = _mm256_loadu_ps(xs + 2 * k + i);
+                const __m256 x1 = _mm256_loadu_ps(xs + kBlock + i);
+                const __m256 x2 = _mm256_loadu_ps(xs + 2 * kBlock + i);
 #pragma GCC unroll 4
                 for (int c = 0; c < 4; ++c) {
-                  const __m256 wv = _mm256_loadu_ps(ws + c * k + i);
+                  const __m256 wv = _mm256_loadu_ps(ws + c * kBlock + i);
                   t[3 * c] = _mm256_fmadd_ps(x0, wv, t[3 * c]);
                   t[3 * c + 1] = _mm256_fmadd_ps(x1, wv, t[3 * c + 1]);
                   t[3 * c + 2] = _mm256_fmadd_ps(x2, wv, t[3 * c + 2]);
@@ -179,11 +200,11 @@ void prefill_k_lanes(const std::byte* w, std::int64_t n, std::int64_t k, const f
               for (int i = 0; i < 12; ++i)
                 a[i] = T::kBytes == 1 ? _mm256_fmadd_ps(t[i], scale, a[i]) : t[i];
             }
-      for (std::int64_t q = 0; q < 8; q += 4)
-        for (std::int64_t r0 = 0; r0 < kRows && m0 + r0 < m; r0 += 3)
-          for (int i = 0; i < 12 && m0 + r0 + i % 3 < m; ++i) {
+      for (std::int64_t q = 0; q < kFeatures; q += 4)
+        for (std::int64_t r0 = 0; r0 < kRows; r0 += 3)
+          for (int i = 0; i < 12; ++i) {
             __m256 t[V];
-            for (int v = 0; v < V; ++v) t[v] = acc[(r0 * 8 + q * 3) * V + v * 12 + i];
+            for (int v = 0; v < V; ++v) t[v] = sums[(r0 * kFeatures + q * 3) * V + v * 12 + i];
             y[(m0 + r0 + i % 3) * n + f + q + i / 3] = add_up(t, V);
           }
     }
@@ -255,13 +276,18 @@ std::vector<float> inputs(std::int64_t n) {
 }
 
 void read_bandwidth(benchmark::State& state) {
+  constexpr std::size_t kStream = 1 << 18;  // four side by side, as rows of a tile
   const auto& w = weights();
   for (auto _ : state) {
     __m256i sum[4] = {};
-    for (std::size_t i = 0; i < w.size(); i += 128)
-      for (int j = 0; j < 4; ++j)
-        sum[j] = _mm256_add_epi64(
-            sum[j], _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w.data() + i) + j));
+    for (std::size_t at = 0; at < w.size(); at += 4 * kStream)
+      for (std::size_t i = 0; i < kStream; i += 64)
+#pragma GCC unroll 4
+        for (std::size_t j = 0; j < 4; ++j) {
+          const auto* p = reinterpret_cast<const __m256i*>(w.data() + at + j * kStream + i);
+          sum[j] = _mm256_add_epi64(sum[j], _mm256_loadu_si256(p));
+          sum[j] = _mm256_add_epi64(sum[j], _mm256_loadu_si256(p + 1));
+        }
     benchmark::DoNotOptimize(sum);
   }
   state.SetBytesProcessed(state.iterations() * kWeightBytes);

@@ -29,10 +29,10 @@ TEST(ComputePool, CoversEveryItemOnceInWholeGrains) {
 }
 
 TEST(ComputePool, SharesOutTheLoopsOfSeveralJobsAtOnce) {
-  ComputePool pool({.threads = 2});
   constexpr int kJobs = 20;
   std::atomic<std::int64_t> total{0};
   std::vector<std::promise<void>> done(kJobs);
+  ComputePool pool({.threads = 2});
   for (int j = 0; j < kJobs; ++j) {
     ASSERT_TRUE(pool.submit([&, j] {
       pool.parallel_for(100, 3, [&](std::int64_t begin, std::int64_t end) {
@@ -46,9 +46,9 @@ TEST(ComputePool, SharesOutTheLoopsOfSeveralJobsAtOnce) {
 }
 
 TEST(ComputePool, RefusesJobsWhenTheRingIsFull) {
-  ComputePool pool({.threads = 1, .jobs_max = 2});
-  std::promise<void> started;
+  std::promise<void> started;  // outlive the pool, whose last job uses them
   std::promise<void> release;
+  ComputePool pool({.threads = 1, .jobs_max = 2});
   ASSERT_TRUE(pool.submit([&] {
     started.set_value();
     release.get_future().wait();
