@@ -185,7 +185,8 @@ Expected<void> validate(const SamplingParams& p) {
   for (const auto& [token, bias] : p.logit_bias)
     if (!within(bias, -100, 100))
       return unexpected(out_of_range("logit_bias", bias, "in [-100, 100]"));
-  if (p.max_tokens < 1) return unexpected(out_of_range("max_tokens", p.max_tokens, "at least 1"));
+  // 0 asks for nothing but the prompt to be computed (eval logits).
+  if (p.max_tokens < 0) return unexpected(out_of_range("max_tokens", p.max_tokens, "at least 0"));
   if (p.min_tokens < 0 || p.min_tokens > p.max_tokens)
     return unexpected(out_of_range("min_tokens", p.min_tokens, "between 0 and max_tokens"));
   return {};

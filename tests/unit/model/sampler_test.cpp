@@ -196,7 +196,7 @@ TEST(SamplingParams, OutOfRangeValuesAreNamed) {
   bad.logit_bias = {{1, 101.0f}};
   EXPECT_NE(detail(bad).find("logit_bias"), std::string::npos);
   bad = good;
-  bad.max_tokens = 0;
+  bad.max_tokens = -1;
   EXPECT_NE(detail(bad).find("max_tokens"), std::string::npos);
   bad = good;
   bad.min_tokens = 2;
