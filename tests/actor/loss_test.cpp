@@ -1,0 +1,272 @@
+// What happens when each peer disappears or freezes, on virtual time: the same bits, or a clear
+// end.
+#include <gtest/gtest.h>
+
+#include "tests/support/actor_stage.hpp"
+
+namespace troupe::actors {
+namespace {
+
+using namespace testing;
+
+GenerateRequest request() {
+  auto request = greedy(counting_prompt(40), 10);
+  request.sampling.temperature = 0.7f;
+  request.sampling.seed = 99;
+  return request;
+}
+
+/// Tokens and logprob bits of the request where nothing goes wrong.
+const Recorder& calm() {
+  static const auto heard = [] {
+    Stage stage{StageOptions{}};
+    auto heard = stage.submit(request());
+    EXPECT_TRUE(stage.run(heard));
+    EXPECT_EQ(heard->reason, FinishReason::length) << heard->error.detail;
+    return heard;
+  }();
+  return *heard;
+}
+
+void expect_the_same_bits(const Recorder& heard) {
+  EXPECT_EQ(heard.reason, FinishReason::length) << heard.error.detail;
+  EXPECT_EQ(heard.tokens, calm().tokens);
+  EXPECT_EQ(heard.logprob_bits, calm().logprob_bits);
+  EXPECT_EQ(heard.usage.replay_mismatches, 0);
+}
+
+std::int64_t pages_used(Stage& stage) {
+  std::int64_t used = 0;
+  for (auto& shard : stage.shards)
+    if (shard) used += shard->status().kv_pages_used;
+  return used;
+}
+
+TEST(Loss, OfAnExpertShardGoesUnnoticedWhereAReplicaIs) {
+  StageOptions options;
+  options.experts = 2;
+  const std::int64_t all = StageModel::get().config().routed_experts;
+  options.ranges = {{0, all}, {0, all}};
+  Stage stage{options};
+  auto placement = model::static_placement(stage.config().num_layers, all, 2);
+  for (auto& replicas : placement.replicas) replicas = {0, 1};
+  placement.epoch = 2;
+  stage.publish(placement);
+  auto heard = stage.submit(request());
+  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 4; }));
+  // With rows under way there; ties go to the lower id, so it is the one that has them.
+  ASSERT_TRUE(stage.run_until([&] { return stage.experts[0]->status().queued_rows > 0; }));
+  stage.lose(expert_id(0));
+  ASSERT_TRUE(stage.run(heard));
+  expect_the_same_bits(*heard);
+  EXPECT_GT(stage.experts[1]->status().frames_total, 0);
+}
+
+TEST(Loss, OfTheOnlyHolderEndsItsRequestsAsUnavailableWithinTheBudget) {
+  StageOptions options;
+  options.experts = 2;
+  Stage stage{options};
+  auto heard = stage.submit(request());
+  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 4; }));
+  stage.lose(expert_id(1));
+  const auto lost_at = stage.now();
+  ASSERT_TRUE(stage.run(heard));
+  EXPECT_EQ(heard->reason, FinishReason::error);
+  EXPECT_EQ(heard->error.code, Errc::unavailable);
+  EXPECT_NE(heard->error.detail.find("layer "), std::string::npos) << heard->error.detail;
+  EXPECT_NE(heard->error.detail.find("expert"), std::string::npos) << heard->error.detail;
+  EXPECT_LE(stage.now() - lost_at, options.router.uncovered_budget + 10ms);
+  EXPECT_EQ(pages_used(stage), 0);
+}
+
+TEST(Loss, OfOneRouterSendsItsWorkToTheOther) {
+  StageOptions options;
+  options.routers = 2;
+  options.shard.frame_rows_max = 4;
+  Stage stage{options};
+  auto heard = stage.submit(request());
+  // In the middle of the prompt, with rows at both routers.
+  ASSERT_TRUE(stage.run_until([&] {
+    return stage.routers[0]->status().items_open > 0 && stage.routers[1]->status().items_open > 0;
+  }));
+  stage.lose(router_id(0));
+  ASSERT_TRUE(stage.run(heard));
+  expect_the_same_bits(*heard);
+  EXPECT_GT(stage.shards[0]->status().work_items_resent_total, 0);
+}
+
+TEST(Loss, OfTheOnlyRouterEndsRequestsAsUnavailableWithinTheHopBudget) {
+  StageOptions options;
+  Stage stage{options};
+  auto heard = stage.submit(request());
+  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 2; }));
+  stage.lose(router_id(0));
+  const auto lost_at = stage.now();
+  ASSERT_TRUE(stage.run(heard));
+  EXPECT_EQ(heard->error.code, Errc::unavailable) << heard->error.detail;
+  EXPECT_LE(stage.now() - lost_at, options.shard.hop_budget + 10ms);
+  EXPECT_EQ(pages_used(stage), 0);
+}
+
+TEST(Loss, OfAnAttentionShardIsReplayedOnAnotherWithTheSameBits) {
+  StageOptions options;
+  options.attention = 2;
+  Stage stage{options};
+  auto heard = stage.submit(request());
+  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 4; }));
+  stage.lose(attention_id(0));
+  ASSERT_TRUE(stage.run(heard));
+  expect_the_same_bits(*heard);
+  EXPECT_EQ(heard->usage.attempts, 2);
+  EXPECT_EQ(stage.gateway->status().replays_total, 1);
+}
+
+TEST(Loss, OfAnAttentionShardBringsEveryLogitsRowOnce) {
+  auto asked = request();
+  asked.prompt_logits = asked.generated_logits = true;
+  StageOptions options;
+  options.attention = 2;
+  options.shard.batch.chunk = 16;
+  Stage calm_stage{options};
+  auto expected = calm_stage.submit(asked);
+  ASSERT_TRUE(calm_stage.run(expected));
+  const auto vocab = static_cast<std::size_t>(calm_stage.config().vocab_size);
+  ASSERT_EQ(expected->prompt_logits.size(), 40 * vocab);
+  ASSERT_EQ(expected->generated_logits.size(), 10 * vocab);
+
+  Stage stage{options};
+  auto heard = stage.submit(asked);
+  ASSERT_TRUE(stage.run_until([&] { return heard->prompt_rows == 16; }));
+  stage.lose(attention_id(0));
+  ASSERT_TRUE(stage.run(heard));
+  expect_the_same_bits(*heard);
+  EXPECT_EQ(heard->prompt_logits, expected->prompt_logits);
+  EXPECT_EQ(heard->generated_logits, expected->generated_logits);
+}
+
+TEST(Loss, OfTheOnlyAttentionShardEndsRequestsAsUnavailable) {
+  Stage stage{StageOptions{}};
+  auto heard = stage.submit(request());
+  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 2; }));
+  stage.lose(attention_id(0));
+  ASSERT_TRUE(stage.run(heard));
+  EXPECT_EQ(heard->error.code, Errc::unavailable) << heard->error.detail;
+}
+
+TEST(Loss, OfTheGatewayFreesItsPages) {
+  Stage stage{StageOptions{}};
+  auto heard = stage.submit(request());
+  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 2; }));
+  EXPECT_GT(pages_used(stage), 0);
+  stage.lose(gateway_id());
+  EXPECT_TRUE(stage.run_until([&] { return pages_used(stage) == 0; }));
+}
+
+TEST(Freeze, OfOneRouterIsFoundByTheHopBudget) {
+  StageOptions options;
+  options.routers = 2;
+  auto plan = std::make_shared<transport::FaultPlan>(1);
+  options.faults[{attention_id(0), router_id(0)}] = plan;
+  Stage stage{options};
+  auto heard = stage.submit(request());
+  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 3; }));
+  plan->freeze();
+  ASSERT_TRUE(stage.run(heard));
+  expect_the_same_bits(*heard);
+  EXPECT_GE(stage.shards[0]->status().work_items_resent_total, 1);
+}
+
+TEST(Freeze, OfTheOnlyRouterEndsRequestsByTheHopBudget) {
+  StageOptions options;
+  auto plan = std::make_shared<transport::FaultPlan>(1);
+  options.faults[{attention_id(0), router_id(0)}] = plan;
+  Stage stage{options};
+  auto heard = stage.submit(request());
+  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 3; }));
+  plan->freeze();
+  ASSERT_TRUE(stage.run(heard));
+  EXPECT_EQ(heard->error.code, Errc::deadline_exceeded) << heard->error.detail;
+  EXPECT_NE(heard->error.detail.find("router 0"), std::string::npos) << heard->error.detail;
+}
+
+TEST(Freeze, OfAnExpertShardEndsRequestsByTheHopBudgetAndNamesIt) {
+  StageOptions options;
+  options.experts = 2;
+  auto plan = std::make_shared<transport::FaultPlan>(1);
+  options.faults[{router_id(0), expert_id(1)}] = plan;
+  Stage stage{options};
+  auto heard = stage.submit(request());
+  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 3; }));
+  plan->freeze();
+  ASSERT_TRUE(stage.run(heard));
+  EXPECT_EQ(heard->error.code, Errc::deadline_exceeded) << heard->error.detail;
+  EXPECT_NE(heard->error.detail.find("expert shard 1"), std::string::npos) << heard->error.detail;
+  // Awake again, it serves; what it still answers to the old question is stale.
+  plan->thaw();
+  auto next = stage.submit(request());
+  ASSERT_TRUE(stage.run(next));
+  expect_the_same_bits(*next);
+}
+
+TEST(Freeze, OfAnAttentionShardIsFoundByItsSilence) {
+  StageOptions options;
+  options.attention = 2;
+  auto plan = std::make_shared<transport::FaultPlan>(1);
+  options.faults[{attention_id(0), gateway_id()}] = plan;
+  Stage stage{options};
+  auto heard = stage.submit(request());
+  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 3; }));
+  plan->freeze();
+  ASSERT_TRUE(stage.run(heard));
+  expect_the_same_bits(*heard);
+  EXPECT_EQ(heard->usage.attempts, 2);
+}
+
+TEST(Freeze, OfAGatewayEndsItsLease) {
+  StageOptions options;
+  auto plan = std::make_shared<transport::FaultPlan>(1);
+  options.faults[{gateway_id(), attention_id(0)}] = plan;
+  options.gateway.silence_budget = 1h;  // or it would drop the link first
+  Stage stage{options};
+  auto heard = stage.submit(greedy(counting_prompt(40), 100));
+  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 3; }));
+  plan->freeze();
+  // All tokens are computed long before; what is left behind goes with the lease.
+  ASSERT_TRUE(stage.run_until([&] { return pages_used(stage) == 0; }));
+}
+
+class Faulty : public ::testing::TestWithParam<transport::Fault> {};
+
+TEST_P(Faulty, FramesChangeNoBit) {
+  // Between the attention shard and two routers; whatever is lost is asked again.
+  StageOptions options;
+  options.routers = 2;
+  options.shard.frame_rows_max = 4;
+  options.shard.attempts_max = 10;
+  for (const std::uint64_t seed : {1u, 2u, 3u}) {
+    auto plan = std::make_shared<transport::FaultPlan>(seed);
+    options.faults[{router_id(0), attention_id(0)}] = plan;
+    Stage stage{options};
+    plan->add(
+        {.fault = GetParam(), .kind = proto::FrameKind::combined, .times = 0, .probability = 0.3});
+    auto heard = stage.submit(request());
+    ASSERT_TRUE(stage.run(heard)) << "seed " << seed;
+    expect_the_same_bits(*heard);
+    EXPECT_GT(plan->faults_total(), 0u);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Between, Faulty,
+                         ::testing::Values(transport::Fault::drop, transport::Fault::duplicate,
+                                           transport::Fault::corrupt, transport::Fault::lose_peer),
+                         [](const auto& info) {
+                           switch (info.param) {
+                             case transport::Fault::drop: return "Dropped";
+                             case transport::Fault::duplicate: return "Duplicated";
+                             case transport::Fault::corrupt: return "Corrupt";
+                             default: return "Cut";
+                           }
+                         });
+
+}  // namespace
+}  // namespace troupe::actors

@@ -1,0 +1,226 @@
+// Who may join, whose frames count, and what happens to frames that find no room.
+#include "actors/peers.hpp"
+
+#include <gtest/gtest.h>
+
+#include "actors/compute_lane.hpp"
+#include "actors/local_wire.hpp"
+
+namespace troupe::actors {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr PeerId kRouter = peer_id(proto::Role::router, 0);
+constexpr PeerId kExpert = peer_id(proto::Role::expert, 0);
+
+struct Heard : Peers::Events {
+  void on_joined(PeerId) override { ++joined; }
+  void on_frame(PeerId, transport::ReceivedFrame&&) override { ++frames; }
+  void on_lost(PeerId, const Error& why) override { lost.push_back(why); }
+  int joined = 0;
+  int frames = 0;
+  std::vector<Error> lost;
+};
+
+/// A router and an expert shard, driven by hand.
+struct Joining : ::testing::Test {
+  static transport::Credentials credentials(PeerId who) {
+    transport::Credentials own;
+    own.role = role_of(who);
+    own.index = index_of(who);
+    own.identity = {1, 2, 100 + who};
+    own.join_token[3] = std::byte{9};
+    return own;
+  }
+  void connect() {
+    router.emplace(router_says, settings, wire.buffers());
+    expert.emplace(expert_says, settings, wire.buffers());
+    auto pair = wire.connect(kRouter, kExpert);
+    const auto note = [](std::optional<Error>& place) {
+      return [&place](const Expected<transport::Greeting>& greeting) {
+        place = greeting ? Error{Errc::ok, {}} : greeting.error();
+      };
+    };
+    router->add(kExpert, std::move(pair.a), true, now, note(router_outcome));
+    expert->add(kRouter, std::move(pair.b), false, now, note(expert_outcome));
+  }
+  void turn(int times = 4) {
+    for (int i = 0; i < times; ++i) {
+      router->progress(now, router_hears);
+      expert->progress(now, expert_hears);
+    }
+  }
+  transport::OutgoingFrame rows(Peers& from) {
+    auto header = from.header();
+    header.layer = 0;
+    static const std::vector<std::byte> bytes(8);
+    return transport::make_frame(wire.buffers(), header,
+                                 proto::Rows{0, {1, 4, proto::WireDtype::bf16, bytes}});
+  }
+
+  LocalWire wire;
+  PeersSettings settings;
+  transport::Credentials router_says = credentials(kRouter);
+  transport::Credentials expert_says = credentials(kExpert);
+  TimePoint now{1h};
+  Heard router_hears, expert_hears;
+  std::optional<Error> router_outcome, expert_outcome;
+  std::optional<Peers> router, expert;
+};
+
+TEST_F(Joining, GrantsCreditsBothWays) {
+  settings.grant = {5, 6};
+  connect();
+  turn();
+  EXPECT_EQ(router_outcome->code, Errc::ok);
+  EXPECT_EQ(expert_outcome->code, Errc::ok);
+  EXPECT_TRUE(router->joined(kExpert));
+  EXPECT_EQ(router->credits(kExpert)->grant().prefill_rows, 6u);
+  EXPECT_EQ(router->greeting(kExpert)->peer.incarnation, 100 + kExpert);
+  EXPECT_EQ(router->joined_of(proto::Role::expert), std::vector{kExpert});
+}
+
+TEST_F(Joining, RefusesAnotherJoinToken) {
+  expert_says.join_token[0] = std::byte{1};
+  connect();
+  turn();
+  EXPECT_NE(router_outcome->code, Errc::ok);
+  EXPECT_NE(expert_outcome->code, Errc::ok);
+  EXPECT_FALSE(expert->joined(kRouter));
+  EXPECT_EQ(expert->stats().refused_hellos_total, 1u);
+}
+
+TEST_F(Joining, RefusesOtherNumericsAndSaysBothIds) {
+  expert_says.identity.numerics_id = 3;
+  connect();
+  turn();
+  EXPECT_EQ(expert_outcome->code, Errc::unsupported) << expert_outcome->detail;
+  EXPECT_EQ(router_outcome->code, Errc::unsupported) << router_outcome->detail;
+}
+
+TEST_F(Joining, RefusesWhoeverIsNotTheOneItWanted) {
+  expert_says.index = 4;
+  connect();
+  turn();
+  EXPECT_EQ(router_outcome->code, Errc::unavailable);
+  EXPECT_NE(router_outcome->detail.find("expert 4"), std::string::npos) << router_outcome->detail;
+}
+
+TEST_F(Joining, RefusesASilentPeerAfterTheBudget) {
+  auto plan = std::make_shared<transport::FaultPlan>(1);
+  plan->add({.fault = transport::Fault::drop, .kind = proto::FrameKind::hello});
+  wire.set_faults(kRouter, kExpert, plan);
+  connect();
+  turn();
+  EXPECT_FALSE(router_outcome);
+  EXPECT_EQ(router->next_deadline(), now + settings.handshake_budget);
+  now += settings.handshake_budget;
+  turn();
+  EXPECT_EQ(router_outcome->code, Errc::deadline_exceeded);
+}
+
+TEST_F(Joining, DropsFramesOfAnotherIncarnation) {
+  connect();
+  turn();
+  router->send(kExpert, rows(*router));
+  auto old = rows(*router);
+  auto header = router->header();
+  header.layer = 0;
+  header.sender_incarnation = 7;
+  static const std::vector<std::byte> bytes(8);
+  router->send(kExpert,
+               transport::make_frame(wire.buffers(), header,
+                                     proto::Rows{0, {1, 4, proto::WireDtype::bf16, bytes}}));
+  turn();
+  EXPECT_EQ(expert_hears.frames, 1);
+  EXPECT_EQ(expert->stats().stale_frames_total, 1u);
+}
+
+TEST_F(Joining, AGoodbyeEndsTheConnectionWithItsReason) {
+  connect();
+  turn();
+  router->drop(kExpert, {Errc::overloaded, "too much"});
+  turn(2);
+  ASSERT_EQ(expert_hears.lost.size(), 1u);
+  EXPECT_NE(expert_hears.lost[0].detail.find("too much"), std::string::npos);
+  EXPECT_FALSE(expert->joined(kRouter));
+}
+
+TEST_F(Joining, ALostLinkIsToldOnce) {
+  connect();
+  turn();
+  router.reset();
+  expert->progress(now, expert_hears);
+  expert->progress(now, expert_hears);
+  ASSERT_EQ(expert_hears.lost.size(), 1u);
+  EXPECT_EQ(expert_hears.lost[0].code, Errc::unavailable);
+}
+
+TEST_F(Joining, KeepsFramesWhileTheLinkIsFullAndGivesUpAtTheLimit) {
+  settings.outbox_frames_max = 10;
+  auto plan = std::make_shared<transport::FaultPlan>(1);
+  wire.set_faults(kRouter, kExpert, plan);
+  connect();
+  turn();
+  plan->freeze();
+  std::size_t sent = 0;
+  while (router->waiting_frames(kExpert) < 10 && sent < 5000) {
+    router->send(kExpert, rows(*router));
+    ++sent;
+  }
+  EXPECT_EQ(router->waiting_frames(kExpert), 10u);
+  plan->thaw();
+  for (int i = 0; i < 100; ++i) turn(1);
+  EXPECT_EQ(expert_hears.frames, static_cast<int>(sent));
+  plan->freeze();
+  while (router->joined(kExpert) && sent < 10000) {
+    router->send(kExpert, rows(*router));
+    ++sent;
+    if (sent % 100 == 0) router->progress(now, router_hears);
+  }
+  EXPECT_EQ(router_hears.lost.size(), 1u);
+}
+
+TEST(ComputeLane, RunsWorkElsewhereAndDoneHere) {
+  transport::Doorbell bell;
+  std::vector<ComputeLane::Work> taken;
+  bool room = false;
+  ComputeLane lane(
+      [&](ComputeLane::Work job) {
+        if (room) taken.push_back(std::move(job));
+        return room;
+      },
+      bell, 2);
+  std::string order;
+  lane.post([&] { order += "a"; }, [&] { order += "A"; });
+  EXPECT_TRUE(lane.crowded_out());
+  EXPECT_FALSE(lane.drain());
+  room = true;
+  lane.post([&] { order += "b"; }, [&] { order += "B"; });
+  EXPECT_TRUE(lane.full());
+  EXPECT_TRUE(lane.drain());  // both were offered, in order
+  EXPECT_FALSE(lane.crowded_out());
+  ASSERT_EQ(taken.size(), 2u);
+  EXPECT_TRUE(lane.arm());
+  taken[1]();
+  EXPECT_TRUE(bell.silence());
+  EXPECT_FALSE(lane.arm());
+  EXPECT_TRUE(lane.drain());
+  taken[0]();
+  EXPECT_TRUE(lane.drain());
+  EXPECT_EQ(order, "bBaA");
+  EXPECT_TRUE(lane.idle());
+}
+
+TEST(ComputeLane, ForgetsJobsThatNeverBegan) {
+  transport::Doorbell bell;
+  int done = 0;
+  ComputeLane lane([](ComputeLane::Work) { return false; }, bell, 2);
+  lane.post([] { FAIL() << "there was no room for it"; }, [&] { ++done; });
+  lane.abandon();
+  EXPECT_TRUE(lane.idle());
+  EXPECT_EQ(done, 0);
+}
+
+}  // namespace
+}  // namespace troupe::actors
