@@ -6,9 +6,11 @@
 #include <atomic>
 #include <future>
 #include <map>
+#include <new>
 #include <optional>
 #include <random>
 #include <string>
+#include <system_error>
 
 #include "actors/spawn_roles.hpp"
 
@@ -276,11 +278,22 @@ LocalCluster::~LocalCluster() = default;
 Expected<std::unique_ptr<LocalCluster>> LocalCluster::start(const model::Checkpoint& checkpoint,
                                                             const ClusterSettings& settings,
                                                             ClusterHooks hooks) {
-  auto impl = std::make_unique<Impl>(checkpoint, settings, std::move(hooks));
-  if (auto prepared = impl->prepare(); !prepared) return unexpected(prepared.error());
-  impl->spawn();
-  if (auto met = impl->introduce(); !met) return unexpected(met.error());
-  return std::unique_ptr<LocalCluster>(new LocalCluster(std::move(impl)));
+  const auto refused = [](const char* what) {
+    return unexpected(Errc::resource_exhausted,
+                      std::string("cannot start the roles: ") + what +
+                          "; raise the limits on memory and threads (ulimit -a) or ask for fewer");
+  };
+  try {
+    auto impl = std::make_unique<Impl>(checkpoint, settings, std::move(hooks));
+    if (auto prepared = impl->prepare(); !prepared) return unexpected(prepared.error());
+    impl->spawn();
+    if (auto met = impl->introduce(); !met) return unexpected(met.error());
+    return std::unique_ptr<LocalCluster>(new LocalCluster(std::move(impl)));
+  } catch (const std::system_error& error) {  // std::thread
+    return refused(error.what());
+  } catch (const std::bad_alloc& error) {
+    return refused(error.what());
+  }
 }
 
 Expected<RequestId> LocalCluster::submit(GenerateRequest request,

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstring>
 #include <optional>
+#include <system_error>
 #include <thread>
 
 #include "core/check.hpp"
@@ -67,14 +68,19 @@ class polled_actor : public Base {
   void launch(caf::execution_unit*, bool /*lazy*/, bool hide) override {
     if (!hide) this->register_at_system();
     this->home_system().inc_detached_threads();
-    std::thread([strong = caf::strong_actor_ptr{this->ctrl()}, this]() mutable {
-      auto& system = this->home_system();
-      system.thread_started();
-      run(system);
-      strong = nullptr;  // may destroy *this: the system must still be there
-      system.thread_terminates();
-      system.dec_detached_threads();
-    }).detach();
+    try {
+      std::thread([strong = caf::strong_actor_ptr{this->ctrl()}, this]() mutable {
+        auto& system = this->home_system();
+        system.thread_started();
+        run(system);
+        strong = nullptr;  // may destroy *this: the system must still be there
+        system.thread_terminates();
+        system.dec_detached_threads();
+      }).detach();
+    } catch (const std::system_error&) {  // no more threads: the system must not wait for this one
+      this->home_system().dec_detached_threads();
+      throw;
+    }
   }
 
  protected:
