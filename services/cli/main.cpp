@@ -12,6 +12,7 @@
 #include "services/cli/suggest.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/interrupts.hpp"
+#include "services/runtime/last_resort.hpp"
 #include "services/runtime/terminal.hpp"
 
 namespace troupe::services {
@@ -125,5 +126,7 @@ int dispatch(const Words& words) {
 int main(int argc, char** argv) {
   troupe::services::install_interrupts();
   troupe::model::install_sigbus_handler();
-  return troupe::services::dispatch({argv + 1, argv + argc});
+  return troupe::services::with_last_resort([&] {
+    return troupe::services::dispatch({argv + 1, argv + argc});
+  });
 }

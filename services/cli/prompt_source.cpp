@@ -15,6 +15,8 @@ namespace troupe::services {
 namespace {
 
 constexpr std::size_t kPromptBytesMax = std::size_t{256} << 20;
+constexpr const char* kNoPrompt =
+    "no prompt given. Usage: troupe run [flags] \"prompt\", or - for standard input";
 
 Expected<std::string> read_stdin() {
   std::string text;
@@ -45,12 +47,10 @@ Expected<std::string> read_prompt(const PromptFlags& flags) {
   }
   if (flags.argument_given && flags.argument != "-") return flags.argument;
   const bool asked_for = flags.argument_given || !flags.prompt_file.empty();
-  if (!asked_for && stdin_is_terminal()) {
-    return unexpected(Errc::invalid_argument,
-                      "no prompt given. Usage: troupe run [flags] \"prompt\", or - for standard "
-                      "input");
-  }
-  return read_stdin();
+  if (!asked_for && stdin_is_terminal()) return unexpected(Errc::invalid_argument, kNoPrompt);
+  auto text = read_stdin();
+  if (!asked_for && text && text->empty()) return unexpected(Errc::invalid_argument, kNoPrompt);
+  return text;
 }
 
 Expected<void> require_utf8(std::string_view text, std::string_view what) {

@@ -3,6 +3,7 @@
 
 import json
 import os
+import resource
 import shutil
 import struct
 import unittest
@@ -220,12 +221,25 @@ class EvalTokenizerTest(program.ProgramTest):
         )
 
 
-class LevelTest(program.ProgramTest):
+class MachineTest(program.ProgramTest):
     def test_a_level_this_machine_lacks(self):
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             if "avx512f" in file.read():
                 self.skipTest("this machine has every level")
         self.fails(program.RESOURCE, 2001, "avx512", "run", "x", "--level", "avx512")
+
+    def test_too_little_address_space(self):
+        with open(program.binary(), "rb") as file:
+            if b"__asan_" in (content := file.read()) or b"__tsan_" in content:
+                self.skipTest("sanitizers reserve terabytes of address space")
+
+        for kib in (35_000, 70_000):
+
+            def limit(size=kib * 1024):
+                resource.setrlimit(resource.RLIMIT_AS, (size, size))
+
+            command = ("run", "x", "--threads", 2, "--max-tokens", 2)
+            self.fails(program.RESOURCE, 2002, "", *command, preexec_fn=limit)
 
 
 if __name__ == "__main__":

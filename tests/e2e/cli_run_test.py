@@ -71,6 +71,7 @@ class AnswerTest(program.ProgramTest):
 
 class BadPromptTest(program.ProgramTest):
     def test_no_prompt(self):
+        self.fails(program.USAGE, 1004, "no prompt", "run")
         self.fails(program.USAGE, 1004, "Leave one out", "run", "text", "--prompt-file", "f")
         self.fails(program.USAGE, 1005, "--ids", "run", "text", "--ids", "1")
 
