@@ -38,16 +38,19 @@ struct Frame {
   Body body;  // views into the decoded bytes
 };
 
-/// A frame or the reason why there is none.
+/// A frame or the reason why there is none. Keep it in a variable: what it holds cannot be read
+/// from a temporary, whose frame would be gone.
 class DecodeResult {
  public:
   DecodeResult(Frame frame) : result_(std::move(frame)) {}
   DecodeResult(Malformed malformed) : result_(std::move(malformed)) {}
   bool ok() const { return result_.index() == 0; }
   explicit operator bool() const { return ok(); }
-  Frame& frame() { return std::get<Frame>(result_); }
-  const Frame& frame() const { return std::get<Frame>(result_); }
-  const Malformed& malformed() const { return std::get<Malformed>(result_); }
+  Frame& frame() & { return std::get<Frame>(result_); }
+  const Frame& frame() const& { return std::get<Frame>(result_); }
+  const Frame& frame() const&& = delete;
+  const Malformed& malformed() const& { return std::get<Malformed>(result_); }
+  const Malformed& malformed() const&& = delete;
 
  private:
   std::variant<Frame, Malformed> result_;

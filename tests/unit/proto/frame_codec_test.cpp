@@ -31,6 +31,14 @@ MalformedReason reason_of(std::span<const std::byte> bytes) {
   return decoded ? MalformedReason{} : decoded.malformed().reason;
 }
 
+/// The body of a frame that must be well-formed; looks into `bytes`.
+template <class X>
+X body_of(std::span<const std::byte> bytes) {
+  const auto decoded = decode(bytes);
+  EXPECT_TRUE(decoded);
+  return std::get<X>(decoded.frame().body);
+}
+
 /// Offset of the fixed part in a frame.
 constexpr std::size_t kFixed = kHeaderBytes;
 
@@ -54,7 +62,7 @@ TEST(FrameCodec, EveryKindSurvivesARoundTrip) {
 TEST(FrameCodec, FieldsComeOutAsTheyWentIn) {
   const FrameSamples samples;
   const auto submit_bytes = encoded(samples.submit());
-  const auto submit = std::get<Submit>(decode(submit_bytes).frame().body);
+  const auto submit = body_of<Submit>(submit_bytes);
   EXPECT_EQ(submit.request_id, "req-7");
   EXPECT_EQ(submit.token_ids.to_vector(), samples.token_ids);
   EXPECT_EQ(submit.sampling.logit_bias.to_vector(), samples.biases);
@@ -62,7 +70,7 @@ TEST(FrameCodec, FieldsComeOutAsTheyWentIn) {
   EXPECT_EQ(submit.sampling.top_k, 40);
   EXPECT_EQ(submit.stop_ids[0], 1);
   const auto reply_bytes = encoded(samples.expert_reply());
-  const auto reply = std::get<ExpertReply>(decode(reply_bytes).frame().body);
+  const auto reply = body_of<ExpertReply>(reply_bytes);
   EXPECT_EQ(reply.newest_term, 7u);
   EXPECT_EQ(reply.newest_epoch, 8u);
   EXPECT_EQ(reply.pairs.to_vector(), samples.reply_pairs);
@@ -150,7 +158,8 @@ TEST(FrameCodec, NamesBothVersionsOfAForeignFrame) {
 
 TEST(FrameCodec, AnyChangedIdentityByteStaysAFrameWithAnotherIdentity) {
   const auto good = encoded(FrameSamples().lease());
-  const FrameHeader original = decode(good).frame().header;
+  const auto decoded_good = decode(good);
+  const FrameHeader original = decoded_good.frame().header;
   for (std::size_t at = 16; at < kHeaderBytes; ++at) {
     auto bytes = good;
     bytes[at] ^= std::byte{0x40};
@@ -312,8 +321,7 @@ TEST(FrameCodec, CutsLongDetailsBetweenCharacters) {
   detail += "\xc3\xa4 and more";  // the two-byte character would straddle the limit
   const Failed failed{8, 0, detail};
   const auto bytes = encoded(failed);
-  const auto& again = std::get<Failed>(decode(bytes).frame().body);
-  EXPECT_EQ(again.detail, detail.substr(0, kDetailBytesMax - 1));
+  EXPECT_EQ(body_of<Failed>(bytes).detail, detail.substr(0, kDetailBytesMax - 1));
   EXPECT_EQ(clip_detail("short"), "short");
 }
 
