@@ -299,9 +299,7 @@ Expected<std::unique_ptr<LocalCluster>> LocalCluster::start(const model::Checkpo
 Expected<RequestId> LocalCluster::submit(GenerateRequest request,
                                          std::shared_ptr<RequestListener> listener) {
   const auto& config = impl_->checkpoint.config();
-  model::SamplingParams sampling = request.sampling;
-  if (sampling.max_tokens == 0) sampling.max_tokens = 1;  // prompt only: nothing is drawn
-  if (auto fine = model::validate(sampling); !fine) return unexpected(fine.error());
+  if (auto fine = model::validate(request.sampling); !fine) return unexpected(fine.error());
   if (request.prompt.empty())
     return unexpected(Errc::invalid_argument, "the prompt is empty; give at least one token");
   for (std::size_t i = 0; i < request.prompt.size(); ++i)

@@ -116,8 +116,8 @@ void AttentionRole::start_step() {
   if (!plan) return;
   ++steps_total_;
   rows_total_ += plan->batch.rows();
-  step_ = std::make_unique<StepRun>(StepTools{model_.get(), &pool_, engine_, &peers_.buffers(), &state_},
-                                    std::move(*plan));
+  step_ = std::make_unique<StepRun>(
+      StepTools{model_.get(), &pool_, engine_, &peers_.buffers(), &state_}, std::move(*plan));
   advance();
 }
 
