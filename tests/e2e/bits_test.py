@@ -17,8 +17,8 @@ from tests.e2e import golden_check  # noqa: E402
 from tests.support import eval_logits  # noqa: E402
 
 GOLDENS = os.path.join(os.environ["TROUPE_SOURCE_DIR"], "tests", "goldens")
-# Around the page (64), split (256 is out of reach here) and frame boundaries; 16 in one batch.
-LENGTHS = (1, 2, 3, 7, 16, 17, 31, 63, 64, 65, 66, 100, 127, 129, 150, 200)
+# Around the boundaries of pages (64) and of splits and frames (256); 16 in one batch.
+LENGTHS = (1, 2, 3, 7, 16, 17, 31, 63, 64, 65, 66, 100, 127, 129, 150, 270)
 WHOLE = max(LENGTHS)
 GENERATED = 8
 ARRAYS = ("tokens", "logprobs", "logits", "generated_logits")
