@@ -12,6 +12,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Ids = std::vector<std::int32_t>;
 
+constexpr int kDepthMax =
+    64;  // as other files of a model; nlohmann prints level by level on the stack
+
 Unexpected bad_line(std::string detail) {
   return unexpected(Errc::invalid_argument, std::move(detail));
 }
@@ -81,9 +84,21 @@ Expected<Json> answer_messages(const Tokenizer& tokenizer, const ChatRenderer& r
 
 Expected<Json> answer(const Tokenizer& tokenizer, const ChatRenderer& render,
                       std::string_view line) {
-  const Json question = Json::parse(line.begin(), line.end());
+  bool too_deep = false;
+  const Json question =
+      Json::parse(line.begin(), line.end(), [&](int above, Json::parse_event_t event, Json&) {
+        const bool opens =
+            event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+        too_deep |= opens && above >= kDepthMax;
+        return !too_deep;
+      });
+  if (too_deep)
+    return bad_line("the line is nested deeper than " + std::to_string(kDepthMax) + " levels");
   if (!question.is_object()) return bad_line("the line is not a JSON object");
-  if (question.contains("messages")) return answer_messages(tokenizer, render, line);
+  if (const auto messages = question.find("messages"); messages != question.end()) {
+    if (!messages->is_array()) return bad_line("\"messages\" is not an array");
+    return answer_messages(tokenizer, render, line);
+  }
   if (question.contains("text")) return answer_text(tokenizer, question);
   if (question.contains("ids")) return answer_ids(tokenizer, question);
   return bad_line("the line has none of \"text\", \"ids\" and \"messages\"");

@@ -68,6 +68,8 @@ TEST(EvalLines, PassesTheRenderersErrorOn) {
   EXPECT_EQ(ask(R"({"messages": []})", render), (Json{{"error", "line 3: no such filter"}}));
 }
 
+std::string deep(std::size_t levels) { return std::string(levels, '[') + std::string(levels, ']'); }
+
 TEST(EvalLines, SaysWhatIsWrongWithALine) {
   for (const auto& [line, detail] : std::vector<std::pair<std::string, std::string>>{
            {"", "parse error"},
@@ -85,7 +87,12 @@ TEST(EvalLines, SaysWhatIsWrongWithALine) {
            {R"({"ids": [302]})", "ids[0] = 302"},
            {R"({"ids": [299]})", "ids[0] = 299"},
            {R"({"ids": [18446744073709551615]})", "ids[0]"},
-           {R"({"messages": []})", "no chat template"}}) {
+           {R"({"messages": []})", "no chat template"},
+           {R"({"messages": "hi"})", "\"messages\" is not an array"},
+           {R"({"ids": )" + deep(63) + "}", "ids[0]"},
+           {R"({"ids": )" + deep(64) + "}", "nested deeper than 64"},
+           {R"({"ids": )" + deep(200'000) + "}", "nested deeper than 64"},
+           {R"({"text": "", "x": )" + deep(200'000) + "}", "nested deeper than 64"}}) {
     const Json answer = ask(line);
     ASSERT_TRUE(answer.contains("error")) << line;
     EXPECT_NE(answer["error"].get<std::string>().find(detail), std::string::npos) << answer;
