@@ -45,7 +45,8 @@ Error os_error(std::string_view action, const std::filesystem::path& path, int e
 }
 
 Expected<std::string> read_text_file(const std::filesystem::path& path, std::uint64_t bytes_max) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // O_NONBLOCK: a named pipe is refused below instead of waited for.
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) return unexpected(os_error("open", path, errno));
   struct stat info {};
   Expected<std::string> text = unexpected(Errc::malformed, path.string() + ": not a regular file");

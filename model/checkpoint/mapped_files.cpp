@@ -102,7 +102,8 @@ void unmap(std::span<const std::byte> bytes) {
 }  // namespace
 
 Expected<MappedFile> MappedFile::open(const std::filesystem::path& path) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // O_NONBLOCK: a named pipe is refused below instead of waited for.
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) return unexpected(os_error("open", path, errno));
   const Expected<std::span<const std::byte>> bytes = map_file(file, path);
   ::close(file);

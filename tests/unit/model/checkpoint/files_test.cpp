@@ -2,9 +2,11 @@
 #include "model/checkpoint/files.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 
+#include "model/checkpoint/mapped_files.hpp"
 #include "model/checkpoint/output_file.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -29,6 +31,13 @@ TEST(Files, SmallFilesAreReadWholeAndLargeOnesRefused) {
   EXPECT_EQ(read_text_file(dir / "a", 4).error().code, Errc::malformed);
   EXPECT_EQ(read_text_file(dir / "none", 5).error().code, Errc::not_found);
   EXPECT_EQ(read_text_file(dir.path(), 5).error().code, Errc::malformed);
+}
+
+TEST(Files, NamedPipesAreRefusedWithoutWaitingForAWriter) {
+  TempDir dir;
+  ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
+  EXPECT_EQ(read_text_file(dir / "pipe", 5).error().code, Errc::malformed);
+  EXPECT_EQ(MappedFile::open(dir / "pipe").error().code, Errc::malformed);
 }
 
 TEST(Files, OutputAppearsOnlyWhenFinished) {
