@@ -154,6 +154,8 @@ Sample sample(const kernels::KernelTable& table, std::span<const float> logits,
               const SamplingParams& params, const SampleContext& context) {
   const auto valid = static_cast<std::size_t>(context.valid_vocab);
   std::vector<float> work(logits.begin(), logits.begin() + static_cast<std::ptrdiff_t>(valid));
+  for (float& l : work)  // NaN has no place in an order: it is never drawn where there is a number
+    if (std::isnan(l)) l = kMinusInfinity;
   apply_bias(work, params, context);
   apply_penalties(work, params, context);
   Sample drawn;

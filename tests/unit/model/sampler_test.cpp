@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -41,6 +42,23 @@ class SamplerTest : public ::testing::Test {
 TEST_F(SamplerTest, GreedyTakesTheLowestIdOnTies) {
   params_.temperature = 0;
   EXPECT_EQ(draw().token, 1);
+}
+
+TEST_F(SamplerTest, NaNIsNeverDrawnWhereThereIsANumber) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  logits_.assign(1000, nan);
+  logits_[7] = -5.0f;
+  logits_[9] = -6.0f;
+  for (const std::int32_t top_k : {0, 20}) {
+    params_.top_k = top_k;
+    EXPECT_EQ(support(200), (std::set<std::int32_t>{7, 9}));
+  }
+  params_.top_p = 0.5f;
+  EXPECT_EQ(support(50), (std::set<std::int32_t>{7}));
+  params_.temperature = 0;
+  EXPECT_EQ(draw().token, 7);
+  logits_.assign(1000, nan);
+  EXPECT_EQ(draw().token, 0) << "nothing to choose from: the lowest id, as for equal logits";
 }
 
 TEST_F(SamplerTest, PaddingRowsAreNeverDrawnAndDoNotCount) {
