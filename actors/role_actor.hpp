@@ -6,6 +6,7 @@
 
 #include "actors/interfaces.hpp"
 #include "actors/polled_actor.hpp"
+#include "actors/running_clock.hpp"
 
 namespace troupe::actors {
 
@@ -23,12 +24,17 @@ class RoleActor : public polled_actor<typename Handle::base> {
  protected:
   virtual std::unique_ptr<RoleT> make_role() = 0;
 
-  bool poll() override { return role_->poll(Clock::now()); }
+  bool poll() override { return role_->poll(now()); }
   bool arm() override { return role_->arm(); }
-  std::optional<TimePoint> next_deadline() const override { return role_->next_deadline(); }
+  std::optional<TimePoint> next_deadline() const override {
+    const auto deadline = role_->next_deadline();
+    return deadline ? std::optional(clock_.wake(*deadline)) : std::nullopt;
+  }
   void thread_begins() override { role_ = make_role(); }
   void thread_ends() override { role_.reset(); }
   RoleT& role() { return *role_; }
+  /// The time that the role goes by.
+  TimePoint now() { return clock_.at(Clock::now()); }
   const std::shared_ptr<LocalWire>& wire() const { return wire_; }
 
   /// Opens a link: keeps one end, sends the other, says hello. The promise hears the outcome.
@@ -38,7 +44,7 @@ class RoleActor : public polled_actor<typename Handle::base> {
     auto pair = wire_->connect(self_, peer);
     LinkEnd theirs{std::make_shared<std::unique_ptr<transport::Link>>(std::move(pair.b))};
     this->send(caf::actor_cast<PeerHandle>(handle), attach_atom_v, self_, std::move(theirs));
-    role_->peers().add(peer, std::move(pair.a), /*speaks_first=*/true, Clock::now(),
+    role_->peers().add(peer, std::move(pair.a), /*speaks_first=*/true, now(),
                        [promise](const Expected<transport::Greeting>& greeting) mutable {
                          promise.deliver(greeting ? MeetOutcome{} : MeetOutcome{greeting.error()});
                        });
@@ -46,12 +52,13 @@ class RoleActor : public polled_actor<typename Handle::base> {
   }
   /// The other end of such a link.
   void attach(PeerId peer, const LinkEnd& end) {
-    role_->peers().add(peer, std::move(*end.link), /*speaks_first=*/false, Clock::now(), {});
+    role_->peers().add(peer, std::move(*end.link), /*speaks_first=*/false, now(), {});
   }
 
  private:
   std::shared_ptr<LocalWire> wire_;
   PeerId self_;
+  RunningClock clock_{Clock::now()};
   std::unique_ptr<RoleT> role_;
 };
 

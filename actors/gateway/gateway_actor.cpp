@@ -43,7 +43,7 @@ class Gateway : public RoleActor<GatewayActor, GatewayRole>, public GatewayRole:
   void submit(const SubmitOrder& order) {
     const auto session = sessions_.find(order.request);
     if (session == sessions_.end()) return;  // cancelled meanwhile
-    const auto sent = role().submit(order, Clock::now());
+    const auto sent = role().submit(order, now());
     if (!sent) on_broken(order.request, {order.attempt, false, sent.error()});
   }
   void cancel(RequestId request) {
