@@ -21,7 +21,7 @@ Expected<model::Inspection> inspect(const std::filesystem::path& directory) {
 int print(const model::Inspection& inspection, bool json) {
   std::string page = json ? model::to_json(inspection) : model::to_text(inspection);
   if (!page.ends_with('\n')) page += '\n';
-  return write_stdout(page) ? 0 : static_cast<int>(ExitCode::failure);
+  return print_result(page);
 }
 
 }  // namespace

@@ -36,21 +36,17 @@ std::optional<HelpRequest> help_request(const Words& words) {
   return std::nullopt;
 }
 
-int print(const std::string& text) {
-  return write_stdout(text) ? EXIT_SUCCESS : static_cast<int>(ExitCode::failure);
-}
-
 int general(const Words& words) {
   const auto help = help_request(words);
-  if (help && !help->word.empty()) return print(help_search(commands(), help->word));
+  if (help && !help->word.empty()) return print_result(help_search(commands(), help->word));
   if (help && help->detail == HelpDetail::everything) {
     std::string out = general_help();
     for (const Command& command : commands()) {
       out += "\n== troupe " + command.name + "\n" + command_help(command, help->detail);
     }
-    return print(out);
+    return print_result(out);
   }
-  if (help) return print(general_help());
+  if (help) return print_result(general_help());
   std::fputs(general_help().c_str(), stderr);
   return report(Fault::missing_argument, "no command given. Try `troupe chat`");
 }
@@ -63,7 +59,7 @@ std::optional<int> family(const Words& words) {
     listed += "  " + command.usage + "\n      " + command.summary + "\n";
   }
   if (listed.empty()) return std::nullopt;
-  if (help_request(words)) return print("Usage:\n" + listed);
+  if (help_request(words)) return print_result("Usage:\n" + listed);
   if (words.size() > 1) return std::nullopt;
   return report(Fault::missing_argument,
                 "troupe " + words[0] + " needs a further word. Usage:\n" + listed);
@@ -89,8 +85,8 @@ int unknown(const Words& words) {
 
 int run(const Command& command, const Words& words) {
   if (const auto help = help_request(words)) {
-    if (help->word.empty()) return print(command_help(command, help->detail));
-    return print(help_search({&command, 1}, help->word));
+    if (help->word.empty()) return print_result(command_help(command, help->detail));
+    return print_result(help_search({&command, 1}, help->word));
   }
   OptionSet options;
   const auto work = command.make(options);
@@ -124,6 +120,7 @@ int dispatch(const Words& words) {
 }  // namespace troupe::services
 
 int main(int argc, char** argv) {
+  troupe::services::keep_standard_descriptors();
   troupe::services::install_interrupts();
   troupe::model::install_sigbus_handler();
   return troupe::services::with_last_resort([&] {

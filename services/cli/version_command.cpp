@@ -4,6 +4,7 @@
 
 #include "kernels/registry.hpp"
 #include "services/cli/command.hpp"
+#include "services/runtime/faults.hpp"
 #include "services/runtime/terminal.hpp"
 
 namespace troupe::services {
@@ -58,7 +59,7 @@ Command version_command() {
     options.group("Output").add({"--json", "", "Print one JSON object", yes_no(*json)});
     return [json] {
       const VersionFacts facts = gather();
-      return write_stdout(*json ? as_json(facts) : as_text(facts)) ? 0 : 1;
+      return print_result(*json ? as_json(facts) : as_text(facts));
     };
   };
   return command;

@@ -2,7 +2,11 @@
 #include "services/runtime/faults.hpp"
 
 #include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+
+#include "services/runtime/terminal.hpp"
 
 namespace troupe::services {
 namespace {
@@ -81,6 +85,12 @@ int report(Fault fault, std::string_view text) {
   print_line("error: " + std::string(text) + " [TROUPE-" + std::to_string(static_cast<int>(fault)) +
              "]\n");
   return static_cast<int>(exit_code_of(fault));
+}
+
+int print_result(std::string_view text) {
+  if (write_stdout(text) || errno == EPIPE) return static_cast<int>(ExitCode::ok);
+  return report(Fault::output_failed,
+                std::string("cannot write to standard output: ") + std::strerror(errno));
 }
 
 void warn(std::string_view text) { print_line("warning: " + std::string(text) + "\n"); }

@@ -133,6 +133,18 @@ class PipeTest(program.ProgramTest):
         self.assertEqual(done.returncode, program.FAILURE, done.stderr)
         self.assertIn(b"[TROUPE-9001]", done.stderr)
 
+    def test_a_full_disk_is_an_error_for_help_too(self):
+        for words in (["--help"], ["version"], ["model", "inspect", program.TINY]):
+            with open("/dev/full", "wb") as full:
+                done = program.run(*words, stdout=full)
+            self.assertEqual(done.returncode, program.FAILURE, done.stderr)
+            self.assertIn(b"[TROUPE-9001]", done.stderr)
+
+    def test_a_closed_stdout_is_not_mistaken_for_a_file_of_ours(self):
+        done = program.run("run", *GREEDY, PROMPT, stdout=None, preexec_fn=lambda: os.close(1))
+        self.assertEqual(done.returncode, program.FAILURE, done.stderr)
+        self.assertIn(b"Bad file descriptor", done.stderr)
+
     def test_interrupt_stops_and_says_130(self):
         child = program.start(*self.LONG)
         os.read(child.stdout.fileno(), 1)
