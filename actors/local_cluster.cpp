@@ -204,8 +204,11 @@ void LocalCluster::Impl::spawn() {
     routers.push_back(
         spawn_router(*system, context(proto::Role::router, i), router, models.router, director));
   AttentionSettings shard;
-  shard.batch.chunk = settings.chunk;
-  shard.batch.step_rows_max = settings.step_rows_max;
+  // A chunk larger than a step would never be computed in one: the step grows with it.
+  const auto chunk =
+      std::min<std::int64_t>(settings.chunk, models.attention->config().max_position_embeddings);
+  shard.batch.chunk = chunk;
+  shard.batch.step_rows_max = std::max(settings.step_rows_max, chunk);
   shard.batch.running_max = settings.step_rows_max;
   shard.batch.waiting_max = settings.waiting_max;
   shard.kv_pages_max = pages_max(settings, checkpoint.config());
@@ -217,6 +220,9 @@ void LocalCluster::Impl::spawn() {
   GatewaySettings front;
   front.lease = front.silence_budget = settings.hop_budget;
   front.lease_period = std::min(front.lease_period, settings.hop_budget / 4);
+  front.requests_max = std::max(
+      front.requests_max, static_cast<std::size_t>(settings.attention) * settings.waiting_max +
+                              static_cast<std::size_t>(settings.step_rows_max));
   gateway = spawn_gateway(*system, context(proto::Role::gateway, 0), front, kAttemptsMax);
 }
 

@@ -25,7 +25,7 @@ struct ClusterSettings {
   const kernels::KernelTable* table = nullptr;  // null: the fastest level of this machine
   int threads = 0;                              // compute threads; 0: the cores of this process
   std::int64_t chunk = 256;                     // prompt tokens of one sequence in a step
-  std::int64_t step_rows_max = 256;             // rows of a step over all sequences
+  std::int64_t step_rows_max = 256;  // rows of a step over all sequences; at least `chunk`
   std::int64_t kv_tokens_max = 0;  // cache of each attention shard; 0: as long as the model allows
   std::size_t waiting_max = 1024;  // requests queued on a shard; beyond: `overloaded`
   std::int64_t frame_rows_max = 256;  // rows of one work item, at most 256
