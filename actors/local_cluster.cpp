@@ -275,7 +275,9 @@ void LocalCluster::Impl::stop() {
   attention.clear();
   routers.clear();
   experts.clear();
+  auto* ended = system.get();
   system.reset();  // waits for every actor and its thread
+  mark_acquire(ended);
 }
 
 LocalCluster::LocalCluster(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -6,8 +6,9 @@
 
 namespace troupe::actors {
 
-Peers::Peers(transport::Credentials own, PeersSettings settings, transport::BufferPool& buffers)
-    : own_(own), settings_(settings), buffers_(buffers) {}
+Peers::Peers(transport::Credentials own, PeersSettings settings, transport::BufferPool& buffers,
+             Events& events)
+    : own_(own), settings_(settings), buffers_(buffers), events_(events) {}
 
 proto::FrameHeader Peers::header() const {
   proto::FrameHeader header;
@@ -19,7 +20,11 @@ proto::FrameHeader Peers::header() const {
 
 void Peers::add(PeerId id, std::unique_ptr<transport::Link> link, bool speaks_first, TimePoint now,
                 Outcome outcome) {
-  if (peers_.contains(id)) drop(id, {Errc::cancelled, "replaced by a new connection"});
+  if (peers_.contains(id)) {
+    const Error why{Errc::unavailable, name_of(id) + " has come back on a new connection"};
+    say_goodbye(id, why);
+    end(id, why, /*tell=*/true);
+  }
   std::erase_if(broken_, [id](const auto& entry) { return entry.first == id; });
   port_.add(id, std::move(link));
   auto& peer = peers_[id];
@@ -43,14 +48,14 @@ void Peers::say_goodbye(PeerId id, const Error& why) {
 void Peers::drop(PeerId id, const Error& why) {
   if (!peers_.contains(id)) return;
   say_goodbye(id, why);
-  end(id, why, nullptr);
+  end(id, why, /*tell=*/false);
 }
 
 void Peers::drop_all(const Error& why) {
   while (!peers_.empty()) drop(peers_.begin()->first, why);
 }
 
-void Peers::end(PeerId id, const Error& why, Events* events) {
+void Peers::end(PeerId id, const Error& why, bool tell) {
   auto found = peers_.find(id);
   if (found == peers_.end()) return;
   Peer peer = std::move(found->second);
@@ -63,7 +68,7 @@ void Peers::end(PeerId id, const Error& why, Events* events) {
     return;
   }
   ++stats_.lost_total;
-  if (events != nullptr) events->on_lost(id, why);
+  if (tell) events_.on_lost(id, why);
 }
 
 void Peers::refuse(PeerId id, const Error& why) {
@@ -72,7 +77,7 @@ void Peers::refuse(PeerId id, const Error& why) {
   broken_.emplace_back(id, why);
 }
 
-void Peers::receive(PeerId id, transport::ReceivedFrame&& frame, Events& events) {
+void Peers::receive(PeerId id, transport::ReceivedFrame&& frame) {
   auto found = peers_.find(id);
   if (found == peers_.end()) return;
   auto& peer = found->second;
@@ -82,12 +87,12 @@ void Peers::receive(PeerId id, transport::ReceivedFrame&& frame, Events& events)
     broken_.emplace_back(id, Error{code, name_of(id) + " left: " + std::string(goodbye->detail)});
     return;
   }
-  if (peer.state != State::joined) return greet(id, peer, frame, events);
+  if (peer.state != State::joined) return greet(id, peer, frame);
   if (!proto::sent_by(peer.greeting.peer, frame.header)) return count_stale(id);
-  events.on_frame(id, std::move(frame));
+  events_.on_frame(id, std::move(frame));
 }
 
-void Peers::greet(PeerId id, Peer& peer, const transport::ReceivedFrame& frame, Events& events) {
+void Peers::greet(PeerId id, Peer& peer, const transport::ReceivedFrame& frame) {
   const proto::Hello* hello = peer.state == State::expects_ack
                                   ? std::get_if<proto::HelloAck>(&frame.body)
                                   : std::get_if<proto::Hello>(&frame.body);
@@ -108,7 +113,7 @@ void Peers::greet(PeerId id, Peer& peer, const transport::ReceivedFrame& frame, 
   peer.greeting = *greeting;
   peer.credits.reset(greeting->grant);
   if (auto outcome = std::exchange(peer.outcome, {})) outcome(*greeting);
-  events.on_joined(id);
+  events_.on_joined(id);
 }
 
 bool Peers::flush(PeerId id, Peer& peer) {
@@ -133,9 +138,9 @@ void Peers::expire_handshakes(TimePoint now) {
           id, Error{Errc::deadline_exceeded, name_of(id) + " did not say hello within the budget"});
 }
 
-bool Peers::progress(TimePoint now, Events& events) {
+bool Peers::progress(TimePoint now) {
   bool busy = port_.progress(
-      [&](PeerId id, transport::ReceivedFrame&& frame) { receive(id, std::move(frame), events); },
+      [&](PeerId id, transport::ReceivedFrame&& frame) { receive(id, std::move(frame)); },
       [&](PeerId id, const transport::LinkHealth& health) {
         auto why = health.error;
         why.detail = name_of(id) + " was lost: " + why.detail;
@@ -145,7 +150,7 @@ bool Peers::progress(TimePoint now, Events& events) {
   for (auto& [id, peer] : peers_) busy |= flush(id, peer);
   expire_handshakes(now);
   for (auto& [id, why] : std::exchange(broken_, {})) {
-    end(id, why, &events);
+    end(id, why, /*tell=*/true);
     busy = true;
   }
   return busy;

@@ -45,19 +45,22 @@ class Peers {
   /// Told once whether a connection came to be.
   using Outcome = std::function<void(Expected<transport::Greeting>)>;
 
-  Peers(transport::Credentials own, PeersSettings settings, transport::BufferPool& buffers);
+  /// `events` and `buffers` must outlive this.
+  Peers(transport::Credentials own, PeersSettings settings, transport::BufferPool& buffers,
+        Events& events);
 
   /// Takes a link to `peer`; `speaks_first` says Hello, the other side answers. A link that is
-  /// there already is replaced. *Errors* (through `outcome`): those of check_hello, `unavailable`
-  /// when another than `peer` answers or it leaves, `deadline_exceeded` past handshake_budget.
+  /// there already is replaced, and its peer told to be lost first. *Errors* (through `outcome`):
+  /// those of check_hello, `unavailable` when another than `peer` answers or it leaves,
+  /// `deadline_exceeded` past handshake_budget.
   void add(PeerId peer, std::unique_ptr<transport::Link> link, bool speaks_first, TimePoint now,
            Outcome outcome);
   /// Says goodbye and closes. No event follows.
   void drop(PeerId peer, const Error& why);
   void drop_all(const Error& why);
 
-  /// Moves bytes, frames and handshakes; calls `events`. True: there was work.
-  bool progress(TimePoint now, Events& events);
+  /// Moves bytes, frames and handshakes; calls the events. True: there was work.
+  bool progress(TimePoint now);
   bool arm() { return port_.arm(); }
   std::optional<TimePoint> next_deadline() const;
 
@@ -92,10 +95,10 @@ class Peers {
     transport::CreditAccount credits;
     std::deque<Waiting> outbox;
   };
-  void receive(PeerId id, transport::ReceivedFrame&& frame, Events& events);
-  void greet(PeerId id, Peer& peer, const transport::ReceivedFrame& frame, Events& events);
+  void receive(PeerId id, transport::ReceivedFrame&& frame);
+  void greet(PeerId id, Peer& peer, const transport::ReceivedFrame& frame);
   void refuse(PeerId id, const Error& why);
-  void end(PeerId id, const Error& why, Events* events);
+  void end(PeerId id, const Error& why, bool tell);
   bool flush(PeerId id, Peer& peer);
   void say_goodbye(PeerId id, const Error& why);
   void expire_handshakes(TimePoint now);
@@ -103,6 +106,7 @@ class Peers {
   transport::Credentials own_;
   PeersSettings settings_;
   transport::BufferPool& buffers_;
+  Events& events_;
   std::map<PeerId, Peer> peers_;
   std::vector<std::pair<PeerId, Error>> broken_;  // to be ended in the next progress
   PeersStats stats_;

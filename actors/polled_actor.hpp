@@ -25,6 +25,19 @@ extern "C" void __tsan_release(void* address);
 
 namespace troupe::actors {
 
+// The mailbox and the end of a thread synchronise inside libcaf_core, which ThreadSanitizer does
+// not see: both sides name a common address instead.
+inline void mark_release([[maybe_unused]] void* address) {
+#if defined(__SANITIZE_THREAD__)
+  __tsan_release(address);
+#endif
+}
+inline void mark_acquire([[maybe_unused]] void* address) {
+#if defined(__SANITIZE_THREAD__)
+  __tsan_acquire(address);
+#endif
+}
+
 struct PollSettings {
   /// How long an idle loop looks for work, with sched_yield between looks, before it sleeps. 0: it
   /// sleeps at once.
@@ -54,7 +67,7 @@ class polled_actor : public Base {
   void enqueue(caf::mailbox_element_ptr mail, caf::execution_unit*) override {
     const auto id = mail->mid;
     const auto sender = mail->sender;
-    hand_over();
+    mark_release(&bell_);
     switch (this->mailbox().push_back(std::move(mail))) {
       case caf::intrusive::inbox_result::unblocked_reader: bell_.ring(); break;
       case caf::intrusive::inbox_result::success: break;  // the loop has not declared itself empty
@@ -75,6 +88,7 @@ class polled_actor : public Base {
         run(system);
         strong = nullptr;  // may destroy *this: the system must still be there
         system.thread_terminates();
+        mark_release(&system);  // whoever destroys the system marks the other side
         system.dec_detached_threads();
       }).detach();
     } catch (const std::system_error&) {  // no more threads: the system must not wait for this one
@@ -111,7 +125,7 @@ class polled_actor : public Base {
       // `resume` blocks the mailbox once it has emptied it, and a blocked one must not be resumed.
       // The first pass resumes: it installs the behavior.
       bool busy = !this->mailbox().blocked();
-      take_over();
+      mark_acquire(&bell_);
       if (busy && this->resume(&context, kMailBatch) == caf::resumable::done) break;
       busy |= poll();
       if (this->finalize()) break;  // `quit` outside a message handler is noticed here only
@@ -138,18 +152,6 @@ class polled_actor : public Base {
     const int ready = ::epoll_wait(epoll_, events, 4, timeout_ms);
     for (int i = 0; i < ready; ++i)
       if (events[i].data.fd == bell_.fd()) bell_.silence();
-  }
-
-  // The mailbox synchronises inside libcaf_core, which ThreadSanitizer does not see.
-  void hand_over() {
-#if defined(__SANITIZE_THREAD__)
-    __tsan_release(&bell_);
-#endif
-  }
-  void take_over() {
-#if defined(__SANITIZE_THREAD__)
-    __tsan_acquire(&bell_);
-#endif
   }
 
   static constexpr std::size_t kMailBatch = 16;  // so that a flood of mail cannot starve the links

@@ -32,7 +32,7 @@ class Role : protected Peers::Events {
         self_(peer_id(context.credentials.role, context.credentials.index)),
         bell_(context.wire->bell(self_)),
         engine_(context.engine),
-        peers_(context.credentials, context.peers, context.wire->buffers()),
+        peers_(context.credentials, context.peers, context.wire->buffers(), *this),
         compute_(context.compute, bell_, context.jobs_max) {}
   Role(const Role&) = delete;
   ~Role() override = default;
@@ -44,7 +44,7 @@ class Role : protected Peers::Events {
   /// One pass: frames, finished jobs, deadlines, new work. True: there was something to do.
   bool poll(TimePoint now) {
     now_ = now;
-    bool busy = takes_frames() && peers_.progress(now, *this);
+    bool busy = takes_frames() && peers_.progress(now);
     busy |= compute_.drain();
     busy |= work();
     return busy;

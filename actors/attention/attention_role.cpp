@@ -48,14 +48,26 @@ void AttentionRole::on_lost(PeerId peer, const Error&) {
 }
 
 void AttentionRole::on_frame(PeerId peer, transport::ReceivedFrame&& frame) {
+  const bool router = role_of(peer) == proto::Role::router;
   switch (static_cast<proto::FrameKind>(frame.header.kind)) {
-    case proto::FrameKind::submit: return admit(peer, frame);
-    case proto::FrameKind::cancel: return scheduler_.withdraw(index_of(peer), frame.header.work_id);
-    case proto::FrameKind::lease: return renew(peer, frame);
-    case proto::FrameKind::combined: return exchange_.on_combined(peer, std::move(frame));
-    case proto::FrameKind::failed: return exchange_.on_failed(peer, frame);
-    default: return peers_.count_stale(peer);
+    case proto::FrameKind::submit:
+      if (!router) return admit(peer, frame);
+      break;
+    case proto::FrameKind::cancel:
+      if (!router) return scheduler_.withdraw(index_of(peer), frame.header.work_id);
+      break;
+    case proto::FrameKind::lease:
+      if (!router) return renew(peer, frame);
+      break;
+    case proto::FrameKind::combined:
+      if (router) return exchange_.on_combined(peer, std::move(frame));
+      break;
+    case proto::FrameKind::failed:
+      if (router) return exchange_.on_failed(peer, frame);
+      break;
+    default: break;
   }
+  peers_.count_stale(peer);
 }
 
 void AttentionRole::admit(PeerId gateway, const transport::ReceivedFrame& frame) {

@@ -1,5 +1,6 @@
 // The director actor: announcements in, placements out.
 //
+// One is meant for every router process, one of them active; in one process there is one.
 // When an expert shard disappears, its placement stays: the routers leave the shard out by
 // themselves. When a router disappears, it is forgotten. When the director itself disappears, the
 // last placement stays in force everywhere.

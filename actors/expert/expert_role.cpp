@@ -105,6 +105,13 @@ bool ExpertRole::work() {
 }
 
 void ExpertRole::start(BatchPtr batch) {
+  const auto& asked = batch->frame.header;
+  if (asked.remaining_us > 0 &&
+      now() - batch->arrived >= std::chrono::microseconds(asked.remaining_us)) {
+    counts_.queued_rows -= batch->body().rows.rows;  // its router has given up on it
+    return send_failed(batch->router, asked,
+                       {Errc::deadline_exceeded, "queued past the budget of the work item"});
+  }
   ++jobs_open_;
   compute_.post([this, batch] { compute(*batch); },
                 [this, batch] {

@@ -65,9 +65,14 @@ struct PolledActor : ::testing::TestWithParam<int> {
     return system.spawn<Echo>(PollSettings{std::chrono::microseconds(GetParam())},
                               std::make_shared<transport::Doorbell>(), log);
   }
-  caf::actor_system_config config;
-  caf::actor_system system{config.set("scheduler.max-threads", 1u)};
   std::shared_ptr<LoopLog> log = std::make_shared<LoopLog>();
+  struct ThreadsEnd {  // declared before the system, so it runs after its end
+    ~ThreadsEnd() { mark_acquire(system); }
+    caf::actor_system* system;
+  };
+  caf::actor_system_config config;
+  ThreadsEnd threads_end{&system};
+  caf::actor_system system{config.set("scheduler.max-threads", 1u)};
 };
 
 TEST_P(PolledActor, AnswersMailWhetherItSleepsOrNot) {

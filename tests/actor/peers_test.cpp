@@ -33,8 +33,8 @@ struct Joining : ::testing::Test {
     return own;
   }
   void connect() {
-    router.emplace(router_says, settings, wire.buffers());
-    expert.emplace(expert_says, settings, wire.buffers());
+    router.emplace(router_says, settings, wire.buffers(), router_hears);
+    expert.emplace(expert_says, settings, wire.buffers(), expert_hears);
     auto pair = wire.connect(kRouter, kExpert);
     const auto note = [](std::optional<Error>& place) {
       return [&place](const Expected<transport::Greeting>& greeting) {
@@ -46,8 +46,8 @@ struct Joining : ::testing::Test {
   }
   void turn(int times = 4) {
     for (int i = 0; i < times; ++i) {
-      router->progress(now, router_hears);
-      expert->progress(now, expert_hears);
+      router->progress(now);
+      expert->progress(now);
     }
   }
   transport::OutgoingFrame rows(Peers& from) {
@@ -150,10 +150,24 @@ TEST_F(Joining, ALostLinkIsToldOnce) {
   connect();
   turn();
   router.reset();
-  expert->progress(now, expert_hears);
-  expert->progress(now, expert_hears);
+  expert->progress(now);
+  expert->progress(now);
   ASSERT_EQ(expert_hears.lost.size(), 1u);
   EXPECT_EQ(expert_hears.lost[0].code, Errc::unavailable);
+}
+
+TEST_F(Joining, AReplacedConnectionIsALossFirst) {
+  connect();
+  turn();
+  auto pair = wire.connect(kRouter, kExpert);
+  router->add(kExpert, std::move(pair.a), true, now, {});
+  EXPECT_EQ(router_hears.lost.size(), 1u);
+  expert->add(kRouter, std::move(pair.b), false, now, {});
+  turn();
+  EXPECT_TRUE(router->joined(kExpert));
+  EXPECT_EQ(router_hears.joined, 2);
+  EXPECT_EQ(expert_hears.joined, 2);
+  EXPECT_EQ(expert_hears.lost.size(), 1u);
 }
 
 TEST_F(Joining, KeepsFramesWhileTheLinkIsFullAndGivesUpAtTheLimit) {
@@ -176,7 +190,7 @@ TEST_F(Joining, KeepsFramesWhileTheLinkIsFullAndGivesUpAtTheLimit) {
   while (router->joined(kExpert) && sent < 10000) {
     router->send(kExpert, rows(*router));
     ++sent;
-    if (sent % 100 == 0) router->progress(now, router_hears);
+    if (sent % 100 == 0) router->progress(now);
   }
   EXPECT_EQ(router_hears.lost.size(), 1u);
 }
