@@ -81,7 +81,7 @@ TEST(EvalMessages, ALineTheTemplateCannotRenderGivesTheReason) {
             std::string::npos)
       << missing;
   const Json wrong = answer(pinned(), R"({"messages": 3})");
-  EXPECT_NE(wrong["error"].get<std::string>().find("'int' object is not iterable"),
+  EXPECT_NE(wrong["error"].get<std::string>().find("\"messages\" is not an array"),
             std::string::npos)
       << wrong;
 }
