@@ -173,9 +173,12 @@ def source_mutations():
     """Number of mutations that nobody noticed; each rebuilds the program."""
     missed = 0
     with tempfile.TemporaryDirectory(prefix="troupe-mutation-") as folder:
-        tree, binary = os.path.join(folder, "tree"), os.path.join(folder, "build")
+        tree = os.path.join(folder, "tree")
+        binary = os.path.join(tree, "build", "ci")
         copy_tree(tree)
-        configure = ["cmake", "--preset", "release", "-B", binary, "-DTROUPE_TESTS=OFF"]
+        # As deploy/test.sh builds, so that ccache finds what was not changed.
+        os.environ.update(CCACHE_BASEDIR=tree, CCACHE_NOHASHDIR="1")
+        configure = ["cmake", "--preset", "ci", "-B", binary, "-DTROUPE_TESTS=OFF"]
         subprocess.run(configure, cwd=tree, check=True, capture_output=True)
         os.environ["TROUPE_BIN"] = os.path.join(binary, "troupe")
         for mutation in mutations.SOURCES:
