@@ -1,0 +1,91 @@
+// What services tell the director and hear from it: plain values, no CAF (docs/adr/0002).
+#pragma once
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "actors/peer_id.hpp"
+#include "model/expert_model.hpp"
+#include "proto/frames/header.hpp"
+
+namespace troupe::actors {
+
+enum class MemberState : std::uint8_t { loading, active, suspect, draining, lost };
+/// Upper case, as status and metrics spell it ("ACTIVE").
+std::string_view to_string(MemberState state);
+
+/// A member's first words to a director. Proves membership, says what it is and what it holds.
+struct Announcement {
+  std::uint16_t protocol_oldest = proto::kProtocolVersionOldest;
+  std::uint16_t protocol_newest = proto::kProtocolVersion;
+  std::array<std::byte, proto::kJoinTokenBytes> join_token{};
+  std::uint64_t cluster_id = 0;
+  std::uint64_t numerics_id = 0;
+  PeerId peer = 0;
+  std::uint64_t incarnation = 0;  // random per life of the role
+  std::uint64_t process = 0;      // random per process; equal ones are joined in-process
+  std::uint64_t term_seen = 0;
+  MemberState state = MemberState::loading;
+  std::uint32_t expert_ranks = 0;     // expert shards: of how many; its rank is the peer's index
+  model::ExpertModel::Range experts;  // expert shards: ids held in every MoE layer
+  bool wants_quantised_rows = false;  // expert shards
+  std::string host;
+  std::int64_t pid = 0;
+  std::string version;      // of the program
+  std::string ops_address;  // host:port of its ops port, empty if it has none
+};
+
+/// Sign of life, every 100 ms while work is open, every 500 ms when idle.
+struct Beat {
+  PeerId peer = 0;
+  std::uint64_t incarnation = 0;
+  MemberState state = MemberState::loading;
+  float load_progress = 0;           // 0 to 1
+  std::uint64_t progress = 0;        // grows while the role's loop gets work done
+  std::uint64_t oldest_work_us = 0;  // age of the oldest open work, 0 if none
+  std::uint64_t queued_rows = 0;
+  std::uint64_t term_seen = 0;
+  std::uint64_t director_term = 0;  // routers: the term their own director is active with, else 0
+};
+
+struct RosterEntry {
+  PeerId peer = 0;
+  std::uint64_t incarnation = 0;
+  std::uint64_t process = 0;
+  MemberState state = MemberState::loading;
+};
+
+/// All members a director knows. Sent whole on every change.
+struct Roster {
+  std::uint64_t term = 0;     // of the active director that sends it
+  std::uint64_t version = 0;  // grows within the term
+  bool serving = false;       // all ranks, one router and one attention shard are active
+  std::vector<RosterEntry> members;
+};
+
+/// One line of `troupe status`.
+struct MemberReport {
+  RosterEntry entry;
+  Beat last_beat;
+  std::chrono::milliseconds silent{};  // since the last sign of life
+  model::ExpertModel::Range experts;
+  std::string host;
+  std::int64_t pid = 0;
+  std::string version;
+  std::string ops_address;
+};
+
+struct ClusterReport {
+  std::uint64_t term = 0;  // 0: no director is active
+  std::uint64_t epoch = 0;
+  bool serving = false;
+  std::uint64_t numerics_id = 0;
+  std::uint32_t expert_ranks = 0;
+  std::vector<MemberReport> members;  // ascending by peer
+};
+
+}  // namespace troupe::actors
