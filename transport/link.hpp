@@ -75,7 +75,8 @@ class Link {
   virtual Expected<void> send(OutgoingFrame&& frame, SendDone done) = 0;
   Expected<void> send(OutgoingFrame&& frame) { return send(std::move(frame), {}); }
 
-  /// Moves bytes, then hands arrived frames to `sink`, at most `kFramesPerPass` of them. A
+  /// Moves bytes, then hands arrived frames to `sink` in the order they were sent in, at most
+  /// `kFramesPerPass` of them. A
   /// malformed frame is counted and ends the link (state `lost`, Errc::malformed). True: there was
   /// work.
   virtual bool progress(const FrameSink& sink) = 0;

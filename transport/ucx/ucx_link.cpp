@@ -3,6 +3,7 @@
 
 #include <ucp/api/ucp.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -58,6 +59,12 @@ class UcxLinkImpl final : public UcxLink {
     UcxLinkImpl* link;
     Buffer bytes;
   };
+  /// A place in the order of arrival. Frames are delivered in the order they were sent in: UCX
+  /// calls back in that order, but later small frames are whole before a rendezvous is.
+  struct Arrived {
+    Buffer bytes;
+    Incoming* pending;  // null: the bytes are there
+  };
   struct Completion {
     SendDone done;
     Errc outcome;
@@ -71,9 +78,11 @@ class UcxLinkImpl final : public UcxLink {
 
   Expected<std::size_t> admit(const OutgoingFrame& frame);
   ucs_status_t receive(Buffer bytes, void* descriptor);
+  void finish_receive(Incoming* in, ucs_status_t status);
   void finish_send(Outgoing* out, Errc outcome);
   void deliver(Buffer bytes, const FrameSink& sink);
   void lose(Error why);
+  bool ready() const { return !arrived_.empty() && arrived_.front().pending == nullptr; }
   void report_completions();
   template <class Until>
   void progress_until(Until until, std::chrono::milliseconds bound);
@@ -84,7 +93,7 @@ class UcxLinkImpl final : public UcxLink {
   ucp_ep_h endpoint_ = nullptr;
   int event_fd_ = -1;
   std::string address_;
-  std::deque<Buffer> arrived_;           // whole frames, not yet decoded
+  std::deque<Arrived> arrived_;          // not yet decoded
   std::deque<Completion> completions_;   // told outside of UCX's callbacks
   std::unordered_set<Outgoing*> sends_;  // lent to UCX; what it keeps, `close` settles
   std::unordered_set<Incoming*> receives_;
@@ -260,7 +269,7 @@ ucs_status_t UcxLinkImpl::on_frame(void* self, const void* header_bytes, size_t 
   if ((param->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) != 0)
     return link.receive(std::move(whole), data);
   if (bytes > 0) std::memcpy(whole.data() + header_length, data, bytes);
-  link.arrived_.push_back(std::move(whole));
+  link.arrived_.push_back({std::move(whole), nullptr});
   return UCS_OK;
 }
 
@@ -269,6 +278,7 @@ ucs_status_t UcxLinkImpl::receive(Buffer bytes, void* descriptor) {
   // request, so nothing of `in` may be touched after a pointer came back.
   auto* in = new Incoming{this, std::move(bytes)};
   receives_.insert(in);
+  arrived_.push_back({Buffer{}, in});
   ucp_request_param_t param{};
   param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
   param.cb.recv_am = &UcxLinkImpl::on_received;
@@ -276,16 +286,27 @@ ucs_status_t UcxLinkImpl::receive(Buffer bytes, void* descriptor) {
   auto* request = ucp_am_recv_data_nbx(worker_, descriptor, in->bytes.data() + proto::kHeaderBytes,
                                        in->bytes.size() - proto::kHeaderBytes, &param);
   if (UCS_PTR_IS_PTR(request)) return UCS_OK;
-  receives_.erase(in);
-  if (request == nullptr) arrived_.push_back(std::move(in->bytes));
-  delete in;
+  finish_receive(in, UCS_PTR_STATUS(request));
   return UCS_OK;  // a started receive keeps the descriptor, whatever is returned
 }
 
+void UcxLinkImpl::finish_receive(Incoming* in, ucs_status_t status) {
+  receives_.erase(in);
+  const std::unique_ptr<Incoming> owner(in);
+  const auto place = std::find_if(arrived_.begin(), arrived_.end(),
+                                  [in](const Arrived& arrived) { return arrived.pending == in; });
+  if (place == arrived_.end()) return;  // the link is being closed
+  if (status == UCS_OK) {
+    *place = {std::move(in->bytes), nullptr};
+    return;
+  }
+  arrived_.erase(place);
+  if (!failure_) failure_ = ucx_error("UCX could not fetch a frame of the peer", status);
+}
+
 void UcxLinkImpl::on_received(void* request, ucs_status_t status, size_t, void* incoming) {
-  const std::unique_ptr<Incoming> in(static_cast<Incoming*>(incoming));
-  in->link->receives_.erase(in.get());
-  if (status == UCS_OK) in->link->arrived_.push_back(std::move(in->bytes));
+  auto* in = static_cast<Incoming*>(incoming);
+  in->link->finish_receive(in, status);
   ucp_request_free(request);
 }
 
@@ -327,13 +348,13 @@ bool UcxLinkImpl::progress(const FrameSink& sink) {
   bool busy = ucp_worker_progress(worker_) != 0;
   busy |= !completions_.empty();
   report_completions();
-  for (std::size_t i = 0; i < kFramesPerPass && !arrived_.empty(); ++i) {
+  for (std::size_t i = 0; i < kFramesPerPass && ready(); ++i) {
     busy = true;
-    Buffer bytes = std::move(arrived_.front());
+    Buffer bytes = std::move(arrived_.front().bytes);
     arrived_.pop_front();
     deliver(std::move(bytes), sink);
   }
-  if (failure_ && arrived_.empty()) {
+  if (failure_ && !ready()) {
     lose(*std::exchange(failure_, std::nullopt));
     busy = true;
   }
@@ -343,7 +364,7 @@ bool UcxLinkImpl::progress(const FrameSink& sink) {
 
 bool UcxLinkImpl::arm() {
   if (health_.state != LinkState::open) return true;
-  if (!arrived_.empty() || !completions_.empty() || failure_) return false;
+  if (ready() || !completions_.empty() || failure_) return false;
   return ucp_worker_arm(worker_) == UCS_OK;
 }
 

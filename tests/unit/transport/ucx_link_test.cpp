@@ -91,6 +91,20 @@ TEST_P(UcxLinkTest, CarriesEagerAndRendezvousFramesWhole) {
   EXPECT_EQ(wire.a->stats().bytes_sent_total, wire.b->stats().bytes_received_total);
 }
 
+TEST_P(UcxLinkTest, DeliversFramesInTheOrderTheyWereSentIn) {
+  Wire wire(GetParam());
+  const std::vector<float> values(512 * 1024, 1.0f);
+  // Eager, several fragments, rendezvous: small ones are whole long before large ones.
+  constexpr std::size_t kSizes[] = {16, 512 * 1024, 4096, 16, 20'000, 131'072, 16};
+  std::uint64_t sent = 0;
+  for (int round = 0; round < 12; ++round)
+    for (const std::size_t size : kSizes)
+      ASSERT_TRUE(wire.a->send(
+          wire.rows(++sent, std::span(values).first(size), size > proto::kWidthMax ? 8 : 1)));
+  ASSERT_TRUE(eventually([&] { wire.pump(); }, [&] { return wire.at_b.size() == sent; }));
+  for (std::size_t i = 0; i < sent; ++i) EXPECT_EQ(wire.at_b[i].header.work_id, i + 1);
+}
+
 TEST_P(UcxLinkTest, NamesTheTransportItWasAskedFor) {
   Wire wire(GetParam());
   EXPECT_NE(wire.a->lanes().find(std::string(GetParam()).substr(0, 3)), std::string::npos)
