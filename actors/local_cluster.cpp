@@ -52,6 +52,8 @@ Expected<void> check(const ClusterSettings& settings, const model::ModelConfig& 
     return refuse("chunk and step_rows_max must be at least 1");
   if (settings.frame_rows_max < 1 || settings.frame_rows_max > proto::kRowsMax)
     return refuse("frame_rows_max must be 1 to " + std::to_string(proto::kRowsMax));
+  if (settings.credits.prefill_rows < 1)
+    return refuse("credits must leave prefill at least one row");
   return {};
 }
 
@@ -173,6 +175,7 @@ SpawnContext LocalCluster::Impl::context(proto::Role role, std::uint32_t index) 
   credentials.identity.incarnation = random_id(random);
   credentials.join_token = join_token;
   context.role.peers.handshake_budget = settings.start_budget;
+  context.role.peers.grant = settings.credits;
   context.role.wire = wire;
   context.role.compute = [pool = pool.get()](ComputeLane::Work job) {
     return pool->submit(std::move(job));

@@ -13,6 +13,7 @@
 #include "model/expert_model.hpp"
 #include "model/numerics.hpp"
 #include "model/placement.hpp"
+#include "transport/credits.hpp"
 #include "transport/fault_plan.hpp"
 
 namespace troupe::actors {
@@ -28,7 +29,8 @@ struct ClusterSettings {
   std::int64_t step_rows_max = 256;  // rows of a step over all sequences; at least `chunk`
   std::int64_t kv_tokens_max = 0;  // cache of each attention shard; 0: as long as the model allows
   std::size_t waiting_max = 1024;  // requests queued on a shard; beyond: `overloaded`
-  std::int64_t frame_rows_max = 256;  // rows of one work item, at most 256
+  std::int64_t frame_rows_max = 256;          // rows of one work item, at most 256
+  transport::CreditGrant credits{512, 4096};  // rows each peer may have under way to a role
   std::chrono::microseconds poll_us{50};
   std::chrono::milliseconds hop_budget{60000};       // slow levels and sanitizers included
   std::chrono::milliseconds uncovered_budget{5000};  // wait for an expert nobody holds

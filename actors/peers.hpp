@@ -78,6 +78,8 @@ class Peers {
   /// A header with our identity; work, layer, budget and placement are the caller's.
   proto::FrameHeader header() const;
   transport::BufferPool& buffers() { return buffers_; }
+  /// What every peer may have under way to us.
+  transport::CreditGrant grant() const { return settings_.grant; }
   void count_stale(PeerId peer);
   const PeersStats& stats() const { return stats_; }
 

@@ -44,7 +44,8 @@ class Role : protected Peers::Events {
   /// One pass: frames, finished jobs, deadlines, new work. True: there was something to do.
   bool poll(TimePoint now) {
     now_ = now;
-    bool busy = takes_frames() && peers_.progress(now);
+    took_frames_ = takes_frames();
+    bool busy = took_frames_ && peers_.progress(now);
     busy |= compute_.drain();
     busy |= work();
     return busy;
@@ -74,6 +75,8 @@ class Role : protected Peers::Events {
 
   /// False holds arriving frames back; whoever makes it true again rings the bell.
   virtual bool takes_frames() const { return true; }
+  /// Whether this pass looked at frames: only then is a peer's silence its own.
+  bool took_frames() const { return took_frames_; }
 
   TimePoint now() const { return now_; }
 
@@ -85,6 +88,7 @@ class Role : protected Peers::Events {
   Peers peers_;
   ComputeLane compute_;  // after what its jobs use
   TimePoint now_{};
+  bool took_frames_ = true;
 };
 
 }  // namespace troupe::actors

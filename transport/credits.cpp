@@ -6,8 +6,7 @@
 namespace troupe::transport {
 
 bool CreditAccount::fits_grant(std::uint32_t rows, Lane lane) const {
-  const std::uint64_t decode = lane == Lane::decode ? grant_.decode_rows : 0;
-  return rows <= decode + grant_.prefill_rows;
+  return rows <= grant_.rows_max(lane);
 }
 
 bool CreditAccount::available(std::uint32_t rows, Lane lane) const {

@@ -14,6 +14,11 @@ using proto::Lane;
 struct CreditGrant {
   std::uint32_t decode_rows = 0;
   std::uint32_t prefill_rows = 0;
+
+  /// The largest piece of work that can ever be covered in that lane.
+  std::uint32_t rows_max(Lane lane) const {
+    return prefill_rows + (lane == Lane::decode ? decode_rows : 0);
+  }
 };
 
 /// The sender's side of one (sender, receiver) pair. Decode may use everything; prefill never more

@@ -85,11 +85,16 @@ void AttentionRole::admit(PeerId gateway, const transport::ReceivedFrame& frame)
 void AttentionRole::renew(PeerId gateway, const transport::ReceivedFrame& frame) {
   const auto& lease = std::get<proto::Lease>(frame.body);
   leases_[gateway] = now() + std::chrono::microseconds(lease.duration_us);
-  // The echo tells the gateway that this loop is alive, however long a step takes.
+  // The echo tells the gateway that this loop is alive, however long a step takes, and which of
+  // the requests it named are still here.
+  std::vector<std::uint64_t> kept;
+  for (const auto request : lease.work_ids)
+    if (scheduler_.has(index_of(gateway), request)) kept.push_back(request);
   auto header = peers_.header();
   header.kind = static_cast<std::uint16_t>(proto::FrameKind::lease);
+  header.work_id = frame.header.work_id;
   peers_.send(gateway, transport::make_frame(peers_.buffers(), header,
-                                             proto::Lease{lease.duration_us, lease.work_ids}));
+                                             proto::Lease{lease.duration_us, kept}));
 }
 
 bool AttentionRole::expire_leases() {

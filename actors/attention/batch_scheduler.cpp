@@ -99,6 +99,17 @@ void BatchScheduler::withdraw_all(GatewayIndex gateway) {
   if (!step_open()) sweep();
 }
 
+bool BatchScheduler::has(GatewayIndex gateway, RequestId request) const {
+  const auto is_it = [&](const auto& asked) {
+    return asked.gateway == gateway && asked.request == request;
+  };
+  const auto holds = [&](const std::deque<Owned>& queue) {
+    return std::any_of(queue.begin(), queue.end(),
+                       [&](const Owned& s) { return !s->withdrawn && is_it(s->asked); });
+  };
+  return holds(waiting_) || holds(running_) || std::any_of(events_.begin(), events_.end(), is_it);
+}
+
 void BatchScheduler::expire(TimePoint now) {
   TROUPE_CHECK(!step_open(), "deadlines are checked at step boundaries");
   const auto late = [&](const Owned& s) { return s->asked.deadline && *s->asked.deadline <= now; };

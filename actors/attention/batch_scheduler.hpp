@@ -101,6 +101,8 @@ class BatchScheduler {
   /// Removes a request without an event; its pages are free at the latest after the open step.
   void withdraw(GatewayIndex gateway, RequestId request);
   void withdraw_all(GatewayIndex gateway);
+  /// Whether the request runs or waits here, or its last event has not been taken yet.
+  bool has(GatewayIndex gateway, RequestId request) const;
   /// Ends the sequences whose deadline has passed. Between steps only.
   void expire(TimePoint now);
 

@@ -18,11 +18,22 @@ void RowExchange::begin(std::int32_t layer, proto::Lane lane, Packed packed,
   layer_ = layer;
   lane_ = lane;
   packed_ = std::move(packed);
+  const std::int64_t rows_max = frame_rows();
   for (const auto& range : ranges)
-    for (std::int64_t done = 0; done < range.rows; done += settings_.frame_rows_max)
-      ledger_.open({range.first_row + done, std::min(settings_.frame_rows_max, range.rows - done)},
+    for (std::int64_t done = 0; done < range.rows; done += rows_max)
+      ledger_.open({range.first_row + done, std::min(rows_max, range.rows - done)},
                    now + settings_.hop_budget);
   tick(now);
+}
+
+std::int64_t RowExchange::frame_rows() const {
+  // A frame must fit the smallest grant, or it would wait for credits for ever.
+  auto rows_max = settings_.frame_rows_max;
+  for (const auto router : peers_.joined_of(proto::Role::router)) {
+    const auto grant = peers_.credits(router)->grant();
+    rows_max = std::min<std::int64_t>(rows_max, grant.rows_max(lane_));
+  }
+  return std::max<std::int64_t>(rows_max, 1);
 }
 
 PeerId RowExchange::choose_router(const WorkItem& item) const {

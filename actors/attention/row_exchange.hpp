@@ -59,6 +59,7 @@ class RowExchange {
   std::uint64_t resent_total() const { return resent_total_; }
 
  private:
+  std::int64_t frame_rows() const;
   PeerId choose_router(const WorkItem& item) const;
   bool try_send(WorkItem& item, TimePoint now);
   void late(WorkItem& item, TimePoint now);

@@ -12,6 +12,7 @@ namespace troupe::actors {
 /// One ExpertRows frame on its way through the shard.
 struct ExpertRole::Batch {
   PeerId router = 0;
+  std::shared_ptr<std::int64_t> under_way;  // of that router's connection
   transport::ReceivedFrame frame;
   std::vector<proto::ReplyPair> pairs;     // all, with their status
   std::vector<model::RowExpert> held;      // those with status ok, in the same order
@@ -59,11 +60,17 @@ void ExpertRole::on_frame(PeerId peer, transport::ReceivedFrame&& frame) {
     return peers_.count_stale(peer);
   if (const auto fault = find_fault(frame)) return send_failed(peer, frame.header, *fault);
   const auto rows = std::get<proto::ExpertRows>(frame.body).rows.rows;
-  const auto queued = static_cast<std::size_t>(counts_.queued_rows);
-  if (queued > 0 && queued + rows > settings_.queued_rows_max)
+  // The credits granted to each router bound the queue already: Overloaded is no flow control.
+  const auto grant = peers_.grant();
+  auto under_way = under_way_.at(peer);
+  const bool crowded =
+      counts_.queued_rows > 0 && counts_.queued_rows + rows > settings_.queued_rows_max;
+  if (crowded || *under_way + rows > std::int64_t{grant.decode_rows} + grant.prefill_rows)
     return answer_overloaded(peer, frame);
+  *under_way += rows;
   auto batch = std::make_shared<Batch>();
   batch->router = peer;
+  batch->under_way = std::move(under_way);
   batch->arrived = now();
   batch->frame = std::move(frame);
   split_pairs(*batch);
@@ -84,12 +91,19 @@ void ExpertRole::split_pairs(Batch& batch) const {
 }
 
 void ExpertRole::on_lost(PeerId peer, const Error&) {
+  under_way_.erase(peer);
   for (auto& lane : queue_)
     std::erase_if(lane, [&](const BatchPtr& batch) {
       if (batch->router != peer) return false;
-      counts_.queued_rows -= batch->body().rows.rows;
+      forget_rows(*batch);
       return true;
     });
+}
+
+void ExpertRole::forget_rows(const Batch& batch) {
+  const auto rows = batch.body().rows.rows;
+  counts_.queued_rows -= rows;
+  *batch.under_way -= rows;
 }
 
 bool ExpertRole::work() {
@@ -108,7 +122,7 @@ void ExpertRole::start(BatchPtr batch) {
   const auto& asked = batch->frame.header;
   if (asked.remaining_us > 0 &&
       now() - batch->arrived >= std::chrono::microseconds(asked.remaining_us)) {
-    counts_.queued_rows -= batch->body().rows.rows;  // its router has given up on it
+    forget_rows(*batch);  // its router has given up on it
     return send_failed(batch->router, asked,
                        {Errc::deadline_exceeded, "queued past the budget of the work item"});
   }
@@ -116,7 +130,7 @@ void ExpertRole::start(BatchPtr batch) {
   compute_.post([this, batch] { compute(*batch); },
                 [this, batch] {
                   --jobs_open_;
-                  counts_.queued_rows -= batch->body().rows.rows;
+                  forget_rows(*batch);
                   count(*batch);
                   answer(*batch);
                 });

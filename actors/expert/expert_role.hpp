@@ -7,6 +7,8 @@
 #pragma once
 #include <array>
 #include <deque>
+#include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -18,8 +20,9 @@ namespace troupe::actors {
 
 struct ExpertSettings {
   model::Numerics numerics;
-  std::size_t queued_rows_max = 8192;  // beyond: every pair of a frame is answered Overloaded
-  std::size_t jobs_open_max = 2;       // one computes while the next is ready
+  /// Rows of all routers, where their credits together would be more than this shard can keep.
+  std::int64_t queued_rows_max = std::numeric_limits<std::int64_t>::max();
+  std::size_t jobs_open_max = 2;  // one computes while the next is ready
 };
 
 struct ExpertStatus {
@@ -44,7 +47,7 @@ class ExpertRole : public Role {
   struct Batch;
   using BatchPtr = std::shared_ptr<Batch>;
 
-  void on_joined(PeerId) override {}
+  void on_joined(PeerId peer) override { under_way_[peer] = std::make_shared<std::int64_t>(0); }
   void on_frame(PeerId peer, transport::ReceivedFrame&& frame) override;
   void on_lost(PeerId peer, const Error& why) override;
   bool work() override;
@@ -53,6 +56,7 @@ class ExpertRole : public Role {
   std::optional<Error> find_fault(const transport::ReceivedFrame& frame) const;
   void split_pairs(Batch& batch) const;
   void start(BatchPtr batch);
+  void forget_rows(const Batch& batch);
   void compute(Batch& batch) const;
   void count(const Batch& batch);
   void answer(const Batch& batch);
@@ -62,6 +66,8 @@ class ExpertRole : public Role {
   ExpertSettings settings_;
   std::shared_ptr<const model::ExpertModel> model_;
   std::array<std::deque<BatchPtr>, proto::kLanes> queue_;  // decode first
+  /// Rows of each router that are queued or being computed; its batches count down.
+  std::map<PeerId, std::shared_ptr<std::int64_t>> under_way_;
   std::size_t jobs_open_ = 0;
   std::uint64_t newest_term_ = 0;
   std::uint64_t newest_epoch_ = 0;

@@ -48,7 +48,10 @@ Expected<void> GatewayRole::submit(const SubmitOrder& order, TimePoint now) {
     header.remaining_us = static_cast<std::uint64_t>(std::max<std::int64_t>(
         1, std::chrono::duration_cast<std::chrono::microseconds>(*order.remaining).count()));
   const auto prompt = static_cast<std::int64_t>(order.asked->prompt.size());
-  if (!has_requests(shard)) shards_[shard] = {now, TimePoint{}};  // begins to count now
+  if (!has_requests(shard)) {
+    shards_[shard].heard = now;  // begins to count now
+    shards_[shard].lease_due = TimePoint{};
+  }
   open_[order.request] = {order.attempt, shard, prompt + sampling.max_tokens, header};
   ++requests_total_;
   if (order.attempt > 0) ++replays_total_;
@@ -74,7 +77,10 @@ std::vector<RequestId> GatewayRole::open_requests() const {
   return requests;
 }
 
-void GatewayRole::on_joined(PeerId peer) { shards_[peer] = {now(), {}}; }
+void GatewayRole::on_joined(PeerId peer) {
+  shards_[peer] = {};
+  shards_[peer].heard = now();
+}
 
 void GatewayRole::on_lost(PeerId peer, const Error& why) {
   shards_.erase(peer);
@@ -89,7 +95,8 @@ void GatewayRole::on_lost(PeerId peer, const Error& why) {
 
 void GatewayRole::on_frame(PeerId peer, transport::ReceivedFrame&& frame) {
   shards_[peer].heard = now();
-  if (frame.header.kind == static_cast<std::uint16_t>(proto::FrameKind::lease)) return;
+  if (frame.header.kind == static_cast<std::uint16_t>(proto::FrameKind::lease))
+    return on_lease_echo(peer, frame);
   const auto found = open_.find(frame.header.work_id);
   if (found == open_.end() || found->second.shard != peer ||
       !proto::answers(found->second.header, frame.header))
@@ -144,21 +151,43 @@ bool GatewayRole::has_requests(PeerId shard) const {
 }
 
 void GatewayRole::send_lease(PeerId shard) {
+  const auto number = ++shards_[shard].leases_sent;
   std::vector<std::uint64_t> requests;
-  for (const auto& [request, open] : open_)
-    if (open.shard == shard && requests.size() < proto::kLeasesMax) requests.push_back(request);
+  for (auto& [request, open] : open_) {
+    if (open.shard != shard || requests.size() == proto::kLeasesMax) continue;
+    requests.push_back(request);
+    if (open.first_leased == 0) open.first_leased = number;
+  }
   const auto duration = std::chrono::microseconds(settings_.lease).count();
   auto header = peers_.header();
+  header.work_id = number;
   peers_.send(shard,
               transport::make_frame(peers_.buffers(), header,
                                     proto::Lease{static_cast<std::uint64_t>(duration), requests}));
+}
+
+void GatewayRole::on_lease_echo(PeerId shard, const transport::ReceivedFrame& frame) {
+  // Frames keep their order: what this lease named and the shard had finished was heard of before.
+  const auto number = frame.header.work_id;
+  const auto kept = std::get<proto::Lease>(frame.body).work_ids.to_vector();
+  std::vector<std::pair<RequestId, std::uint32_t>> gone;
+  for (const auto& [request, open] : open_)
+    if (open.shard == shard && open.first_leased != 0 && open.first_leased <= number &&
+        std::find(kept.begin(), kept.end(), request) == kept.end())
+      gone.emplace_back(request, open.attempt);
+  const Error why{Errc::unavailable,
+                  name_of(shard) + " gave the request up: its lease had not been renewed"};
+  for (const auto& [request, attempt] : gone) {
+    open_.erase(request);
+    sink_.on_broken(request, {attempt, true, why});
+  }
 }
 
 bool GatewayRole::work() {
   std::vector<PeerId> silent;
   for (auto& [shard, state] : shards_) {
     if (!has_requests(shard)) continue;
-    if (takes_frames() && now() - state.heard >= settings_.silence_budget) silent.push_back(shard);
+    if (took_frames() && now() - state.heard >= settings_.silence_budget) silent.push_back(shard);
     if (state.lease_due > now()) continue;
     state.lease_due = now() + settings_.lease_period;
     send_lease(shard);

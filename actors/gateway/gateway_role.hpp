@@ -5,7 +5,9 @@
 //    sessions are told and replay prompt + generated tokens on another shard; without one they end
 //    with `unavailable`.
 //  - a session: its request is cancelled on the shard.
-//  - itself: the shards remove its sequences when its lease ends.
+//  - itself: the shards remove its sequences when its lease ends. A gateway that was frozen for
+//    longer learns from the echo of its next lease which requests the shard no longer has, and
+//    replays them.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -66,10 +68,12 @@ class GatewayRole : public Role {
     PeerId shard = 0;
     std::int64_t kv_tokens = 0;
     proto::FrameHeader header;
+    std::uint64_t first_leased = 0;  // number of the first lease that named it; 0: none yet
   };
   struct Shard {
     TimePoint heard;
     TimePoint lease_due;
+    std::uint64_t leases_sent = 0;
   };
 
   void on_joined(PeerId peer) override;
@@ -82,6 +86,7 @@ class GatewayRole : public Role {
   PeerId pick_shard() const;
   bool has_requests(PeerId shard) const;
   void send_lease(PeerId shard);
+  void on_lease_echo(PeerId shard, const transport::ReceivedFrame& frame);
   void deliver_tokens(RequestId request, const Open& open, const transport::ReceivedFrame& frame);
   void deliver_logits(RequestId request, const Open& open, transport::ReceivedFrame&& frame);
 

@@ -71,6 +71,9 @@ class DispatchLedger {
   };
   explicit DispatchLedger(Rules rules) : rules_(rules) {}
 
+  /// From now on no dispatch has more unique rows than this; at least 1.
+  void set_rows_max(std::int64_t rows_max) { rules_.rows_max = rows_max; }
+
   RouterItem& open(PeerId asker, std::shared_ptr<transport::ReceivedFrame> frame,
                    TimePoint deadline);
   RouterItem* find(ItemId item);

@@ -69,7 +69,18 @@ void RouterRole::on_joined(PeerId peer) {
   if (role_of(peer) != proto::Role::expert) return;
   ledger_.outstanding_rows(index_of(peer) + 1);
   unsent_.try_emplace(peer, *peers_.credits(peer));
+  fit_grants();
   recompute_live();
+}
+
+void RouterRole::fit_grants() {
+  // A dispatch must fit the smallest grant, or it would wait for credits for ever.
+  auto rows_max = settings_.dispatch_rows_max;
+  for (const auto expert : peers_.joined_of(proto::Role::expert)) {
+    const auto grant = peers_.credits(expert)->grant();
+    rows_max = std::min<std::int64_t>(rows_max, grant.rows_max(proto::Lane::prefill));
+  }
+  ledger_.set_rows_max(std::max<std::int64_t>(rows_max, 1));
 }
 
 void RouterRole::on_lost(PeerId peer, const Error&) {

@@ -91,6 +91,7 @@ class RouterRole : public Role {
   void send_failed(PeerId asker, const proto::FrameHeader& asked, const Error& error);
   void close(ItemId item);
   void recompute_live();
+  void fit_grants();
   proto::WireDtype dtype() const { return wire_dtype(settings_.numerics.row_dtype()); }
   std::size_t reply_bytes(std::int64_t rows) const;
 

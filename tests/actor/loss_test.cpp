@@ -235,6 +235,28 @@ TEST(Freeze, OfAGatewayEndsItsLease) {
   ASSERT_TRUE(stage.run_until([&] { return pages_used(stage) == 0; }));
 }
 
+TEST(Freeze, OfAGatewayPastItsLeaseIsReplayedWhenItWakes) {
+  StageOptions options;
+  auto plan = std::make_shared<transport::FaultPlan>(1);
+  options.faults[{gateway_id(), attention_id(0)}] = plan;
+  options.gateway.silence_budget = 1h;
+  options.shard.batch.step_rows_max = 1;
+  Stage stage{options};
+  auto asked = greedy(counting_prompt(40), 100);
+  auto heard = stage.submit(asked);
+  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 3; }));
+  plan->freeze();
+  stage.rest(options.gateway.lease + 1s);  // before the shard has drawn them all
+  ASSERT_TRUE(stage.run_until([&] { return pages_used(stage) == 0; }));
+  ASSERT_LT(heard->tokens.size(), 100u);
+  plan->thaw();
+  ASSERT_TRUE(stage.run(heard));
+  EXPECT_EQ(heard->reason, FinishReason::length) << heard->error.detail;
+  EXPECT_EQ(heard->tokens.size(), 100u);
+  EXPECT_EQ(heard->usage.attempts, 2);
+  EXPECT_EQ(heard->usage.replay_mismatches, 0);
+}
+
 class Faulty : public ::testing::TestWithParam<transport::Fault> {};
 
 TEST_P(Faulty, FramesChangeNoBit) {

@@ -112,14 +112,24 @@ TEST(Placement, TheBudgetOfBytesInFlightOnlySlowsDown) {
 
 TEST(Placement, CreditsSmallerThanAStepOnlySlowDown) {
   StageOptions options;
-  options.shard.frame_rows_max = 4;
-  options.router.dispatch_rows_max = 3;
   options.grant = {3, 4};
   Stage stage{options};
   auto heard = stage.submit(request());
   ASSERT_TRUE(stage.run(heard));
   EXPECT_EQ(heard->tokens, calm().tokens) << heard->error.detail;
   EXPECT_EQ(heard->logprob_bits, calm().logprob_bits);
+}
+
+TEST(Placement, CreditsOfOneRowOnlySlowDownAndOverloadNobody) {
+  StageOptions options;
+  options.routers = 2;
+  options.grant = {0, 1};
+  Stage stage{options};
+  auto heard = stage.submit(request());
+  ASSERT_TRUE(stage.run(heard));
+  EXPECT_EQ(heard->tokens, calm().tokens) << heard->error.detail;
+  EXPECT_EQ(heard->logprob_bits, calm().logprob_bits);
+  EXPECT_EQ(stage.experts[0]->status().overloaded_total, 0);
 }
 
 TEST(Placement, CountsTheTokensOfEachExpert) {
