@@ -13,6 +13,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 packages=(
   g++ cmake ninja-build ccache
   libcaf-dev libucx-dev libhwy-dev libpcre2-dev nlohmann-json3-dev libcli11-dev
+  libyaml-cpp-dev libspdlog-dev libfmt-dev prometheus-cpp-dev libcpp-httplib-dev
   libgtest-dev libbenchmark-dev
 )
 test_packages=(python3 python3-venv git binutils)

@@ -77,9 +77,18 @@ struct NodeEvent {
   std::string detail;  // "peer=expert 2 lanes=posix,cma"
 };
 
+/// How far the weights of this process' roles are read, while `start` runs.
+struct LoadProgress {
+  std::int64_t layers_done = 0;
+  std::int64_t layers_total = 0;
+  std::uint64_t bytes_done = 0;
+  std::uint64_t bytes_total = 0;
+};
+
 struct NodeHooks {
-  std::function<void(const NodeEvent&)> on_event;  // from any thread; must not block
-  std::optional<proto::VersionRange> protocol;     // tests: speak another version
+  std::function<void(const NodeEvent&)> on_event;       // from any thread; must not block
+  std::function<void(const LoadProgress&)> on_loading;  // the same; at least once per layer
+  std::optional<proto::VersionRange> protocol;          // tests: speak another version
 };
 
 /// *Threading*: any thread; `start`, `status`, `report` and the destructor block, bounded.

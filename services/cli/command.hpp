@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "services/cli/option_set.hpp"
+#include "services/runtime/option_set.hpp"
 
 namespace troupe::services {
 
@@ -27,6 +27,9 @@ Command inspect_command();
 Command cast_command();
 Command eval_logits_command();
 Command eval_tokenizer_command();
+Command config_check_command();
+Command config_defaults_command();
+Command config_print_command();
 Command doctor_command();
 Command version_command();
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "services/cli/suggest.hpp"
 #include "services/runtime/faults.hpp"
+#include "services/runtime/suggest.hpp"
 
 namespace troupe::services {
 namespace {
@@ -17,7 +17,8 @@ std::optional<int> assign_environment(const OptionSet& options) {
     const std::string variable = option.environment();
     const char* value = std::getenv(variable.c_str());
     if (value == nullptr || *value == '\0') continue;
-    if (auto assigned = option.assign(value); !assigned) {
+    const Assign& assign = option.assign_variable ? option.assign_variable : option.assign;
+    if (auto assigned = assign(value); !assigned) {
       return report(Fault::bad_environment, "environment variable " + variable + " (" +
                                                 option.name + ") " + assigned.error().detail +
                                                 ". Change or unset it");

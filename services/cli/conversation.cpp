@@ -5,9 +5,9 @@
 
 #include "services/cli/line_input.hpp"
 #include "services/cli/prompt_source.hpp"
-#include "services/cli/suggest.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/interrupts.hpp"
+#include "services/runtime/suggest.hpp"
 #include "services/runtime/terminal.hpp"
 
 namespace troupe::services {

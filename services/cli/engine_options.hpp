@@ -5,7 +5,7 @@
 #include <string>
 
 #include "core/expected.hpp"
-#include "services/cli/option_set.hpp"
+#include "services/runtime/option_set.hpp"
 
 namespace troupe::services {
 

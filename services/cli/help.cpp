@@ -30,6 +30,7 @@ std::string two_columns(const std::string& left, std::string_view right) {
   while (!right.empty()) {
     const std::size_t end = std::min(right.find(' '), right.size());
     if (column + end > kColumns) {
+      if (out.back() == ' ') out.pop_back();
       out += "\n" + std::string(kNameColumn, ' ');
       column = kNameColumn;
     }

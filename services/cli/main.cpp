@@ -9,10 +9,10 @@
 #include "services/cli/command.hpp"
 #include "services/cli/command_line.hpp"
 #include "services/cli/help.hpp"
-#include "services/cli/suggest.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/interrupts.hpp"
 #include "services/runtime/last_resort.hpp"
+#include "services/runtime/suggest.hpp"
 #include "services/runtime/terminal.hpp"
 
 namespace troupe::services {

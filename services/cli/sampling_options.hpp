@@ -8,7 +8,7 @@
 
 #include "core/expected.hpp"
 #include "model/sampler.hpp"
-#include "services/cli/option_set.hpp"
+#include "services/runtime/option_set.hpp"
 
 namespace troupe::services {
 

@@ -25,12 +25,22 @@ constexpr auto kCatalogue = std::to_array<FaultEntry>({
     {Fault::impossible_layout, "the layout does not fit the model"},
     {Fault::level_not_available, "this machine lacks the instructions that were asked for"},
     {Fault::memory_not_available, "memory, pages or threads are used up"},
+    {Fault::config_unreadable, "a configuration file cannot be read or is not YAML"},
+    {Fault::config_unknown_key, "a configuration file names a key that does not exist"},
+    {Fault::config_bad_value, "the value of a configuration key is not one it takes"},
+    {Fault::config_duplicate_key, "a configuration file gives a key twice"},
+    {Fault::config_conflict, "settings that do not fit together"},
     {Fault::model_missing, "no model there"},
     {Fault::model_malformed, "a file of the model does not follow its format"},
     {Fault::model_unsupported, "a model Troupe does not serve"},
     {Fault::model_truncated, "a file of the model is shorter than it should be"},
     {Fault::tokenizer_missing, "the model has no tokenizer Troupe can use"},
     {Fault::chat_template, "the chat template is missing or cannot be used"},
+    {Fault::cannot_bind, "a port cannot be opened"},
+    {Fault::cannot_connect, "a service cannot be reached"},
+    {Fault::cluster_refused, "the cluster refuses this service"},
+    {Fault::timed_out, "something waited for did not happen in time"},
+    {Fault::try_later, "not now; asking again later may help"},
     {Fault::output_failed, "output could not be written"},
     {Fault::engine_failed, "a request failed while it ran"},
     {Fault::lines_failed, "some lines of the input failed"},
@@ -52,7 +62,11 @@ ExitCode exit_code_of(Fault fault) {
   switch (static_cast<int>(fault) / 1000) {
     case 1: return ExitCode::usage;
     case 2: return ExitCode::resource;
+    case 3: return ExitCode::config;
     case 4: return ExitCode::model;
+    case 5: return ExitCode::connection;
+    case 7: return ExitCode::timeout;
+    case 8: return ExitCode::temporary;
     default: return ExitCode::failure;
   }
 }

@@ -13,12 +13,18 @@ enum class ExitCode : int {
   ok = 0,
   failure = 1,
   usage = 2,        // bad flag, prompt or input file
+  config = 3,       // a configuration that is not valid
   model = 4,        // missing, invalid, refused, or truncated while mapped
+  connection = 5,   // cannot bind or connect, or refused by the cluster
   resource = 6,     // level or memory not available
+  timeout = 7,      // something waited for did not happen in time
+  temporary = 75,   // asking again later may help (EX_TEMPFAIL)
   interrupt = 130,  // Ctrl-C
+  terminate = 143,  // a second SIGTERM, or one to a command that does not drain
 };
 
-/// Numbers are stable: append, never renumber. 1xxx usage, 2xxx machine, 4xxx model, 9xxx the rest.
+/// Numbers are stable: append, never renumber. 1xxx usage, 2xxx machine, 3xxx configuration,
+/// 4xxx model, 5xxx connections, 7xxx time, 8xxx try again later, 9xxx the rest.
 enum class Fault : int {
   unknown_flag = 1001,
   unknown_command = 1002,
@@ -33,12 +39,22 @@ enum class Fault : int {
   impossible_layout = 1105,
   level_not_available = 2001,
   memory_not_available = 2002,
+  config_unreadable = 3001,
+  config_unknown_key = 3002,
+  config_bad_value = 3003,
+  config_duplicate_key = 3004,
+  config_conflict = 3005,
   model_missing = 4001,
   model_malformed = 4002,
   model_unsupported = 4003,
   model_truncated = 4004,
   tokenizer_missing = 4005,
   chat_template = 4006,
+  cannot_bind = 5001,
+  cannot_connect = 5002,
+  cluster_refused = 5003,
+  timed_out = 7001,
+  try_later = 8001,
   output_failed = 9001,
   engine_failed = 9002,
   lines_failed = 9003,

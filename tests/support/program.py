@@ -11,7 +11,8 @@ TINY = os.path.join(SOURCE, "examples", "troupe-tiny")
 GOLDENS = os.path.join(SOURCE, "tests", "goldens")
 TIMEOUT_S = 300
 
-OK, FAILURE, USAGE, MODEL, RESOURCE, INTERRUPTED = 0, 1, 2, 4, 6, 130
+OK, FAILURE, USAGE, CONFIG, MODEL, CONNECTION, RESOURCE = 0, 1, 2, 3, 4, 5, 6
+TIMED_OUT, TEMPORARY, INTERRUPTED, TERMINATED = 7, 75, 130, 143
 FAULT = re.compile(r"\[TROUPE-(\d{4})\]\n\Z")
 
 

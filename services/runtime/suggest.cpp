@@ -1,5 +1,5 @@
 // Optimal string alignment distance over three rows.
-#include "services/cli/suggest.hpp"
+#include "services/runtime/suggest.hpp"
 
 #include <algorithm>
 #include <numeric>

@@ -1,5 +1,5 @@
 // Conversions from the text of a flag or variable to its value, and what is said when they fail.
-#include "services/cli/option_set.hpp"
+#include "services/runtime/option_set.hpp"
 
 #include <charconv>
 #include <cmath>
@@ -160,17 +160,20 @@ Assign choice(std::string& target, std::vector<std::string> choices) {
   };
 }
 
+constexpr double kNoBias = 1e9;  // out of range as well
+
 Assign logit_biases(std::vector<std::pair<std::int32_t, float>>& target) {
   return [&target](std::string_view value) {
     return for_each_part(value, [&](std::string_view part) -> Expected<void> {
       const std::size_t equals = part.find('=');
       const auto id = parse_whole<std::int32_t>(part.substr(0, equals));
-      const auto bias =
-          equals == std::string_view::npos ? std::nullopt : parse_number(part.substr(equals + 1));
-      if (!id || *id < 0 || !bias || std::abs(*bias) > 100) {
+      // An empty text is no number.
+      const auto value = equals == std::string_view::npos ? "" : part.substr(equals + 1);
+      const double bias = parse_number(value).value_or(kNoBias);
+      if (!id || *id < 0 || std::abs(bias) > 100) {
         return expected_but_got("ID=BIAS[,ID=BIAS...] with biases from -100 to 100", part);
       }
-      target.emplace_back(*id, static_cast<float>(*bias));
+      target.emplace_back(*id, static_cast<float>(bias));
       return {};
     });
   };

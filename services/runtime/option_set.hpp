@@ -27,6 +27,7 @@ struct Option {
   Shown shown = Shown::first_screen;
   bool repeats = false;
   bool required = false;
+  Assign assign_variable = {};  // instead of `assign` for the variable's value, if it matters
 
   bool positional() const { return name.front() != '-'; }
   bool is_switch() const { return value.empty() && !positional(); }

@@ -1,0 +1,164 @@
+// Applies the four layers of settings in order and checks what has to fit together.
+#include "services/runtime/config/config_load.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "kernels/registry.hpp"
+#include "services/runtime/config/config_keys.hpp"
+
+namespace troupe::services {
+namespace {
+
+/// An assignment that keeps the text for later, once it has been found to be one the key takes.
+Assign keep_in(std::map<std::string, std::string>& texts, const ConfigKey& key) {
+  return [&texts, &key](std::string_view value) -> Expected<void> {
+    ServiceConfig scratch;
+    if (auto taken = key.assign(scratch, value); !taken) return taken;
+    std::string& text = texts[key.path];
+    if (key.is_list && !text.empty()) {
+      text += "," + std::string(value);
+    } else {
+      text = value;
+    }
+    return {};
+  };
+}
+
+void apply(LoadedConfig& loaded, const std::string& path, std::string_view text,
+           std::string origin) {
+  const auto taken = find_config_key(path)->assign(loaded.config, text);
+  TROUPE_CHECK(taken.has_value(), path);  // every text was tried before it was kept
+  loaded.origins[path] = std::move(origin);
+}
+
+bool uses(Roles roles, ServiceRole role) { return (roles & only(role)) != 0; }
+
+using Found = std::optional<ConfigProblem>;
+
+ConfigProblem conflict(std::string text) { return {Fault::config_conflict, std::move(text)}; }
+
+std::string count_text(const char* key, std::int64_t value) {
+  return std::string(key) + " is " + std::to_string(value);
+}
+
+Found check_members(const ServiceConfig& config, Roles roles) {
+  const auto routers = static_cast<std::int64_t>(config.cluster.routers.size());
+  if (routers == 0) return conflict("cluster.routers is empty; name every router's control port");
+  std::set<std::string> seen;
+  for (const Address& router : config.cluster.routers) {
+    if (router.port == 0) return conflict("cluster.routers: " + router.text() + " needs a port");
+    if (!seen.insert(router.text()).second)
+      return conflict("cluster.routers names " + router.text() + " twice");
+  }
+  if (uses(roles, ServiceRole::expert) && config.expert.rank >= config.expert.ranks)
+    return conflict(count_text("expert.rank", config.expert.rank) + " and " +
+                    count_text("expert.ranks", config.expert.ranks) +
+                    "; ranks count from 0 to expert.ranks - 1");
+  const auto past = "; it names a router there, and cluster.routers has " +
+                    std::to_string(routers) + ". Add the missing ones";
+  if (uses(roles, ServiceRole::router) && config.router.index >= routers)
+    return conflict(count_text("router.index", config.router.index) + past);
+  if (uses(roles, ServiceRole::attention) && config.router.placement == "colocated" &&
+      config.attention.index >= routers)
+    return conflict(count_text("attention.index", config.attention.index) +
+                    " with router.placement colocated" + past);
+  return std::nullopt;
+}
+
+Found check_times(const ServiceConfig& config) {
+  const auto& cluster = config.cluster;
+  const auto beat = std::max(cluster.beat_busy, cluster.beat_idle);
+  if (2 * beat <= cluster.lost_after) return std::nullopt;
+  return conflict(count_text("cluster.lost_after_ms", cluster.lost_after.count()) +
+                  " and a sign of life comes every " + std::to_string(beat.count()) +
+                  " ms; give it at least twice that");
+}
+
+Found check_engine(const ServiceConfig& config) {
+  const auto levels = kernels::known_levels();
+  const std::string& level = config.engine.level;
+  if (level != "auto" && std::find(levels.begin(), levels.end(), level) == levels.end()) {
+    std::string known = "auto";
+    for (const auto name : levels) known += ", " + std::string(name);
+    return conflict("engine.level \"" + level + "\" is none of " + known);
+  }
+  if (config.engine.step_rows_max < config.engine.chunk_tokens)
+    return conflict(count_text("engine.step_rows_max", config.engine.step_rows_max) +
+                    ", less than engine.chunk_tokens (" +
+                    std::to_string(config.engine.chunk_tokens) + "); a chunk is one step's rows");
+  for (const std::string& option : config.transport.ucx_options) {
+    const std::size_t equals = option.find('=');
+    if (equals == std::string::npos || equals == 0)
+      return conflict("transport.ucx_options takes NAME=VALUE, not \"" + option + "\"");
+    if (option.starts_with("UCX_"))
+      return conflict("transport.ucx_options: leave the prefix UCX_ out of \"" + option + "\"");
+  }
+  return std::nullopt;
+}
+
+Found check_ports(const ServiceConfig& config, Roles roles) {
+  std::vector<std::pair<std::string, Address>> open{{"ops.listen", config.ops.listen}};
+  if (uses(roles, ServiceRole::gateway)) {
+    open.emplace_back("gateway.grpc_listen", config.gateway.grpc_listen);
+    open.emplace_back("admin.listen", config.admin.listen);
+  }
+  const bool routes = uses(roles, ServiceRole::router) || (uses(roles, ServiceRole::attention) &&
+                                                           config.router.placement == "colocated");
+  if (routes) open.emplace_back("control.listen", config.control.listen);
+  for (std::size_t i = 0; i < open.size(); ++i)
+    for (std::size_t j = i + 1; j < open.size(); ++j)
+      if (open[i].second == open[j].second && open[i].second.port != 0)
+        return conflict(open[i].first + " and " + open[j].first + " are both " +
+                        open[i].second.text() + "; every port needs its own");
+  return std::nullopt;
+}
+
+}  // namespace
+
+void ConfigFlags::declare(OptionSet& options, Roles roles) {
+  options.group("Configuration");
+  options.add({"--config", "FILE", "YAML file with any of these settings [none]", text(file)});
+  const ServiceConfig defaults;
+  // With the keys of all roles at once, the first screen would be no overview.
+  const auto shown_of = [&](const ConfigKey& key) {
+    return roles == kAllRoles ? Shown::help_all : key.shown;
+  };
+  for (const auto shown : {Shown::first_screen, Shown::help_all}) {
+    options.group(shown == Shown::help_all ? "More settings" : "Settings", shown);
+    for (const ConfigKey& key : config_keys()) {
+      if ((key.roles & roles) == 0 || shown_of(key) != shown) continue;
+      const std::string shown_default = key.show(defaults);
+      const bool nothing = shown_default == "\"\"" || shown_default == "[]";
+      Option option{key.flag(), key.value, key.help + (nothing ? "" : " [" + shown_default + "]"),
+                    keep_in(flags, key)};
+      option.repeats = key.is_list;
+      option.assign_variable = keep_in(variables, key);
+      options.add(std::move(option));
+    }
+  }
+}
+
+Found check_config(const ServiceConfig& config, Roles roles) {
+  if (auto found = check_members(config, roles)) return found;
+  if (auto found = check_times(config)) return found;
+  if (auto found = check_engine(config)) return found;
+  return check_ports(config, roles);
+}
+
+Found load_config(const ConfigFlags& flags, Roles roles, LoadedConfig& loaded) {
+  FileValues values;
+  if (!flags.file.empty()) {
+    if (auto failed = read_config_file(flags.file, values)) return failed;
+  }
+  for (const ConfigKey& key : config_keys()) loaded.origins[key.path] = "default";
+  for (const auto& [path, value] : values)
+    apply(loaded, path, value.text, "file " + flags.file + ":" + std::to_string(value.line));
+  for (const auto& [path, value] : flags.variables)
+    apply(loaded, path, value, "variable " + find_config_key(path)->environment());
+  for (const auto& [path, value] : flags.flags)
+    apply(loaded, path, value, "flag " + find_config_key(path)->flag());
+  return check_config(loaded.config, roles);
+}
+
+}  // namespace troupe::services

@@ -1,0 +1,103 @@
+// Everything a service process can be told, with its defaults: what the configuration table fills.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/expected.hpp"
+
+namespace troupe::services {
+
+/// Where to listen or connect. Port 0 in a listening address: any free one.
+struct Address {
+  std::string host;
+  std::uint16_t port = 0;
+
+  std::string text() const;  // "host:port", "[v6]:port"
+  friend bool operator==(const Address&, const Address&) = default;
+};
+
+/// "host:port" or "[v6 address]:port". *Errors*: `invalid_argument` that shows the form.
+Expected<Address> parse_address(std::string_view text);
+
+/// Which service a process is; `Roles` are sets of them.
+enum class ServiceRole : std::uint8_t { gateway = 1, attention = 2, router = 4, expert = 8 };
+using Roles = std::uint8_t;
+inline constexpr Roles kAllRoles = 15;
+constexpr Roles only(ServiceRole role) { return static_cast<Roles>(role); }
+constexpr Roles operator|(ServiceRole a, ServiceRole b) {
+  return static_cast<Roles>(only(a) | only(b));
+}
+/// "gateway", "attention", "router", "expert".
+std::string_view to_string(ServiceRole role);
+
+/// One validated configuration; nobody changes it once a service runs. Names are those of the keys:
+/// `config.expert.rank` is `expert.rank`. Defaults serve one machine.
+struct ServiceConfig {
+  struct {
+    std::string name = "troupe";
+    std::vector<Address> routers{{"127.0.0.1", 7400}};
+    std::string join_token_file;
+    std::chrono::milliseconds lost_after{3000};
+    std::chrono::milliseconds beat_busy{100};
+    std::chrono::milliseconds beat_idle{500};
+  } cluster;
+  struct {
+    Address listen{"127.0.0.1", 7400};
+  } control;
+  struct {
+    std::string path;  // empty: the bundled model
+    std::string served_name;
+  } model;
+  struct {
+    std::string mode = "bf16";
+    std::string level = "auto";
+    std::int64_t threads = 0;
+    std::int64_t chunk_tokens = 256;
+    std::int64_t step_rows_max = 256;
+    std::int64_t frame_rows_max = 256;
+    std::chrono::microseconds poll{50};
+  } engine;
+  struct {
+    std::int64_t index = 0;
+    Address grpc_listen{"127.0.0.1", 50051};
+  } gateway;
+  struct {
+    Address listen{"127.0.0.1", 50052};
+  } admin;
+  struct {
+    std::int64_t index = 0;
+    std::int64_t kv_tokens_max = 0;
+    std::int64_t waiting_max = 1024;
+  } attention;
+  struct {
+    std::string placement = "separate";
+    std::int64_t index = 0;
+  } router;
+  struct {
+    std::int64_t rank = 0;
+    std::int64_t ranks = 1;
+  } expert;
+  struct {
+    std::chrono::milliseconds hop{2000};
+    std::chrono::milliseconds uncovered{5000};
+  } budget;
+  struct {
+    std::string lanes = "auto";
+    std::vector<std::string> ucx_options;
+  } transport;
+  struct {
+    Address listen{"127.0.0.1", 9090};
+  } ops;
+  struct {
+    std::chrono::seconds timeout{300};
+  } drain;
+  struct {
+    std::string format = "auto";
+    std::string level = "info";
+  } log;
+};
+
+}  // namespace troupe::services
