@@ -4,6 +4,8 @@
 #include <caf/all.hpp>
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "actors/attention/attention_role.hpp"
 #include "actors/director/director_core.hpp"
@@ -21,6 +23,15 @@ struct LinkEnd {
 /// Whether a connection came to be; `ok` or why not.
 struct MeetOutcome {
   Error error{Errc::ok, {}};
+};
+/// The address of a new link for the peer to open, or why there is none.
+struct DialOutcome {
+  std::string address;
+  Error error{Errc::ok, {}};
+};
+/// The joined links of one role.
+struct LinkReports {
+  std::vector<LinkReport> links;
 };
 /// A request on its way to its session.
 struct OpenOrder {
@@ -52,11 +63,20 @@ CAF_ADD_ATOM(troupe_actors, troupe::actors, submit_atom, "submit")
 CAF_ADD_ATOM(troupe_actors, troupe::actors, cancel_atom, "cancel")
 CAF_ADD_ATOM(troupe_actors, troupe::actors, expire_atom, "expire")
 CAF_ADD_ATOM(troupe_actors, troupe::actors, stop_atom, "stop")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, dial_atom, "dial")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, dialled_atom, "dialled")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, abandon_atom, "abandon")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, accept_atom, "accept")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, drop_atom, "drop")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, rejoin_atom, "rejoin")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, links_atom, "links")
 CAF_END_TYPE_ID_BLOCK(troupe_actors)
 
 // In-process only: none of these is ever serialised.
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::LinkEnd)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::MeetOutcome)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::DialOutcome)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::LinkReports)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::OpenOrder)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::SubmitOrder)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::TokensNote)
@@ -86,10 +106,30 @@ using SessionActor = caf::typed_actor<
     // Its own deadline.
     caf::reacts_to<expire_atom>>;
 
-/// Owns the links to the attention shards. Polled.
-using GatewayActor = caf::typed_actor<
-    // Open a link to that attention shard -> whether it joined.
+/// What every polled role answers about its links.
+using LinkedActor = caf::typed_actor<
+    // Open an in-process link to that peer, another role of this process -> whether it joined.
     caf::replies_to<meet_atom, PeerId, caf::strong_actor_ptr>::with<MeetOutcome>,
+    // The other end of such a link.
+    caf::reacts_to<attach_atom, PeerId, LinkEnd>,
+    // Make a link for that peer and keep it -> the address that the peer has to open.
+    caf::replies_to<dial_atom, PeerId>::with<DialOutcome>,
+    // The peer's own address for the dialled link: opens it -> whether it joined.
+    caf::replies_to<dialled_atom, PeerId, std::string>::with<MeetOutcome>,
+    // The dialled link will not be needed.
+    caf::reacts_to<abandon_atom, PeerId>,
+    // That peer has dialled us and lives at this address: makes and opens a link -> its address.
+    caf::replies_to<accept_atom, PeerId, std::string>::with<DialOutcome>,
+    // That peer has gone, says the director: its link is lost, for this reason.
+    caf::reacts_to<drop_atom, PeerId, std::string>,
+    // Lose every link and all work, go on under that incarnation.
+    caf::reacts_to<rejoin_atom, std::uint64_t>,
+    // A placement of the director; older ones are ignored. Routers dispatch by it, experts name it
+    // when they answer NotResident, the others need none.
+    caf::reacts_to<adopt_atom, PlacementPtr>, caf::replies_to<links_atom>::with<LinkReports>>;
+
+/// Picks attention shards for requests. Polled.
+using GatewayActor = LinkedActor::extend<
     // A new request: spawns its session.
     caf::reacts_to<open_atom, OpenOrder>,
     // A session wants this attempt sent.
@@ -100,28 +140,13 @@ using GatewayActor = caf::typed_actor<
     caf::reacts_to<stop_atom>, caf::replies_to<status_atom>::with<GatewayStatus>>;
 
 /// Owns sequences and their cache. Polled.
-using AttentionActor = caf::typed_actor<
-    // Open a link to that router -> whether it joined.
-    caf::replies_to<meet_atom, PeerId, caf::strong_actor_ptr>::with<MeetOutcome>,
-    // The other end of a link that a gateway has opened.
-    caf::reacts_to<attach_atom, PeerId, LinkEnd>,
-    caf::replies_to<status_atom>::with<AttentionStatus>>;
+using AttentionActor = LinkedActor::extend<caf::replies_to<status_atom>::with<AttentionStatus>>;
 
 /// Gates, dispatches and combines. Polled.
-using RouterActor = caf::typed_actor<
-    // Open a link to that expert shard -> whether it joined.
-    caf::replies_to<meet_atom, PeerId, caf::strong_actor_ptr>::with<MeetOutcome>,
-    // The other end of a link that an attention shard has opened.
-    caf::reacts_to<attach_atom, PeerId, LinkEnd>,
-    // A placement of the director; older ones are ignored.
-    caf::reacts_to<adopt_atom, PlacementPtr>, caf::replies_to<status_atom>::with<RouterStatus>>;
+using RouterActor = LinkedActor::extend<caf::replies_to<status_atom>::with<RouterStatus>>;
 
 /// Owns expert weights. Polled.
-using ExpertActor = caf::typed_actor<
-    // The other end of a link that a router has opened.
-    caf::reacts_to<attach_atom, PeerId, LinkEnd>,
-    // A placement of the director, so that NotResident can name the newest.
-    caf::reacts_to<adopt_atom, PlacementPtr>, caf::replies_to<status_atom>::with<ExpertStatus>>;
+using ExpertActor = LinkedActor::extend<caf::replies_to<status_atom>::with<ExpertStatus>>;
 
 /// Membership and placement. Ordinary CAF actor.
 using DirectorActor = caf::typed_actor<

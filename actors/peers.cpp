@@ -27,6 +27,7 @@ void Peers::add(PeerId id, std::unique_ptr<transport::Link> link, bool speaks_fi
   }
   std::erase_if(broken_, [id](const auto& entry) { return entry.first == id; });
   port_.add(id, std::move(link));
+  ++links_version_;
   auto& peer = peers_[id];
   peer.state = speaks_first ? State::expects_ack : State::expects_hello;
   peer.handshake_ends = now + settings_.handshake_budget;
@@ -55,12 +56,24 @@ void Peers::drop_all(const Error& why) {
   while (!peers_.empty()) drop(peers_.begin()->first, why);
 }
 
+void Peers::lose(PeerId id, const Error& why) {
+  if (!peers_.contains(id)) return;
+  say_goodbye(id, why);
+  end(id, why, /*tell=*/true);
+}
+
+void Peers::rejoin(std::uint64_t incarnation, const Error& why) {
+  while (!peers_.empty()) lose(peers_.begin()->first, why);
+  own_.identity.incarnation = incarnation;
+}
+
 void Peers::end(PeerId id, const Error& why, bool tell) {
   auto found = peers_.find(id);
   if (found == peers_.end()) return;
   Peer peer = std::move(found->second);
   peers_.erase(found);
   port_.remove(id);
+  ++links_version_;
   for (auto& waiting : peer.outbox)
     if (waiting.done) waiting.done(Errc::unavailable);
   if (peer.state != State::joined) {
@@ -68,6 +81,7 @@ void Peers::end(PeerId id, const Error& why, bool tell) {
     return;
   }
   ++stats_.lost_total;
+  if (watcher_) watcher_(id, &why);
   if (tell) events_.on_lost(id, why);
 }
 
@@ -112,6 +126,7 @@ void Peers::greet(PeerId id, Peer& peer, const transport::ReceivedFrame& frame) 
   peer.state = State::joined;
   peer.greeting = *greeting;
   peer.credits.reset(greeting->grant);
+  if (watcher_) watcher_(id, nullptr);
   if (auto outcome = std::exchange(peer.outcome, {})) outcome(*greeting);
   events_.on_joined(id);
 }
@@ -177,6 +192,22 @@ const transport::Greeting* Peers::greeting(PeerId id) const {
   const auto found = peers_.find(id);
   const bool there = found != peers_.end() && found->second.state == State::joined;
   return there ? &found->second.greeting : nullptr;
+}
+
+std::string Peers::lanes(PeerId id) const {
+  const auto* link = port_.find(id);
+  return link == nullptr ? std::string() : link->lanes();
+}
+
+std::vector<LinkReport> Peers::links() const {
+  std::vector<LinkReport> links;
+  const auto self = peer_id(own_.role, own_.index);
+  for (const auto& [id, peer] : peers_) {
+    const auto* link = port_.find(id);
+    if (peer.state != State::joined || link == nullptr) continue;
+    links.push_back({self, id, link->lanes(), link->stats()});
+  }
+  return links;
 }
 
 transport::CreditAccount* Peers::credits(PeerId id) {

@@ -31,6 +31,14 @@ struct PeersStats {
   std::uint64_t lost_total = 0;
 };
 
+/// A link as status and metrics show it.
+struct LinkReport {
+  PeerId self = 0;
+  PeerId peer = 0;
+  std::string lanes;  // "cma posix", "tcp", "inproc"
+  transport::LinkStats stats;
+};
+
 /// Owns the links. A peer is `joined` between on_joined and on_lost; frames of others never reach
 /// the sink. *Threading*: one loop, construction and destruction included.
 class Peers {
@@ -42,6 +50,8 @@ class Peers {
     /// It had joined. Frames waiting for it are gone.
     virtual void on_lost(PeerId peer, const Error& why) = 0;
   };
+  /// Told of every join, with no error, and of every end of a joined link.
+  using Watcher = std::function<void(PeerId, const Error* lost)>;
   /// Told once whether a connection came to be.
   using Outcome = std::function<void(Expected<transport::Greeting>)>;
 
@@ -58,15 +68,25 @@ class Peers {
   /// Says goodbye and closes. No event follows.
   void drop(PeerId peer, const Error& why);
   void drop_all(const Error& why);
+  /// Says goodbye and closes; the event follows as if the peer had been lost.
+  void lose(PeerId peer, const Error& why);
+  /// Loses everybody and goes on under another incarnation.
+  void rejoin(std::uint64_t incarnation, const Error& why);
+  void set_watcher(Watcher watcher) { watcher_ = std::move(watcher); }
 
   /// Moves bytes, frames and handshakes; calls the events. True: there was work.
   bool progress(TimePoint now);
   bool arm() { return port_.arm(); }
+  /// Descriptors to watch besides the loop's doorbell; they change when links_version() does.
+  std::vector<int> event_fds() const { return port_.event_fds(); }
+  std::uint64_t links_version() const { return links_version_; }
   std::optional<TimePoint> next_deadline() const;
 
   bool joined(PeerId peer) const;
   std::vector<PeerId> joined_of(proto::Role role) const;  // ascending
   const transport::Greeting* greeting(PeerId peer) const;
+  std::vector<LinkReport> links() const;  // of joined peers, ascending
+  std::string lanes(PeerId peer) const;   // empty where there is no link
   /// Our account of rows under way to a joined peer; null otherwise.
   transport::CreditAccount* credits(PeerId peer);
 
@@ -112,6 +132,8 @@ class Peers {
   std::map<PeerId, Peer> peers_;
   std::vector<std::pair<PeerId, Error>> broken_;  // to be ended in the next progress
   PeersStats stats_;
+  Watcher watcher_;
+  std::uint64_t links_version_ = 0;
   transport::DataPort port_;  // last: its links call back into what is above while they close
 };
 

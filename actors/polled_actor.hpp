@@ -1,6 +1,7 @@
 // A typed CAF actor that owns its thread, its mailbox and its links: one loop serves them all and
 // sleeps when they are quiet.
 #pragma once
+#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -109,6 +110,8 @@ class polled_actor : public Base {
   virtual void thread_begins() = 0;
   virtual void thread_ends() = 0;
 
+  /// For descriptors that come and go. A closed one has left by itself.
+  void unwatch(int fd) { (void)::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr); }
   void watch(int fd) {
     epoll_event event{};
     event.events = EPOLLIN;
@@ -132,6 +135,7 @@ class polled_actor : public Base {
       const auto now = LoopClock::now();
       if (busy) {
         quiet_since = now;
+        refusals_ = 0;
       } else if (now - quiet_since < settings_.poll_us) {
         std::this_thread::yield();  // whoever we wait for may be queued behind us on this core
       } else {
@@ -142,7 +146,11 @@ class polled_actor : public Base {
   }
 
   void sleep(LoopClock::time_point now) {
-    if (!arm()) return;
+    if (!arm()) {
+      if (++refusals_ >= kRefusalsMax) doze();
+      return;
+    }
+    refusals_ = 0;
     int timeout_ms = -1;
     if (const auto deadline = next_deadline()) {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - now).count();
@@ -154,10 +162,22 @@ class polled_actor : public Base {
       if (events[i].data.fd == bell_.fd()) bell_.silence();
   }
 
+  /// Armed in vain again and again: a link holds sends that a stopped process does not take. Its
+  /// descriptor may stay readable all that time, so only the doorbell can end this sleep early.
+  void doze() {
+    pollfd bell{};
+    bell.fd = bell_.fd();
+    bell.events = POLLIN;
+    if (::poll(&bell, 1, kDozeMs) > 0) bell_.silence();
+  }
+
   static constexpr std::size_t kMailBatch = 16;  // so that a flood of mail cannot starve the links
+  static constexpr int kRefusalsMax = 64;        // once or twice is ordinary traffic
+  static constexpr int kDozeMs = 1;
   PollSettings settings_;
   transport::Doorbell& bell_;
   int epoll_;
+  int refusals_ = 0;
 };
 
 }  // namespace troupe::actors

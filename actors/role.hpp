@@ -6,6 +6,7 @@
 #include "actors/compute_lane.hpp"
 #include "actors/local_wire.hpp"
 #include "actors/peers.hpp"
+#include "actors/role_pulse.hpp"
 #include "kernels/engine.hpp"
 
 namespace troupe::actors {
@@ -18,6 +19,7 @@ struct RoleContext {
   ComputeLane::Submit compute;
   kernels::Engine engine;
   std::size_t jobs_max = 64;
+  std::shared_ptr<RolePulse> pulse = std::make_shared<RolePulse>();  // one per role
 };
 
 /// A role without its thread: driven by `poll` from an actor's loop, or by a test that also owns
@@ -33,13 +35,18 @@ class Role : protected Peers::Events {
         bell_(context.wire->bell(self_)),
         engine_(context.engine),
         peers_(context.credentials, context.peers, context.wire->buffers(), *this),
-        compute_(context.compute, bell_, context.jobs_max) {}
+        compute_(context.compute, bell_, context.jobs_max),
+        pulse_(context.pulse) {
+    peers_.set_watcher([this](PeerId peer, const Error* lost) { note_link(peer, lost); });
+  }
   Role(const Role&) = delete;
   ~Role() override = default;
 
   PeerId self() const { return self_; }
   transport::Doorbell& bell() { return bell_; }
   Peers& peers() { return peers_; }
+  /// Told after this role has noted it, of joins and of ends of joined links.
+  void set_link_watcher(Peers::Watcher watcher) { link_watcher_ = std::move(watcher); }
 
   /// One pass: frames, finished jobs, deadlines, new work. True: there was something to do.
   bool poll(TimePoint now) {
@@ -48,10 +55,15 @@ class Role : protected Peers::Events {
     bool busy = took_frames_ && peers_.progress(now);
     busy |= compute_.drain();
     busy |= work();
+    if (busy) pulse_->step();
+    if (now - load_told_ >= kLoadPeriod) tell_load();
     return busy;
   }
   /// Last call before sleeping; false when something came meanwhile.
-  bool arm() { return (!takes_frames() || peers_.arm()) && compute_.arm(); }
+  bool arm() {
+    tell_load();
+    return (!takes_frames() || peers_.arm()) && compute_.arm();
+  }
   /// When to poll again at the latest; nothing: only when the bell rings.
   std::optional<TimePoint> next_deadline() const {
     auto next = peers_.next_deadline();
@@ -62,8 +74,14 @@ class Role : protected Peers::Events {
     if (compute_.crowded_out()) sooner(now_ + kPoolRetry);
     return next;
   }
+  /// As if every peer had been lost, so all work is dropped; goes on under another incarnation.
+  void rejoin(std::uint64_t incarnation, TimePoint now) {
+    now_ = now;
+    peers_.rejoin(incarnation, {Errc::unavailable, name_of(self_) + " rejoins its cluster"});
+  }
   /// Says goodbye to every peer and waits for its jobs; poll must not be called any more.
   void stop() {
+    link_watcher_ = {};  // what ends now was not lost
     compute_.abandon();
     peers_.drop_all({Errc::unavailable, name_of(self_) + " stops"});
   }
@@ -73,6 +91,9 @@ class Role : protected Peers::Events {
   virtual bool work() = 0;
   virtual std::optional<TimePoint> role_deadline() const = 0;
 
+  /// What is open, for heartbeats.
+  virtual RoleLoad load() const { return {}; }
+
   /// False holds arriving frames back; whoever makes it true again rings the bell.
   virtual bool takes_frames() const { return true; }
   /// Whether this pass looked at frames: only then is a peer's silence its own.
@@ -80,13 +101,29 @@ class Role : protected Peers::Events {
 
   TimePoint now() const { return now_; }
 
+  void tell_load() {
+    load_told_ = now_;
+    pulse_->set_load(load());
+  }
+  void note_link(PeerId peer, const Error* lost) {
+    if (lost != nullptr)
+      pulse_->lost(peer);
+    else
+      pulse_->joined(peer, peers_.greeting(peer)->peer.incarnation);
+    if (link_watcher_) link_watcher_(peer, lost);
+  }
+
   static constexpr std::chrono::milliseconds kPoolRetry{1};
+  static constexpr std::chrono::milliseconds kLoadPeriod{20};
   std::shared_ptr<LocalWire> wire_;
   PeerId self_;
   transport::Doorbell& bell_;
   kernels::Engine engine_;
   Peers peers_;
   ComputeLane compute_;  // after what its jobs use
+  std::shared_ptr<RolePulse> pulse_;
+  Peers::Watcher link_watcher_;
+  TimePoint load_told_{};
   TimePoint now_{};
   bool took_frames_ = true;
 };

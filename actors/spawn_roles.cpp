@@ -11,9 +11,7 @@ class ExpertShard : public RoleActor<ExpertActor, ExpertRole> {
   ExpertShard(caf::actor_config& config, SpawnContext context, ExpertSettings settings,
               std::shared_ptr<const model::ExpertModel> model, ShardAnnouncement announcement,
               DirectorActor director)
-      : RoleActor(config, context.poll, context.role.wire,
-                  peer_id(proto::Role::expert, context.role.credentials.index)),
-        context_(std::move(context)),
+      : RoleActor(config, std::move(context), proto::Role::expert),
         settings_(settings),
         model_(std::move(model)),
         announcement_(announcement),
@@ -22,20 +20,18 @@ class ExpertShard : public RoleActor<ExpertActor, ExpertRole> {
 
  protected:
   std::unique_ptr<ExpertRole> make_role() override {
-    return std::make_unique<ExpertRole>(context_.role, settings_, model_);
+    return std::make_unique<ExpertRole>(context().role, settings_, model_);
   }
   behavior_type make_behavior() override {
     send(director_, announce_atom_v, announcement_);
     send(director_, follow_atom_v, ExpertActor{this});
-    return {[this](attach_atom, PeerId peer, const LinkEnd& end) { attach(peer, end); },
-            [this](adopt_atom, const PlacementPtr& next) {
-              role().note_placement(next->placement.term, next->placement.epoch);
-            },
-            [this](status_atom) { return role().status(); }};
+    return with_links([this](status_atom) { return role().status(); });
+  }
+  void adopt(const PlacementPtr& next) override {
+    role().note_placement(next->placement.term, next->placement.epoch);
   }
 
  private:
-  SpawnContext context_;
   ExpertSettings settings_;
   std::shared_ptr<const model::ExpertModel> model_;
   ShardAnnouncement announcement_;
@@ -46,9 +42,7 @@ class Router : public RoleActor<RouterActor, RouterRole> {
  public:
   Router(caf::actor_config& config, SpawnContext context, RouterSettings settings,
          std::shared_ptr<const model::RouterModel> model, DirectorActor director)
-      : RoleActor(config, context.poll, context.role.wire,
-                  peer_id(proto::Role::router, context.role.credentials.index)),
-        context_(std::move(context)),
+      : RoleActor(config, std::move(context), proto::Role::router),
         settings_(settings),
         model_(std::move(model)),
         director_(std::move(director)) {}
@@ -56,7 +50,7 @@ class Router : public RoleActor<RouterActor, RouterRole> {
 
  protected:
   std::unique_ptr<RouterRole> make_role() override {
-    return std::make_unique<RouterRole>(context_.role, settings_, model_);
+    return std::make_unique<RouterRole>(context().role, settings_, model_);
   }
   bool poll() override {
     const bool busy = RoleActor::poll();
@@ -65,16 +59,11 @@ class Router : public RoleActor<RouterActor, RouterRole> {
   }
   behavior_type make_behavior() override {
     send(director_, follow_atom_v, RouterActor{this});
-    return {[this](meet_atom, PeerId peer, const caf::strong_actor_ptr& handle) {
-              return meet<ExpertActor>(peer, handle);
-            },
-            [this](attach_atom, PeerId peer, const LinkEnd& end) { attach(peer, end); },
-            [this](adopt_atom, const PlacementPtr& next) { role().adopt(next); },
-            [this](status_atom) { return role().status(); }};
+    return with_links([this](status_atom) { return role().status(); });
   }
+  void adopt(const PlacementPtr& next) override { role().adopt(next); }
 
  private:
-  SpawnContext context_;
   RouterSettings settings_;
   std::shared_ptr<const model::RouterModel> model_;
   DirectorActor director_;
@@ -84,27 +73,20 @@ class AttentionShard : public RoleActor<AttentionActor, AttentionRole> {
  public:
   AttentionShard(caf::actor_config& config, SpawnContext context, AttentionSettings settings,
                  std::shared_ptr<const model::AttentionModel> model)
-      : RoleActor(config, context.poll, context.role.wire,
-                  peer_id(proto::Role::attention, context.role.credentials.index)),
-        context_(std::move(context)),
+      : RoleActor(config, std::move(context), proto::Role::attention),
         settings_(settings),
         model_(std::move(model)) {}
   const char* name() const override { return "troupe.attention"; }
 
  protected:
   std::unique_ptr<AttentionRole> make_role() override {
-    return std::make_unique<AttentionRole>(context_.role, settings_, model_);
+    return std::make_unique<AttentionRole>(context().role, settings_, model_);
   }
   behavior_type make_behavior() override {
-    return {[this](meet_atom, PeerId peer, const caf::strong_actor_ptr& handle) {
-              return meet<RouterActor>(peer, handle);
-            },
-            [this](attach_atom, PeerId peer, const LinkEnd& end) { attach(peer, end); },
-            [this](status_atom) { return role().status(); }};
+    return with_links([this](status_atom) { return role().status(); });
   }
 
  private:
-  SpawnContext context_;
   AttentionSettings settings_;
   std::shared_ptr<const model::AttentionModel> model_;
 };

@@ -4,6 +4,7 @@
 
 #include "actors/interfaces.hpp"
 #include "actors/polled_actor.hpp"
+#include "actors/ucx_dock.hpp"
 
 namespace troupe::actors {
 
@@ -11,6 +12,11 @@ namespace troupe::actors {
 struct SpawnContext {
   PollSettings poll;
   RoleContext role;  // credentials of that actor included
+  DockSettings dock;
+  EventSink on_event;
+  /// Time stands still for the role while the process is stopped. Where a director watches, a
+  /// process that was stopped rejoins instead.
+  bool hides_stops = true;
 };
 
 DirectorActor spawn_director(caf::actor_system& system, DirectorCore core);

@@ -33,6 +33,11 @@ Link* DataPort::find(PeerId peer) {
   return found == links_.end() ? nullptr : found->second.get();
 }
 
+const Link* DataPort::find(PeerId peer) const {
+  const auto found = links_.find(peer);
+  return found == links_.end() ? nullptr : found->second.get();
+}
+
 Expected<void> DataPort::send(PeerId peer, OutgoingFrame&& frame, SendDone done) {
   Link* link = find(peer);
   if (link != nullptr) return link->send(std::move(frame), std::move(done));

@@ -31,6 +31,7 @@ class DataPort {
   void add(PeerId peer, std::unique_ptr<Link> link);
   void remove(PeerId peer);
   Link* find(PeerId peer);
+  const Link* find(PeerId peer) const;
   std::size_t size() const { return links_.size(); }
 
   /// *Errors*: those of Link::send; `unavailable` when there is no such peer.

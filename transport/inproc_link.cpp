@@ -36,6 +36,7 @@ class InprocLink final : public Link {
   void close(CloseMode mode) override;
   std::size_t frames_in_flight() const override { return out_.channel->under_way(); }
   LinkStats stats() const override { return stats_; }
+  std::string lanes() const override { return "inproc"; }
   void count_stale() override { ++stats_.stale_total; }
 
  private:

@@ -102,6 +102,8 @@ class Link {
   virtual std::size_t frames_in_flight() const = 0;
 
   virtual LinkStats stats() const = 0;
+  /// What carries it, for people: "cma posix", "tcp", "inproc"; empty before it is known.
+  virtual std::string lanes() const = 0;
   /// The owner found that a delivered frame answered no open question.
   virtual void count_stale() = 0;
 

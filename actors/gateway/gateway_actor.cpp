@@ -11,32 +11,28 @@ class Gateway : public RoleActor<GatewayActor, GatewayRole>, public GatewayRole:
  public:
   Gateway(caf::actor_config& config, SpawnContext context, GatewaySettings settings,
           std::uint32_t attempts_max)
-      : RoleActor(config, context.poll, context.role.wire,
-                  peer_id(proto::Role::gateway, context.role.credentials.index)),
-        context_(std::move(context)),
+      : RoleActor(config, std::move(context), proto::Role::gateway),
         settings_(settings),
         attempts_max_(attempts_max) {}
   const char* name() const override { return "troupe.gateway"; }
 
  protected:
   std::unique_ptr<GatewayRole> make_role() override {
-    return std::make_unique<GatewayRole>(context_.role, settings_, *this);
+    return std::make_unique<GatewayRole>(context().role, settings_, *this);
   }
   behavior_type make_behavior() override {
-    return {[this](meet_atom, PeerId peer, const caf::strong_actor_ptr& handle) {
-              return meet<AttentionActor>(peer, handle);
-            },
-            [this](open_atom, const OpenOrder& order) {
-              sessions_[order.request] =
-                  spawn_session(home_system(), GatewayActor{this}, order, attempts_max_);
-            },
-            [this](submit_atom, const SubmitOrder& order) { submit(order); },
-            [this](cancel_atom, RequestId request) { cancel(request); },
-            [this](stop_atom) {
-              while (!sessions_.empty()) cancel(sessions_.begin()->first);
-              quit(caf::exit_reason::user_shutdown);
-            },
-            [this](status_atom) { return role().status(); }};
+    return with_links(
+        [this](open_atom, const OpenOrder& order) {
+          sessions_[order.request] =
+              spawn_session(home_system(), GatewayActor{this}, order, attempts_max_);
+        },
+        [this](submit_atom, const SubmitOrder& order) { submit(order); },
+        [this](cancel_atom, RequestId request) { cancel(request); },
+        [this](stop_atom) {
+          while (!sessions_.empty()) cancel(sessions_.begin()->first);
+          quit(caf::exit_reason::user_shutdown);
+        },
+        [this](status_atom) { return role().status(); });
   }
 
  private:
@@ -72,7 +68,6 @@ class Gateway : public RoleActor<GatewayActor, GatewayRole>, public GatewayRole:
     tell(request, std::move(note), last);
   }
 
-  SpawnContext context_;
   GatewaySettings settings_;
   std::uint32_t attempts_max_;
   std::map<RequestId, SessionActor> sessions_;

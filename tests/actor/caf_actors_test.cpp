@@ -5,6 +5,7 @@
 #include <caf/scheduler/test_coordinator.hpp>
 
 #include "actors/spawn_roles.hpp"
+#include "tests/support/actor_fakes.hpp"
 #include "tests/support/actor_listener.hpp"
 
 namespace troupe::actors {
@@ -139,12 +140,11 @@ struct FakeGatewayLog {
 };
 GatewayActor::behavior_type fake_gateway(GatewayActor::pointer self,
                                          std::shared_ptr<FakeGatewayLog> log) {
-  return {[](meet_atom, PeerId, const caf::strong_actor_ptr&) { return MeetOutcome{}; },
-          [](open_atom, const OpenOrder&) {},
-          [log](submit_atom, const SubmitOrder& order) { log->orders.push_back(order); },
-          [log](cancel_atom, RequestId request) { log->cancelled.push_back(request); },
-          [self](stop_atom) { self->quit(); },
-          [](status_atom) { return GatewayStatus{}; }};
+  return testing::with_no_links<GatewayActor>(
+      [](const PlacementPtr&) {}, [](open_atom, const OpenOrder&) {},
+      [log](submit_atom, const SubmitOrder& order) { log->orders.push_back(order); },
+      [log](cancel_atom, RequestId request) { log->cancelled.push_back(request); },
+      [self](stop_atom) { self->quit(); }, [](status_atom) { return GatewayStatus{}; });
 }
 
 struct OnVirtualTime : ::testing::Test {
@@ -262,10 +262,9 @@ TEST_F(Sessions, EndAsUnavailableWithTheirGateway) {
 
 RouterActor::behavior_type fake_router(RouterActor::pointer,
                                        std::shared_ptr<std::vector<PlacementPtr>> adopted) {
-  return {[](meet_atom, PeerId, const caf::strong_actor_ptr&) { return MeetOutcome{}; },
-          [](attach_atom, PeerId, const LinkEnd&) {},
-          [adopted](adopt_atom, const PlacementPtr& next) { adopted->push_back(next); },
-          [](status_atom) { return RouterStatus{}; }};
+  return testing::with_no_links<RouterActor>(
+      [adopted](const PlacementPtr& next) { adopted->push_back(next); },
+      [](status_atom) { return RouterStatus{}; });
 }
 
 TEST_F(OnVirtualTime, TheDirectorTellsItsFollowersEveryPlacement) {

@@ -26,8 +26,6 @@ class UcxLink : public Link {
   /// *Errors*: `invalid_argument` for bytes that are no address, `unavailable` when no transport
   /// reaches it.
   virtual Expected<void> open(std::string_view address) = 0;
-  /// The transports UCX chose for the peer, e.g. "posix cma" or "tcp"; empty before `open`.
-  virtual std::string lanes() const = 0;
 };
 
 }  // namespace troupe::transport
