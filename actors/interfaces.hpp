@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "actors/attention/attention_role.hpp"
-#include "actors/director/director_core.hpp"
+#include "actors/control_messages.hpp"
 #include "actors/expert/expert_role.hpp"
 #include "actors/gateway/gateway_role.hpp"
 #include "actors/router/router_role.hpp"
@@ -39,20 +39,28 @@ struct OpenOrder {
   std::shared_ptr<GenerateRequest> asked;
   std::shared_ptr<RequestListener> listener;
 };
-/// A placement to be published, shared because it is large.
-using PlacementDraft = std::shared_ptr<const model::Placement>;
-/// The epoch that was published, or why none was.
-struct PublishOutcome {
-  std::uint64_t epoch = 0;
-  Error error{Errc::ok, {}};
-};
-
 }  // namespace troupe::actors
 
 CAF_BEGIN_TYPE_ID_BLOCK(troupe_actors, caf::first_custom_type_id)
+// Serialised: the control plane across processes. Append only.
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::actors::Announcement))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::actors::AnnounceReply))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::actors::Beat))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::actors::Roster))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::actors::ConnectRequest))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::actors::ConnectReply))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::actors::PlacementNote))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::actors::PublishOutcome))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::actors::ReportReply))
 CAF_ADD_ATOM(troupe_actors, troupe::actors, meet_atom, "meet")
 CAF_ADD_ATOM(troupe_actors, troupe::actors, attach_atom, "attach")
 CAF_ADD_ATOM(troupe_actors, troupe::actors, announce_atom, "announce")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, beat_atom, "beat")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, roster_atom, "roster")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, evicted_atom, "evicted")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, connect_atom, "connect")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, report_atom, "report")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, tick_atom, "tick")
 CAF_ADD_ATOM(troupe_actors, troupe::actors, follow_atom, "follow")
 CAF_ADD_ATOM(troupe_actors, troupe::actors, adopt_atom, "adopt")
 CAF_ADD_ATOM(troupe_actors, troupe::actors, publish_atom, "publish")
@@ -82,10 +90,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::SubmitOrder)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::TokensNote)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::LogitsNote)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::BrokenNote)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::ShardAnnouncement)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::PlacementPtr)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::PlacementDraft)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::PublishOutcome)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::GatewayStatus)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::AttentionStatus)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::RouterStatus)
@@ -148,15 +153,48 @@ using RouterActor = LinkedActor::extend<caf::replies_to<status_atom>::with<Route
 /// Owns expert weights. Polled.
 using ExpertActor = LinkedActor::extend<caf::replies_to<status_atom>::with<ExpertStatus>>;
 
-/// Membership and placement. Ordinary CAF actor.
-using DirectorActor = caf::typed_actor<
-    // An expert shard has started.
-    caf::reacts_to<announce_atom, ShardAnnouncement>,
+/// Where a role of this process gets its placements from. In-process only.
+using PlacementActor = caf::typed_actor<
     // That actor wants every placement from now on, the current one first.
     caf::reacts_to<follow_atom, RouterActor>, caf::reacts_to<follow_atom, ExpertActor>,
     // A router met NotResident: send it the newest placement again.
-    caf::reacts_to<newest_atom, RouterActor>,
+    caf::reacts_to<newest_atom, RouterActor>>;
+
+/// The director of a cluster within one process: nobody is silent, links are made by whoever
+/// spawns the roles.
+using LocalDirectorActor = PlacementActor::extend<
+    // A role has started.
+    caf::reacts_to<announce_atom, Announcement>,
     // Put a placement in force -> its epoch.
-    caf::replies_to<publish_atom, PlacementDraft>::with<PublishOutcome>>;
+    caf::replies_to<publish_atom, PlacementNote>::with<PublishOutcome>>;
+
+/// A member as directors see it: its agent. Ordinary CAF actor, across processes.
+using MemberActor = caf::typed_actor<
+    // All members, after every change; term 0: that director is passive.
+    caf::reacts_to<roster_atom, Roster>,
+    // A placement in force. May be older than one that is known.
+    caf::reacts_to<adopt_atom, PlacementNote>,
+    // Somebody opens a link to this member -> its address for it. Within 2 s.
+    caf::replies_to<connect_atom, ConnectRequest>::with<ConnectReply>,
+    // That incarnation of it was LOST: it has to drop everything and announce a new one.
+    caf::reacts_to<evicted_atom, std::uint64_t>>;
+
+/// Membership and placement: one in every router process, one of them active. Ordinary CAF actor,
+/// across processes. Senders are agents; to one whose announcement was not accepted only refusals
+/// are said.
+using DirectorActor = caf::typed_actor<
+    // The sender is the agent of that member -> the roster, or why not. Placements and rosters
+    // follow by themselves.
+    caf::replies_to<announce_atom, Announcement>::with<AnnounceReply>,
+    // Sign of life.
+    caf::reacts_to<beat_atom, Beat>,
+    // To be passed on to the agent of the acceptor -> its answer. Within 2 s.
+    caf::replies_to<connect_atom, ConnectRequest>::with<ConnectReply>,
+    // Send the newest placement again (as adopt), if there is one.
+    caf::reacts_to<newest_atom>,
+    // Everything known about the cluster.
+    caf::replies_to<report_atom>::with<ReportReply>,
+    // Put a placement in force -> its epoch.
+    caf::replies_to<publish_atom, PlacementNote>::with<PublishOutcome>>;
 
 }  // namespace troupe::actors

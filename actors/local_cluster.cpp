@@ -12,6 +12,7 @@
 #include <string>
 #include <system_error>
 
+#include "actors/director/spawn_director.hpp"
 #include "actors/spawn_roles.hpp"
 
 namespace troupe::actors {
@@ -114,7 +115,7 @@ struct LocalCluster::Impl {
   std::atomic<RequestId> next_request{1};
   SystemConfig config;
   std::unique_ptr<caf::actor_system> system;
-  DirectorActor director;
+  LocalDirectorActor director;
   std::vector<ExpertActor> experts;
   std::vector<RouterActor> routers;
   std::vector<AttentionActor> attention;
@@ -126,6 +127,9 @@ struct LocalCluster::Impl {
 
   Expected<void> prepare();
   SpawnContext context(proto::Role role, std::uint32_t index);
+  DirectorCore director_core() const;
+  void announce(const SpawnContext& who, model::ExpertModel::Range experts = {},
+                bool wants_quantised_rows = false);
   void spawn();
   Expected<void> introduce();
   void stop();
@@ -184,28 +188,53 @@ SpawnContext LocalCluster::Impl::context(proto::Role role, std::uint32_t index) 
   return context;
 }
 
+DirectorCore LocalCluster::Impl::director_core() const {
+  DirectorSettings director;
+  director.routers_count = static_cast<std::uint32_t>(settings.routers);
+  director.expert_ranks = static_cast<std::uint32_t>(settings.experts);
+  director.join_token = join_token;
+  director.cluster_id = identity.cluster_id;
+  director.numerics_id = numerics_number;
+  director.lost_after = std::chrono::milliseconds(0);
+  return DirectorCore(checkpoint.config(), director, Clock::now());
+}
+
+void LocalCluster::Impl::announce(const SpawnContext& who, model::ExpertModel::Range held,
+                                  bool wants_quantised_rows) {
+  const auto& credentials = who.role.credentials;
+  Announcement announcement;
+  announcement.join_token = join_token;
+  announcement.cluster_id = identity.cluster_id;
+  announcement.numerics_id = numerics_number;
+  announcement.peer = peer_id(credentials.role, credentials.index);
+  announcement.incarnation = credentials.identity.incarnation;
+  announcement.state = MemberState::active;
+  announcement.expert_ranks = static_cast<std::uint32_t>(settings.experts);
+  announcement.experts = held;
+  announcement.wants_quantised_rows = wants_quantised_rows;
+  caf::anon_send(director, announce_atom_v, announcement);
+}
+
 void LocalCluster::Impl::spawn() {
   system = std::make_unique<caf::actor_system>(config);
-  director =
-      spawn_director(*system, DirectorCore(checkpoint.config(), numerics_number, settings.experts));
+  director = spawn_local_director(*system, director_core());
   const auto held = ranges();
   for (std::uint32_t i = 0; i < models.experts.size(); ++i) {
     const auto with = context(proto::Role::expert, i);
-    const ShardAnnouncement announcement{
-        static_cast<model::ShardIndex>(i), with.role.credentials.identity.incarnation,
-        numerics_number, held[i], models.experts[i]->wants_quantised_rows()};
     ExpertSettings expert;
     expert.numerics = numerics;
-    experts.push_back(
-        spawn_expert(*system, with, expert, models.experts[i], announcement, director));
+    experts.push_back(spawn_expert(*system, with, expert, models.experts[i], director));
+    announce(with, held[i], models.experts[i]->wants_quantised_rows());
   }
   RouterSettings router;
   router.numerics = numerics;
   router.hop_budget = settings.hop_budget;
   router.uncovered_budget = settings.uncovered_budget;
-  for (int i = 0; i < settings.routers; ++i)
-    routers.push_back(
-        spawn_router(*system, context(proto::Role::router, i), router, models.router, director));
+  for (int i = 0; i < settings.routers; ++i) {
+    const auto with = context(proto::Role::router, i);
+    routers.push_back(spawn_router(*system, with, router, models.router, director));
+    announce(with);
+  }
   AttentionSettings shard;
   // A chunk larger than a step would never be computed in one: the step grows with it.
   const auto chunk =
@@ -217,9 +246,11 @@ void LocalCluster::Impl::spawn() {
   shard.kv_pages_max = pages_max(settings, checkpoint.config());
   shard.hop_budget = settings.hop_budget;
   shard.frame_rows_max = settings.frame_rows_max;
-  for (int i = 0; i < settings.attention; ++i)
-    attention.push_back(
-        spawn_attention(*system, context(proto::Role::attention, i), shard, models.attention));
+  for (int i = 0; i < settings.attention; ++i) {
+    const auto with = context(proto::Role::attention, i);
+    attention.push_back(spawn_attention(*system, with, shard, models.attention));
+    announce(with);
+  }
   GatewaySettings front;
   front.lease = front.silence_budget = settings.hop_budget;
   front.lease_period = std::min(front.lease_period, settings.hop_budget / 4);
@@ -389,7 +420,8 @@ Expected<std::uint64_t> LocalCluster::publish(model::Placement placement) {
   caf::scoped_actor self{*impl_->system};
   PublishOutcome published{0, {Errc::unavailable, "the director did not answer"}};
   self->request(impl_->director, std::chrono::seconds(10), publish_atom_v,
-                PlacementDraft{std::make_shared<const model::Placement>(std::move(placement))})
+                PlacementNote{std::make_shared<const PublishedPlacement>(
+                    PublishedPlacement{std::move(placement), false})})
       .receive([&](const PublishOutcome& outcome) { published = outcome; },
                [](const caf::error&) {});
   if (published.error.code != Errc::ok) return unexpected(published.error);

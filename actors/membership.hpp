@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "actors/peer_id.hpp"
+#include "core/error.hpp"
 #include "model/expert_model.hpp"
 #include "proto/frames/header.hpp"
 
@@ -17,6 +18,13 @@ namespace troupe::actors {
 enum class MemberState : std::uint8_t { loading, active, suspect, draining, lost };
 /// Upper case, as status and metrics spell it ("ACTIVE").
 std::string_view to_string(MemberState state);
+
+// Bounds of what a control message may say; whatever is longer is refused or clipped on arrival.
+inline constexpr std::size_t kMembersMax = 4096;           // of a roster or report
+inline constexpr std::size_t kAddressBytesMax = 65536;     // a UCX worker address has 200 to 2000
+inline constexpr std::size_t kNameBytesMax = 255;          // host, program version, ops address
+inline constexpr std::uint32_t kExpertRanksMax = 65535;    // ranks travel in 16 bits
+inline constexpr std::int64_t kReplicaListsMax = 1 << 20;  // layers * experts; V3: 61 * 256
 
 /// A member's first words to a director. Proves membership, says what it is and what it holds.
 struct Announcement {
@@ -67,6 +75,44 @@ struct Roster {
   std::vector<RosterEntry> members;
 };
 
+/// Why a director does not let a member in: a closed set, for decisions, logs and metrics.
+/// Values travel: append only.
+enum class Refusal : std::uint8_t {
+  none = 0,        // welcome
+  token = 1,       // wrong join token; nothing else was looked at
+  cluster = 2,     // another cluster's member
+  version = 3,     // no protocol version in common
+  numerics = 4,    // another model revision, mode or class of machine
+  ranks = 5,       // index or experts do not fit the configured counts
+  rank_taken = 6,  // its holder is alive; asking again helps once that is gone
+  evicted = 7,     // this incarnation was LOST; draw a new one and announce again
+  full = 8,        // members_max; asking again later can help
+  malformed = 9,   // not an announcement
+};
+/// As logs and metrics spell it ("rank_taken").
+std::string_view to_string(Refusal refusal);
+/// Whether the same announcement may be accepted later; else the process has to be changed.
+bool may_pass(Refusal refusal);
+
+/// A director's answer to an announcement.
+struct AnnounceReply {
+  Refusal refusal = Refusal::none;
+  Error error{Errc::ok, {}};  // names both values and the next step
+  Roster roster;              // of an active director; a passive one sends term 0 and no members
+};
+
+/// The opener of a link asks for the acceptor's address through a director.
+struct ConnectRequest {
+  PeerId from = 0;
+  PeerId to = 0;
+  std::uint64_t incarnation = 0;  // of the opener
+  std::string address;            // of the opener's UCX worker, opaque
+};
+struct ConnectReply {
+  Error error{Errc::ok, {}};
+  std::string address;  // of the acceptor's UCX worker
+};
+
 /// One line of `troupe status`.
 struct MemberReport {
   RosterEntry entry;
@@ -86,6 +132,11 @@ struct ClusterReport {
   std::uint64_t numerics_id = 0;
   std::uint32_t expert_ranks = 0;
   std::vector<MemberReport> members;  // ascending by peer
+};
+/// `error` is not ok for an asker that no director has let in.
+struct ReportReply {
+  Error error{Errc::ok, {}};
+  ClusterReport report;
 };
 
 }  // namespace troupe::actors

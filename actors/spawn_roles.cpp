@@ -9,13 +9,11 @@ namespace {
 class ExpertShard : public RoleActor<ExpertActor, ExpertRole> {
  public:
   ExpertShard(caf::actor_config& config, SpawnContext context, ExpertSettings settings,
-              std::shared_ptr<const model::ExpertModel> model, ShardAnnouncement announcement,
-              DirectorActor director)
+              std::shared_ptr<const model::ExpertModel> model, PlacementActor placements)
       : RoleActor(config, std::move(context), proto::Role::expert),
         settings_(settings),
         model_(std::move(model)),
-        announcement_(announcement),
-        director_(std::move(director)) {}
+        placements_(std::move(placements)) {}
   const char* name() const override { return "troupe.expert"; }
 
  protected:
@@ -23,8 +21,7 @@ class ExpertShard : public RoleActor<ExpertActor, ExpertRole> {
     return std::make_unique<ExpertRole>(context().role, settings_, model_);
   }
   behavior_type make_behavior() override {
-    send(director_, announce_atom_v, announcement_);
-    send(director_, follow_atom_v, ExpertActor{this});
+    send(placements_, follow_atom_v, ExpertActor{this});
     return with_links([this](status_atom) { return role().status(); });
   }
   void adopt(const PlacementPtr& next) override {
@@ -34,18 +31,17 @@ class ExpertShard : public RoleActor<ExpertActor, ExpertRole> {
  private:
   ExpertSettings settings_;
   std::shared_ptr<const model::ExpertModel> model_;
-  ShardAnnouncement announcement_;
-  DirectorActor director_;
+  PlacementActor placements_;
 };
 
 class Router : public RoleActor<RouterActor, RouterRole> {
  public:
   Router(caf::actor_config& config, SpawnContext context, RouterSettings settings,
-         std::shared_ptr<const model::RouterModel> model, DirectorActor director)
+         std::shared_ptr<const model::RouterModel> model, PlacementActor placements)
       : RoleActor(config, std::move(context), proto::Role::router),
         settings_(settings),
         model_(std::move(model)),
-        director_(std::move(director)) {}
+        placements_(std::move(placements)) {}
   const char* name() const override { return "troupe.router"; }
 
  protected:
@@ -54,11 +50,11 @@ class Router : public RoleActor<RouterActor, RouterRole> {
   }
   bool poll() override {
     const bool busy = RoleActor::poll();
-    if (role().take_placement_wish()) send(director_, newest_atom_v, RouterActor{this});
+    if (role().take_placement_wish()) send(placements_, newest_atom_v, RouterActor{this});
     return busy;
   }
   behavior_type make_behavior() override {
-    send(director_, follow_atom_v, RouterActor{this});
+    send(placements_, follow_atom_v, RouterActor{this});
     return with_links([this](status_atom) { return role().status(); });
   }
   void adopt(const PlacementPtr& next) override { role().adopt(next); }
@@ -66,7 +62,7 @@ class Router : public RoleActor<RouterActor, RouterRole> {
  private:
   RouterSettings settings_;
   std::shared_ptr<const model::RouterModel> model_;
-  DirectorActor director_;
+  PlacementActor placements_;
 };
 
 class AttentionShard : public RoleActor<AttentionActor, AttentionRole> {
@@ -95,14 +91,14 @@ class AttentionShard : public RoleActor<AttentionActor, AttentionRole> {
 
 ExpertActor spawn_expert(caf::actor_system& system, const SpawnContext& context,
                          ExpertSettings settings, std::shared_ptr<const model::ExpertModel> model,
-                         ShardAnnouncement announcement, const DirectorActor& director) {
-  return system.spawn<ExpertShard>(context, settings, std::move(model), announcement, director);
+                         const PlacementActor& placements) {
+  return system.spawn<ExpertShard>(context, settings, std::move(model), placements);
 }
 
 RouterActor spawn_router(caf::actor_system& system, const SpawnContext& context,
                          RouterSettings settings, std::shared_ptr<const model::RouterModel> model,
-                         const DirectorActor& director) {
-  return system.spawn<Router>(context, settings, std::move(model), director);
+                         const PlacementActor& placements) {
+  return system.spawn<Router>(context, settings, std::move(model), placements);
 }
 
 AttentionActor spawn_attention(caf::actor_system& system, const SpawnContext& context,

@@ -19,13 +19,13 @@ struct SpawnContext {
   bool hides_stops = true;
 };
 
-DirectorActor spawn_director(caf::actor_system& system, DirectorCore core);
+/// They follow `placements`: the local director, or the agent of that role.
 ExpertActor spawn_expert(caf::actor_system& system, const SpawnContext& context,
                          ExpertSettings settings, std::shared_ptr<const model::ExpertModel> model,
-                         ShardAnnouncement announcement, const DirectorActor& director);
+                         const PlacementActor& placements);
 RouterActor spawn_router(caf::actor_system& system, const SpawnContext& context,
                          RouterSettings settings, std::shared_ptr<const model::RouterModel> model,
-                         const DirectorActor& director);
+                         const PlacementActor& placements);
 AttentionActor spawn_attention(caf::actor_system& system, const SpawnContext& context,
                                AttentionSettings settings,
                                std::shared_ptr<const model::AttentionModel> model);

@@ -4,6 +4,7 @@
 
 #include <caf/scheduler/test_coordinator.hpp>
 
+#include "actors/director/spawn_director.hpp"
 #include "actors/spawn_roles.hpp"
 #include "tests/support/actor_fakes.hpp"
 #include "tests/support/actor_listener.hpp"
@@ -272,21 +273,31 @@ TEST_F(OnVirtualTime, TheDirectorTellsItsFollowersEveryPlacement) {
   config.num_layers = 2;
   config.first_k_dense = 1;
   config.routed_experts = 4;
-  auto director = spawn_director(system, DirectorCore(config, 5, 1));
+  DirectorSettings settings;
+  settings.lost_after = {};
+  auto director = spawn_local_director(system, DirectorCore(config, settings, {}));
   auto adopted = std::make_shared<std::vector<PlacementPtr>>();
   auto router = system.spawn(fake_router, adopted);
   caf::anon_send(director, follow_atom_v, router);
   scheduler.run();
   EXPECT_TRUE(adopted->empty());
-  caf::anon_send(director, announce_atom_v, ShardAnnouncement{0, 1, 5, {0, 4}, false});
-  scheduler.run();
+  for (const auto role : {proto::Role::expert, proto::Role::router, proto::Role::attention}) {
+    EXPECT_TRUE(adopted->empty());
+    Announcement announcement;
+    announcement.peer = peer_id(role, 0);
+    announcement.incarnation = 1;
+    announcement.state = MemberState::active;
+    announcement.expert_ranks = 1;
+    announcement.experts = {0, 4};
+    caf::anon_send(director, announce_atom_v, announcement);
+    scheduler.run();
+  }
   ASSERT_EQ(adopted->size(), 1u);
   caf::anon_send(director, newest_atom_v, router);
   scheduler.run();
   EXPECT_EQ(adopted->size(), 2u);
   EXPECT_EQ((*adopted)[1], (*adopted)[0]);
-  caf::anon_send(director, publish_atom_v,
-                 PlacementDraft{std::make_shared<model::Placement>((*adopted)[0]->placement)});
+  caf::anon_send(director, publish_atom_v, PlacementNote{(*adopted)[0]});
   scheduler.run();
   ASSERT_EQ(adopted->size(), 3u);
   EXPECT_EQ((*adopted)[2]->placement.epoch, 2u);

@@ -147,46 +147,5 @@ TEST(Placement, CountsTheTokensOfEachExpert) {
   }
 }
 
-ShardAnnouncement shard(model::ShardIndex index, std::int64_t first, std::int64_t last) {
-  return {index, 1, 77, {first, last}, false};
-}
-
-TEST(Director, PublishesOnceTheLastShardHasAnnounced) {
-  DirectorCore director(StageModel::get().config(), 77, 2);
-  const auto half = experts() / 2;
-  EXPECT_EQ(director.publish({}).error().code, Errc::unavailable);
-  EXPECT_EQ(*director.announce(shard(1, half, experts())), nullptr);
-  const auto first = director.announce(shard(0, 0, half));
-  ASSERT_TRUE(first && *first);
-  EXPECT_EQ((*first)->placement.term, 1u);
-  EXPECT_EQ((*first)->placement.epoch, 1u);
-  EXPECT_EQ((*first)->placement.of(1, half)[0], 1);
-}
-
-TEST(Director, RefusesOtherNumericsAndUnknownShards) {
-  DirectorCore director(StageModel::get().config(), 78, 1);
-  EXPECT_EQ(director.announce(shard(0, 0, experts())).error().code, Errc::unsupported);
-  DirectorCore other(StageModel::get().config(), 77, 1);
-  EXPECT_EQ(other.announce(shard(1, 0, experts())).error().code, Errc::invalid_argument);
-}
-
-TEST(Director, RefusesPlacementsThatNobodyCouldServe) {
-  DirectorCore director(StageModel::get().config(), 77, 2);
-  const auto half = experts() / 2;
-  ASSERT_TRUE(director.announce(shard(0, 0, half)));
-  ASSERT_TRUE(director.announce(shard(1, 0, experts())));
-  auto next = director.current()->placement;
-  for (auto& replicas : next.replicas) replicas = {1};
-  const auto second = director.publish(next);
-  ASSERT_TRUE(second) << second.error().detail;
-  EXPECT_EQ((*second)->placement.epoch, 2u);
-  next.replicas.back() = {0};  // the last expert is not there
-  EXPECT_EQ(director.publish(next).error().code, Errc::invalid_argument);
-  next.replicas.back().clear();
-  EXPECT_EQ(director.publish(next).error().code, Errc::invalid_argument);
-  next.replicas.pop_back();
-  EXPECT_EQ(director.publish(next).error().code, Errc::invalid_argument);
-}
-
 }  // namespace
 }  // namespace troupe::actors

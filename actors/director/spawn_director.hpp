@@ -1,0 +1,33 @@
+// Spawns directors: one for a router process of a cluster, or the one of a cluster in one process.
+#pragma once
+#include <functional>
+#include <string>
+
+#include "actors/director/director_core.hpp"
+#include "actors/interfaces.hpp"
+
+namespace troupe::actors {
+
+/// Something a director wants an operator to read, told once when it happens. `name` is stable:
+/// member_joined, member_refused, member_suspect, member_lost, member_evicted, director_active,
+/// director_passive, placement_published, placement_failed.
+struct DirectorEvent {
+  std::string name;
+  std::string detail;  // key=value pairs, a sentence last
+  bool warning = false;
+};
+
+struct DirectorHooks {
+  std::function<void(const DirectorEvent&)> on_event;  // on the actor's thread; must not block
+};
+
+/// To be told to quit (`anon_send_exit`) before the system ends: its own timer keeps it alive.
+DirectorActor spawn_director(caf::actor_system& system, const model::ModelConfig& config,
+                             DirectorSettings settings, DirectorHooks hooks = {});
+LocalDirectorActor spawn_local_director(caf::actor_system& system, DirectorCore core);
+
+/// Makes the messages of both planes' control interfaces known to a system, so that they can
+/// travel. For every configuration of a system that publishes or connects.
+void register_control_messages(caf::actor_system_config& config);
+
+}  // namespace troupe::actors
