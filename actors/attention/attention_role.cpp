@@ -125,6 +125,24 @@ bool AttentionRole::gateways_take_frames() const {
   });
 }
 
+/// Posts one stage of the open step and adds the time it takes to `seconds`.
+void AttentionRole::post_stage(double& seconds, std::function<void()> stage,
+                               std::function<void()> done) {
+  job_open_ = true;
+  auto taken = std::make_shared<Clock::duration>();
+  compute_.post(
+      [stage = std::move(stage), taken] {
+        const auto began = Clock::now();
+        stage();
+        *taken = Clock::now() - began;
+      },
+      [this, &seconds, taken, done = std::move(done)] {
+        job_open_ = false;
+        seconds += std::chrono::duration<double>(*taken).count();
+        done();
+      });
+}
+
 void AttentionRole::start_step() {
   if (!gateways_take_frames()) return;
   scheduler_.expire(now());
@@ -133,31 +151,35 @@ void AttentionRole::start_step() {
   if (!plan) return;
   ++steps_total_;
   rows_total_ += plan->batch.rows();
+  const auto decodes = [](const StepPart& part) { return part.rows == 1 && part.samples; };
+  const bool prefill = !std::all_of(plan->parts.begin(), plan->parts.end(), decodes);
+  step_counts_ = prefill ? &prefill_ : &decode_;
+  step_counts_->batch_tokens.observe(static_cast<double>(plan->batch.rows()));
+  step_began_ = Clock::now();
   step_ = std::make_unique<StepRun>(
       StepTools{model_.get(), &pool_, engine_, &peers_.buffers(), &state_}, std::move(*plan));
   advance();
 }
 
 void AttentionRole::advance() {
-  job_open_ = true;
-  compute_.post([step = step_.get()] { step->advance(); },
-                [this] {
-                  job_open_ = false;
-                  if (step_->at_moe_layer()) return exchange_rows();
-                  heads_left_ = true;
-                  try_continue();
-                });
+  post_stage(
+      stage_seconds_.attention, [step = step_.get()] { step->advance(); },
+      [this] {
+        if (step_->at_moe_layer()) return exchange_rows();
+        heads_left_ = true;
+        try_continue();
+      });
 }
 
 void AttentionRole::exchange_rows() {
   rows_out_ = true;
   exchange_.begin(step_->layer(), step_->lane(), step_->packed(), step_->live_ranges(), now());
-  job_open_ = true;
-  compute_.post([step = step_.get()] { step->shared(); },
-                [this] {
-                  job_open_ = false;
-                  try_continue();
-                });
+  post_stage(
+      stage_seconds_.shared_expert, [step = step_.get()] { step->shared(); },
+      [this] {
+        wait_began_ = Clock::now();
+        try_continue();
+      });
 }
 
 bool AttentionRole::try_continue() {
@@ -165,6 +187,8 @@ bool AttentionRole::try_continue() {
   if (rows_out_) {
     if (!exchange_.finished()) return false;
     rows_out_ = false;
+    stage_seconds_.wait_experts +=
+        std::chrono::duration<double>(Clock::now() - wait_began_).count();
     for (const auto& failure : exchange_.take_failures()) step_->fail(failure.range, failure.error);
     step_->take_answers(exchange_.take_answers());
     if (step_->all_failed())
@@ -180,17 +204,20 @@ bool AttentionRole::try_continue() {
 
 void AttentionRole::head() {
   if (step_->head_finished()) return finish_step();
-  job_open_ = true;
-  compute_.post([step = step_.get()] { step->head(); },
-                [this] {
-                  job_open_ = false;
-                  send_logits();
-                  try_continue();
-                });
+  post_stage(
+      step_head_seconds_, [step = step_.get()] { step->head(); },
+      [this] {
+        send_logits();
+        try_continue();
+      });
 }
 
 void AttentionRole::finish_step() {
   heads_left_ = false;
+  step_counts_->step_seconds.observe(Clock::now() - step_began_);
+  const auto sampling = std::chrono::duration<double>(step_->sampling_time()).count();
+  stage_seconds_.sample += sampling;
+  stage_seconds_.head += std::exchange(step_head_seconds_, 0) - sampling;
   scheduler_.complete(step_->outcomes());
   step_.reset();
   send_events();
@@ -253,7 +280,10 @@ AttentionStatus AttentionRole::status() const {
           steps_total_,
           rows_total_,
           static_cast<std::int64_t>(exchange_.resent_total()),
-          static_cast<std::int64_t>(peers_.stats().stale_frames_total)};
+          static_cast<std::int64_t>(peers_.stats().stale_frames_total),
+          stage_seconds_,
+          prefill_,
+          decode_};
 }
 
 }  // namespace troupe::actors

@@ -17,6 +17,7 @@
 #include "actors/attention/row_exchange.hpp"
 #include "actors/attention/step_run.hpp"
 #include "actors/role.hpp"
+#include "core/histogram.hpp"
 #include "model/attention_model.hpp"
 
 namespace troupe::actors {
@@ -29,6 +30,21 @@ struct AttentionSettings {
   std::int64_t frame_rows_max = proto::kRowsMax;
 };
 
+/// Where the time of steps goes.
+struct StageSeconds {
+  double attention = 0;  // embedding, attention and dense layers
+  double shared_expert = 0;
+  double wait_experts = 0;  // with nothing else to compute
+  double head = 0;
+  double sample = 0;
+};
+
+/// Counted apart for steps with prompt rows and for those that only decode.
+struct StepCounts {
+  Histogram step_seconds{kLatencyBounds};
+  Histogram batch_tokens{kBatchBounds};
+};
+
 struct AttentionStatus {
   std::int64_t running = 0;
   std::int64_t waiting = 0;
@@ -38,6 +54,9 @@ struct AttentionStatus {
   std::int64_t rows_total = 0;
   std::int64_t work_items_resent_total = 0;
   std::int64_t stale_frames_total = 0;
+  StageSeconds stage_seconds_total{};
+  StepCounts prefill{};
+  StepCounts decode{};
 };
 
 class AttentionRole : public Role {
@@ -58,6 +77,7 @@ class AttentionRole : public Role {
   void renew(PeerId gateway, const transport::ReceivedFrame& frame);
   bool expire_leases();
   void start_step();
+  void post_stage(double& seconds, std::function<void()> stage, std::function<void()> done);
   void advance();
   void exchange_rows();
   bool try_continue();
@@ -81,6 +101,13 @@ class AttentionRole : public Role {
   std::map<PeerId, TimePoint> leases_;
   std::int64_t steps_total_ = 0;
   std::int64_t rows_total_ = 0;
+  StageSeconds stage_seconds_;
+  StepCounts prefill_;
+  StepCounts decode_;
+  StepCounts* step_counts_ = nullptr;  // of the open step's phase
+  TimePoint step_began_{};
+  double step_head_seconds_ = 0;  // of the open step, sampling included
+  TimePoint wait_began_{};
 };
 
 }  // namespace troupe::actors

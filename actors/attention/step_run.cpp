@@ -118,7 +118,9 @@ void StepRun::head() {
   for (const auto& row : rows) indices.push_back(row.row);
   auto logits = std::make_shared<std::vector<float>>(count * static_cast<std::size_t>(vocab));
   tools_.model->logits(state_, indices, logits->data());
+  const auto began = Clock::now();
   sample_rows(rows, logits->data());
+  sampling_time_ += Clock::now() - began;
   keep_logits(rows, std::move(logits));
 }
 

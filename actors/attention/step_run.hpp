@@ -48,6 +48,8 @@ class StepRun {
   /// Fails every part that has rows in `range`.
   void fail(RowRange range, const Error& error);
   bool all_failed() const;
+  /// Of all head jobs so far.
+  Clock::duration sampling_time() const { return sampling_time_; }
   bool head_finished() const { return heads_done_ == heads_.size(); }
 
   /// A Logits frame ready to be sent: which part, and the frame's body and bytes.
@@ -86,6 +88,7 @@ class StepRun {
   std::vector<HeadRow> heads_;
   std::size_t heads_done_ = 0;
   std::vector<LogitsBlock> logits_;
+  Clock::duration sampling_time_{};
 };
 
 }  // namespace troupe::actors

@@ -18,6 +18,7 @@ struct ExpertRole::Batch {
   std::vector<model::RowExpert> held;      // those with status ok, in the same order
   std::shared_ptr<transport::Buffer> out;  // [held, H] in the row dtype
   TimePoint arrived;
+  Clock::duration computing{};
 
   const proto::ExpertRows& body() const { return std::get<proto::ExpertRows>(frame.body); }
 };
@@ -137,6 +138,7 @@ void ExpertRole::start(BatchPtr batch) {
 }
 
 void ExpertRole::compute(Batch& batch) const {
+  const auto began = Clock::now();
   const auto& block = batch.body().rows;
   const std::int64_t width = block.width;
   const std::size_t elements = std::size_t{block.rows} * block.width;
@@ -158,6 +160,7 @@ void ExpertRole::compute(Batch& batch) const {
                      proto::row_block_bytes(1, static_cast<std::uint32_t>(width), dtype);
   batch.out = std::make_shared<transport::Buffer>(wire_->buffers().take(bytes));
   pack_rows(*engine_.table, out.data(), held, width, dtype, batch.out->data());
+  batch.computing = Clock::now() - began;
 }
 
 void ExpertRole::count(const Batch& batch) {
@@ -166,6 +169,9 @@ void ExpertRole::count(const Batch& batch) {
   for (const auto& pair : batch.held)
     ++counts_.tokens[layer * experts + static_cast<std::size_t>(pair.expert)];
   ++counts_.frames_total;
+  counts_.busy_seconds_total += std::chrono::duration<double>(batch.computing).count();
+  counts_.compute_seconds.observe(batch.computing);
+  counts_.batch_tokens.observe(static_cast<double>(batch.held.size()));
   counts_.not_resident_total += static_cast<std::int64_t>(batch.pairs.size() - batch.held.size());
 }
 
@@ -205,6 +211,11 @@ void ExpertRole::send_failed(PeerId router, const proto::FrameHeader& asked, con
   peers_.send(router, transport::make_frame(peers_.buffers(), header, failed));
 }
 
-ExpertStatus ExpertRole::status() const { return counts_; }
+ExpertStatus ExpertRole::status() const {
+  auto status = counts_;
+  status.queued_frames = static_cast<std::int64_t>(jobs_open_);
+  for (const auto& lane : queue_) status.queued_frames += static_cast<std::int64_t>(lane.size());
+  return status;
+}
 
 }  // namespace troupe::actors

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "actors/role.hpp"
+#include "core/histogram.hpp"
 #include "model/expert_model.hpp"
 
 namespace troupe::actors {
@@ -27,10 +28,14 @@ struct ExpertSettings {
 
 struct ExpertStatus {
   std::int64_t queued_rows = 0;
+  std::int64_t queued_frames = 0;  // those being computed included
   std::int64_t frames_total = 0;
   std::int64_t overloaded_total = 0;
   std::int64_t not_resident_total = 0;
   std::vector<std::int64_t> tokens;  // [layers * experts] pairs computed since the start
+  double busy_seconds_total = 0;
+  Histogram compute_seconds{kMicroBounds};  // of each frame
+  Histogram batch_tokens{kBatchBounds};     // pairs of each frame
 };
 
 class ExpertRole : public Role {

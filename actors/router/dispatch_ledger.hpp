@@ -39,6 +39,7 @@ struct RouterItem {
   std::vector<const std::byte*> replies;  // [rows * K], null: open; into reply_frames
   std::vector<std::shared_ptr<transport::ReceivedFrame>> reply_frames;
   std::int64_t open_slots = 0;
+  TimePoint gated{};                         // when its rows began to go out
   std::optional<TimePoint> uncovered_since;  // some expert has no live shard
 
   const proto::FrameHeader& header() const { return frame->header; }

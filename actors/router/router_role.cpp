@@ -173,6 +173,7 @@ void RouterRole::gated(ItemId id, std::shared_ptr<model::Routing> routing,
   auto* item = ledger_.find(id);
   if (item == nullptr) return;  // given up meanwhile
   item->quantised = std::move(quantised);
+  item->gated = Clock::now();
   ledger_.set_routing(*item, std::move(*routing));
   plan(*item);
 }
@@ -219,6 +220,7 @@ bool RouterRole::pump() {
 }
 
 void RouterRole::send(PeerId expert, Dispatch& dispatch) {
+  const auto began = Clock::now();
   const auto& item = *ledger_.find(dispatch.item);
   auto header = peers_.header();
   header.work_id = dispatch.work_id;
@@ -232,6 +234,8 @@ void RouterRole::send(PeerId expert, Dispatch& dispatch) {
   dispatch.header = header;
   auto frame = row_work::expert_rows(header, dispatch, item, peers_.buffers());
   peers_.send(expert, std::move(frame), [rows = item.frame, codes = item.quantised](Errc) {});
+  counts_.pairs_sent_total += static_cast<std::int64_t>(dispatch.pairs.size());
+  counts_.dispatch_seconds.observe(Clock::now() - began);
 }
 
 void RouterRole::return_credits(PeerId expert, std::int64_t rows, proto::Lane lane) {
@@ -257,7 +261,16 @@ void RouterRole::on_reply(PeerId expert, transport::ReceivedFrame&& frame) {
                 {Errc::unavailable, "layer " + std::to_string(item->header().layer) + ", " +
                                         outcome.exhausted + ": the shards of placement epoch " +
                                         std::to_string(counts_.epoch) + " do not hold it"});
-  if (outcome.complete) combine(*item);
+  if (!outcome.complete) return;
+  count_complete(expert, *item);
+  combine(*item);
+}
+
+void RouterRole::count_complete(PeerId expert, const RouterItem& item) {
+  counts_.wait_seconds.observe(Clock::now() - item.gated);
+  auto& last = counts_.rank_last_total;
+  if (last.size() <= index_of(expert)) last.resize(index_of(expert) + 1);
+  ++last[index_of(expert)];
 }
 
 void RouterRole::on_refusal(PeerId expert, const transport::ReceivedFrame& frame) {
@@ -282,7 +295,10 @@ void RouterRole::combine(RouterItem& item) {
   auto rows = std::make_shared<transport::Buffer>();
   compute_.post([this, input,
                  rows] { *rows = row_work::combine(*model_, engine_, *input, peers_.buffers()); },
-                [this, id = item.id, rows] { answer(id, rows); });
+                [this, id = item.id, rows, began = Clock::now()] {
+                  answer(id, rows);
+                  counts_.combine_seconds.observe(Clock::now() - began);
+                });
 }
 
 void RouterRole::answer(ItemId id, std::shared_ptr<transport::Buffer> rows) {
@@ -310,6 +326,7 @@ void RouterRole::close(ItemId id) {
 
 void RouterRole::fail(RouterItem& item, const Error& error) {
   ++counts_.items_failed_total;
+  counts_.rows_failed_total += item.rows;
   send_failed(item.asker, item.header(), error);
   close(item.id);
 }
@@ -362,10 +379,24 @@ std::optional<TimePoint> RouterRole::role_deadline() const {
   return next;
 }
 
+std::vector<std::int64_t> RouterRole::uncovered() const {
+  const auto& config = model_->config();
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(config.num_layers), 0);
+  for (std::int64_t layer = 0; layer < config.num_layers; ++layer) {
+    if (!config.is_moe(static_cast<int>(layer))) continue;
+    auto& count = counts[static_cast<std::size_t>(layer)];
+    if (!published_) count = config.routed_experts;
+    for (std::int64_t expert = 0; published_ && expert < config.routed_experts; ++expert)
+      count += live_.of(layer, expert).empty() ? 1 : 0;
+  }
+  return counts;
+}
+
 RouterStatus RouterRole::status() const {
   auto status = counts_;
   status.items_open = static_cast<std::int64_t>(ledger_.items().size());
   status.stale_frames_total = static_cast<std::int64_t>(peers_.stats().stale_frames_total);
+  status.uncovered = uncovered();
   return status;
 }
 

@@ -17,6 +17,7 @@
 #include "actors/role.hpp"
 #include "actors/router/dispatch_ledger.hpp"
 #include "actors/row_codec.hpp"
+#include "core/histogram.hpp"
 #include "model/router_model.hpp"
 #include "transport/lane_queue.hpp"
 
@@ -47,6 +48,13 @@ struct RouterStatus {
   std::int64_t dispatches_total = 0;
   std::int64_t not_resident_total = 0;
   std::int64_t stale_frames_total = 0;
+  std::int64_t rows_failed_total = 0;         // of failed items
+  std::int64_t pairs_sent_total = 0;          // (row, expert); again for those asked again
+  std::vector<std::int64_t> rank_last_total;  // [shards] how often it answered last
+  std::vector<std::int64_t> uncovered;        // [layers] experts without a live shard
+  Histogram dispatch_seconds{kMicroBounds};   // to write and post one frame
+  Histogram wait_seconds{kMicroBounds};       // of an item for its slowest shard
+  Histogram combine_seconds{kMicroBounds};    // of an item, once its replies are there
 };
 
 class RouterRole : public Role {
@@ -85,6 +93,8 @@ class RouterRole : public Role {
   void on_refusal(PeerId expert, const transport::ReceivedFrame& frame);
   void return_credits(PeerId expert, std::int64_t rows, proto::Lane lane);
   void combine(RouterItem& item);
+  std::vector<std::int64_t> uncovered() const;
+  void count_complete(PeerId expert, const RouterItem& item);
   void answer(ItemId item, std::shared_ptr<transport::Buffer> rows);
   bool expire();
   void fail(RouterItem& item, const Error& error);
