@@ -13,12 +13,12 @@
 #include <system_error>
 
 #include "actors/director/spawn_director.hpp"
+#include "actors/request_checks.hpp"
+#include "actors/role_settings.hpp"
 #include "actors/spawn_roles.hpp"
 
 namespace troupe::actors {
 namespace {
-
-constexpr std::uint32_t kAttemptsMax = 3;
 
 /// CAF's own threads carry messages only; what computes has its own pool.
 struct SystemConfig : caf::actor_system_config {
@@ -49,13 +49,7 @@ Expected<void> check(const ClusterSettings& settings, const model::ModelConfig& 
     return refuse(std::to_string(settings.experts) + " expert shards for " +
                   std::to_string(config.routed_experts) +
                   " experts; experts= can be at most the number of experts");
-  if (settings.chunk < 1 || settings.step_rows_max < 1)
-    return refuse("chunk and step_rows_max must be at least 1");
-  if (settings.frame_rows_max < 1 || settings.frame_rows_max > proto::kRowsMax)
-    return refuse("frame_rows_max must be 1 to " + std::to_string(proto::kRowsMax));
-  if (settings.credits.prefill_rows < 1)
-    return refuse("credits must leave prefill at least one row");
-  return {};
+  return check_engine(settings);
 }
 
 /// Loads in parallel: the weights are mapped, so this is page faults and derived copies.
@@ -86,14 +80,6 @@ Expected<Models> load(const model::Checkpoint& checkpoint, model::Numerics numer
   for (auto& expert : experts) take(expert.get(), models.experts.emplace_back());
   if (failed) return unexpected(*failed);
   return models;
-}
-
-std::int64_t pages_max(const ClusterSettings& settings, const model::ModelConfig& config) {
-  // Unset: the longest sequence the model allows, 16 times; memory is taken as pages are used.
-  const std::int64_t tokens = settings.kv_tokens_max > 0
-                                  ? settings.kv_tokens_max
-                                  : std::int64_t{16} * config.max_position_embeddings;
-  return std::max<std::int64_t>(1, model::KvPool::pages_for(tokens));
 }
 
 }  // namespace
@@ -221,42 +207,23 @@ void LocalCluster::Impl::spawn() {
   const auto held = ranges();
   for (std::uint32_t i = 0; i < models.experts.size(); ++i) {
     const auto with = context(proto::Role::expert, i);
-    ExpertSettings expert;
-    expert.numerics = numerics;
-    experts.push_back(spawn_expert(*system, with, expert, models.experts[i], director));
+    experts.push_back(
+        spawn_expert(*system, with, expert_settings(numerics), models.experts[i], director));
     announce(with, held[i], models.experts[i]->wants_quantised_rows());
   }
-  RouterSettings router;
-  router.numerics = numerics;
-  router.hop_budget = settings.hop_budget;
-  router.uncovered_budget = settings.uncovered_budget;
+  const auto router = router_settings(settings, numerics);
   for (int i = 0; i < settings.routers; ++i) {
     const auto with = context(proto::Role::router, i);
     routers.push_back(spawn_router(*system, with, router, models.router, director));
     announce(with);
   }
-  AttentionSettings shard;
-  // A chunk larger than a step would never be computed in one: the step grows with it.
-  const auto chunk =
-      std::min<std::int64_t>(settings.chunk, models.attention->config().max_position_embeddings);
-  shard.batch.chunk = chunk;
-  shard.batch.step_rows_max = std::max(settings.step_rows_max, chunk);
-  shard.batch.running_max = settings.step_rows_max;
-  shard.batch.waiting_max = settings.waiting_max;
-  shard.kv_pages_max = pages_max(settings, checkpoint.config());
-  shard.hop_budget = settings.hop_budget;
-  shard.frame_rows_max = settings.frame_rows_max;
+  const auto shard = attention_settings(settings, checkpoint.config());
   for (int i = 0; i < settings.attention; ++i) {
     const auto with = context(proto::Role::attention, i);
     attention.push_back(spawn_attention(*system, with, shard, models.attention));
     announce(with);
   }
-  GatewaySettings front;
-  front.lease = front.silence_budget = settings.hop_budget;
-  front.lease_period = std::min(front.lease_period, settings.hop_budget / 4);
-  front.requests_max = std::max(
-      front.requests_max, static_cast<std::size_t>(settings.attention) * settings.waiting_max +
-                              static_cast<std::size_t>(settings.step_rows_max));
+  const auto front = gateway_settings(settings, settings.attention);
   gateway = spawn_gateway(*system, context(proto::Role::gateway, 0), front, kAttemptsMax);
 }
 
@@ -340,23 +307,8 @@ Expected<std::unique_ptr<LocalCluster>> LocalCluster::start(const model::Checkpo
 
 Expected<RequestId> LocalCluster::submit(GenerateRequest request,
                                          std::shared_ptr<RequestListener> listener) {
-  const auto& config = impl_->checkpoint.config();
-  if (auto fine = model::validate(request.sampling); !fine) return unexpected(fine.error());
-  if (request.prompt.empty())
-    return unexpected(Errc::invalid_argument, "the prompt is empty; give at least one token");
-  for (std::size_t i = 0; i < request.prompt.size(); ++i)
-    if (request.prompt[i] < 0 || request.prompt[i] >= config.vocab_size)
-      return unexpected(Errc::out_of_range, "token id " + std::to_string(request.prompt[i]) +
-                                                " at position " + std::to_string(i) +
-                                                " is outside the vocabulary of " +
-                                                std::to_string(config.vocab_size) + " ids");
-  const auto total = static_cast<std::int64_t>(request.prompt.size()) + request.sampling.max_tokens;
-  if (total > config.max_position_embeddings)
-    return unexpected(Errc::out_of_range,
-                      std::to_string(request.prompt.size()) + " prompt tokens and max_tokens " +
-                          std::to_string(request.sampling.max_tokens) + " exceed the model's " +
-                          std::to_string(config.max_position_embeddings) +
-                          " positions; shorten the prompt or lower max_tokens");
+  if (auto fine = check_request(request, impl_->checkpoint.config()); !fine)
+    return unexpected(fine.error());
   const RequestId id = impl_->next_request.fetch_add(1);
   caf::anon_send(
       impl_->gateway, open_atom_v,
@@ -378,6 +330,10 @@ void ask(caf::scoped_actor& self, const Handle& actor, Take take) {
 }
 
 }  // namespace
+
+Error LocalCluster::readiness() const { return {Errc::ok, {}}; }
+
+std::uint64_t LocalCluster::numerics_id() const { return impl_->numerics_number; }
 
 ClusterStatus LocalCluster::status() const {
   ClusterStatus all;

@@ -7,6 +7,7 @@
 
 #include "actors/peer_id.hpp"
 #include "actors/request.hpp"
+#include "actors/request_engine.hpp"
 #include "core/expected.hpp"
 #include "kernels/registry.hpp"
 #include "model/checkpoint/checkpoint.hpp"
@@ -69,7 +70,7 @@ struct ClusterStatus {
 };
 
 /// *Threading*: any thread; `start`, `status`, `publish` and the destructor block.
-class LocalCluster {
+class LocalCluster : public RequestEngine {
  public:
   /// Loads the weights, starts all roles and waits until they have met. `checkpoint` must outlive
   /// the cluster. *Errors*: those of the model's load functions; `invalid_argument` for settings
@@ -79,14 +80,14 @@ class LocalCluster {
                                                        ClusterHooks hooks = {});
   LocalCluster(const LocalCluster&) = delete;
   /// Cancels what is open (every listener hears on_finished) and joins all threads.
-  ~LocalCluster();
+  ~LocalCluster() override;
 
-  /// Does not block. What the shard finds wrong later reaches the listener as on_finished.
-  /// *Errors*: `invalid_argument` (empty prompt, sampling parameters), `out_of_range` (a token id
-  /// past the vocabulary, or longer than the model's positions); nothing is called then.
-  Expected<RequestId> submit(GenerateRequest request, std::shared_ptr<RequestListener> listener);
-  /// The listener hears on_finished(cancelled), unless the request ends first.
-  void cancel(RequestId request);
+  Expected<RequestId> submit(GenerateRequest request,
+                             std::shared_ptr<RequestListener> listener) override;
+  void cancel(RequestId request) override;
+  /// Always ok: `start` has waited for everybody.
+  Error readiness() const override;
+  std::uint64_t numerics_id() const override;
   ClusterStatus status() const;
 
   /// Puts the next epoch in force. *Errors*: those of DirectorCore::publish.

@@ -10,24 +10,19 @@
 #include <vector>
 
 #include "actors/attention/attention_role.hpp"
+#include "actors/endpoint.hpp"
 #include "actors/expert/expert_role.hpp"
 #include "actors/gateway/gateway_role.hpp"
 #include "actors/local_cluster.hpp"
 #include "actors/membership.hpp"
+#include "actors/node_event.hpp"
 #include "actors/request_engine.hpp"
 #include "actors/router/router_role.hpp"
+#include "actors/ucx_dock.hpp"
 #include "core/expected.hpp"
 #include "model/checkpoint/checkpoint.hpp"
 
 namespace troupe::actors {
-
-struct Endpoint {
-  std::string host;
-  std::uint16_t port = 0;
-};
-
-/// What the user allows UCX; the lane really chosen is read back, logged, and compared with this.
-enum class Transport : std::uint8_t { automatic, shm, tcp };
 
 struct NodeSettings {
   proto::Role role = proto::Role::gateway;
@@ -35,25 +30,19 @@ struct NodeSettings {
   std::uint32_t expert_ranks = 1;   // how many expert processes there are
   std::uint32_t routers_count = 1;  // configured routers, colocated ones included
   bool colocated_router = false;    // attention: a router of the same index in this process
-  std::vector<Endpoint> routers;    // control ports of all routers
+  std::vector<Endpoint> routers;    // control ports of all routers, by index; the own is not used
   Endpoint control_listen;          // router processes; port 0: any, see control_port()
   std::string cluster_name = "troupe";
   std::string join_token;   // any text; hashed before it travels
-  std::string ops_address;  // announced, for `troupe status`
+  std::string ops_address;  // announced, for `troupe status`, as is the version
+  std::string version;      // of the program
   Transport transport = Transport::automatic;
-  std::vector<std::pair<std::string, std::string>> ucx_options;
+  std::vector<std::pair<std::string, std::string>> ucx_options;  // names without UCX_
+  std::vector<std::string> ucx_set_by_user;  // likewise; in the environment, where they win
   std::chrono::milliseconds lost_after{3000};
   std::chrono::milliseconds beat_busy{100};
   std::chrono::milliseconds beat_idle{500};
   ClusterSettings engine;  // mode, table, threads, chunk, budgets; its shard counts are not used
-};
-
-/// A link as status and metrics show it.
-struct LinkReport {
-  PeerId self = 0;
-  PeerId peer = 0;
-  std::string lanes;  // "posix cma", "tcp", "inproc"
-  transport::LinkStats stats;
 };
 
 /// Everything this process can say of itself; what it does not host is absent.
@@ -68,13 +57,6 @@ struct NodeStatus {
   std::optional<RouterStatus> router;
   std::optional<ExpertStatus> expert;
   std::vector<LinkReport> links;
-};
-
-/// Something an operator wants to read, told once when it happens.
-struct NodeEvent {
-  enum class Severity : std::uint8_t { info, warning, error } severity = Severity::info;
-  std::string name;    // stable, snake_case: "link_joined", "member_refused", "evicted", ...
-  std::string detail;  // "peer=expert 2 lanes=posix,cma"
 };
 
 /// How far the weights of this process' roles are read, while `start` runs.

@@ -1,0 +1,252 @@
+// Announcing, beating, following, comparing the roster with the links.
+#include "actors/member/member_core.hpp"
+
+#include <algorithm>
+
+namespace troupe::actors {
+namespace {
+
+using std::chrono::milliseconds;
+using Severity = NodeEvent::Severity;
+
+constexpr milliseconds kFirstBackOff{50};
+
+milliseconds doubled(milliseconds back_off, milliseconds most) {
+  return std::clamp(back_off * 2, std::min(kFirstBackOff, most), most);
+}
+
+std::string director_name(std::size_t index) { return "director=" + std::to_string(index); }
+
+}  // namespace
+
+MemberCore::MemberCore(MemberSettings settings, std::uint64_t seed, TimePoint now)
+    : settings_(std::move(settings)),
+      random_(seed),
+      directors_(settings_.directors),
+      beat_due_(now),
+      due_(now) {
+  for (auto& director : directors_) director.due = now;
+}
+
+void MemberCore::say(Severity severity, std::string name, std::string detail) {
+  detail = "member=" + name_of(settings_.who.peer) + " " + detail;
+  actions_.push_back(NodeEvent{severity, std::move(name), std::move(detail)});
+}
+
+void MemberCore::wait(Director& director, TimePoint now) {
+  director.back_off = doubled(director.back_off, settings_.back_off_max);
+  director.due = now + director.back_off;
+}
+
+void MemberCore::connected(std::size_t index, TimePoint now) {
+  auto& director = directors_.at(index);
+  director.phase = Phase::connected;
+  director.due = now;
+}
+
+void MemberCore::disconnected(std::size_t index, const std::string& why, TimePoint now) {
+  auto& director = directors_.at(index);
+  if (director.phase == Phase::welcome) director.back_off = {};
+  if (!std::exchange(director.said_apart, true))
+    say(Severity::warning, "director_unreachable", director_name(index) + " cause=" + why);
+  director.phase = Phase::apart;
+  wait(director, now);
+}
+
+void MemberCore::answered(std::size_t index, const AnnounceReply& reply, TimePoint now) {
+  auto& director = directors_.at(index);
+  if (director.phase != Phase::announcing) return;  // of an incarnation that is gone
+  term_seen_ = std::max(term_seen_, reply.roster.term);
+  if (reply.refusal != Refusal::none) return refused(index, reply, now);
+  director = {};
+  director.phase = Phase::welcome;
+  beat_due_ = now;
+  say(Severity::info, "director_joined", director_name(index));
+  on_roster(reply.roster);
+}
+
+void MemberCore::refused(std::size_t index, const AnnounceReply& reply, TimePoint now) {
+  auto& director = directors_.at(index);
+  director.phase = Phase::connected;
+  wait(director, now);
+  if (reply.refusal == Refusal::evicted)
+    return rejoin("the director had given up this incarnation", now);
+  const bool last = !may_pass(reply.refusal);
+  if (std::exchange(director.said, reply.refusal) != reply.refusal)
+    say(last ? Severity::error : Severity::warning, "member_refused",
+        director_name(index) + " reason=" + std::string(to_string(reply.refusal)) +
+            " detail=" + reply.error.detail);
+  if (last) fatal_ = reply.error;
+  if (reply.refusal != Refusal::rank_taken) return;
+  if (!director.taken_since) director.taken_since = now;
+  if (now - *director.taken_since >= 2 * settings_.lost_after)
+    fatal_ = Error{reply.error.code, "rank taken: " + reply.error.detail};
+}
+
+void MemberCore::on_roster(Roster roster) {
+  term_seen_ = std::max(term_seen_, roster.term);
+  if (roster.term == 0 || roster.term < roster_.term) return;
+  if (roster.term == roster_.term && roster.version < roster_.version) return;
+  if (roster.term != roster_.term) {
+    say(Severity::info, "director_followed", "term=" + std::to_string(roster.term));
+    dropped_at_.clear();
+    for (auto& [peer, meeting] : meetings_) meeting.met_at = 0;
+  }
+  roster_ = std::move(roster);
+}
+
+void MemberCore::evicted(std::uint64_t incarnation, TimePoint now) {
+  if (incarnation == settings_.who.incarnation) rejoin("a director counted it as lost", now);
+}
+
+void MemberCore::rejoin(const std::string& why, TimePoint now) {
+  random_ += 0x9e3779b97f4a7c15;  // splitmix64
+  std::uint64_t next = random_;
+  next = (next ^ (next >> 30)) * 0xbf58476d1ce4e5b9;
+  next = (next ^ (next >> 27)) * 0x94d049bb133111eb;
+  settings_.who.incarnation = next ^ (next >> 31);
+  say(Severity::warning, "rejoining", "cause=" + why);
+  actions_.push_back(member::Rejoin{settings_.who.incarnation});
+  roster_ = {};
+  meetings_.clear();
+  dropped_at_.clear();
+  for (auto& director : directors_) {
+    if (director.phase < Phase::connected) continue;
+    director.phase = Phase::connected;
+    director.due = now;
+  }
+}
+
+void MemberCore::met(PeerId peer, const Error& error, TimePoint now) {
+  auto& meeting = meetings_[peer];
+  meeting.open = false;
+  if (error.code == Errc::ok) {
+    meeting.back_off = kFirstBackOff;  // it may be lost again at once
+    meeting.due = now + meeting.back_off;
+    return;
+  }
+  meeting.met_at = 0;
+  meeting.back_off = doubled(meeting.back_off, settings_.back_off_max);
+  meeting.due = now + meeting.back_off;
+  say(Severity::warning, "meeting_failed", "peer=" + name_of(peer) + " cause=" + error.detail);
+}
+
+void MemberCore::set_state(MemberState state, float load_progress) {
+  if (state != settings_.who.state) beat_due_ = {};
+  settings_.who.state = state;
+  load_progress_ = load_progress;
+}
+
+bool MemberCore::welcome_at(std::size_t director) const {
+  return directors_.at(director).phase == Phase::welcome;
+}
+
+std::optional<std::size_t> MemberCore::director() const {
+  const std::size_t followed = roster_.term & 0xffff;
+  if (roster_.term != 0 && followed < directors_.size() && welcome_at(followed)) return followed;
+  for (std::size_t i = 0; i < directors_.size(); ++i)
+    if (welcome_at(i)) return i;
+  return std::nullopt;
+}
+
+std::vector<member::Action> MemberCore::tick(const MemberSight& sight, TimePoint now) {
+  if (now - due_ >= settings_.lost_after)
+    rejoin("its own timer was " +
+               std::to_string(std::chrono::duration_cast<milliseconds>(now - due_).count()) +
+               " ms late",
+           now);
+  if (!fatal_) {
+    call_directors(now);
+    beat(sight, now);
+    compare(sight, now);
+  }
+  plan(sight, now);
+  return std::exchange(actions_, {});
+}
+
+void MemberCore::call_directors(TimePoint now) {
+  for (std::size_t i = 0; i < directors_.size(); ++i) {
+    auto& director = directors_[i];
+    if (director.due > now) continue;
+    if (director.phase == Phase::apart) {
+      director.phase = Phase::connecting;
+      actions_.push_back(member::Connect{i});
+    } else if (director.phase == Phase::connected) {
+      director.phase = Phase::announcing;
+      auto words = settings_.who;
+      words.term_seen = term_seen_;
+      actions_.push_back(member::Announce{i, std::move(words)});
+    }
+  }
+}
+
+void MemberCore::beat(const MemberSight& sight, TimePoint now) {
+  if (beat_due_ > now) return;
+  beat_due_ = now + (sight.load.oldest_work ? settings_.beat_busy : settings_.beat_idle);
+  Beat beat;
+  beat.peer = settings_.who.peer;
+  beat.incarnation = settings_.who.incarnation;
+  beat.state = settings_.who.state;
+  beat.load_progress = load_progress_;
+  beat.progress = sight.progress;
+  if (sight.load.oldest_work)
+    beat.oldest_work_us = static_cast<std::uint64_t>(std::max<std::int64_t>(
+        1, std::chrono::duration_cast<std::chrono::microseconds>(now - *sight.load.oldest_work)
+               .count()));
+  beat.queued_rows = sight.load.queued_rows;
+  beat.term_seen = term_seen_;
+  beat.director_term = sight.director_term;
+  for (std::size_t i = 0; i < directors_.size(); ++i)
+    if (welcome_at(i)) actions_.push_back(member::SendBeat{i, beat});
+}
+
+bool MemberCore::opens(PeerId peer) const {
+  switch (role_of(settings_.who.peer)) {
+    case proto::Role::gateway: return role_of(peer) == proto::Role::attention;
+    case proto::Role::attention:
+      return role_of(peer) == proto::Role::router &&
+             (!settings_.own_router_only || index_of(peer) == index_of(settings_.who.peer));
+    case proto::Role::router: return role_of(peer) == proto::Role::expert;
+    case proto::Role::expert: return false;
+  }
+  return false;
+}
+
+void MemberCore::compare(const MemberSight& sight, TimePoint now) {
+  if (state() != MemberState::active && state() != MemberState::draining) return;
+  for (const auto& entry : roster_.members) look_at(entry, sight, now);
+}
+
+void MemberCore::look_at(const RosterEntry& entry, const MemberSight& sight, TimePoint now) {
+  const auto linked = sight.joined.find(entry.peer);
+  const bool joined = linked != sight.joined.end();
+  const bool same = joined && linked->second == entry.incarnation;
+  if (entry.state == MemberState::lost) {
+    if (same && std::exchange(dropped_at_[entry.peer], roster_.version) != roster_.version)
+      actions_.push_back(member::Drop{entry.peer, "the director counts it as lost"});
+    return;
+  }
+  if (entry.state == MemberState::loading || !opens(entry.peer) || same) return;
+  auto& meeting = meetings_[entry.peer];
+  // It may have rejoined between this roster and our meeting: the next one will say so.
+  if (joined && meeting.met_at == roster_.version) return;
+  const auto relay = director();
+  if (meeting.open || meeting.due > now || !relay) return;
+  meeting.open = true;
+  meeting.met_at = roster_.version;
+  actions_.push_back(member::Meet{entry.peer, *relay, entry.process == settings_.who.process});
+}
+
+void MemberCore::plan(const MemberSight& sight, TimePoint now) {
+  due_ = now + (sight.load.oldest_work ? settings_.beat_busy : settings_.beat_idle);
+  const auto sooner = [&](TimePoint time) { due_ = std::min(due_, std::max(time, now)); };
+  if (fatal_) return;
+  for (const auto& director : directors_) {
+    if (director.phase == Phase::apart || director.phase == Phase::connected) sooner(director.due);
+    if (director.phase == Phase::welcome) sooner(beat_due_);
+  }
+  for (const auto& [peer, meeting] : meetings_)
+    if (!meeting.open && meeting.due > now && !sight.joined.contains(peer)) sooner(meeting.due);
+}
+
+}  // namespace troupe::actors

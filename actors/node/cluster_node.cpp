@@ -1,0 +1,156 @@
+// What a process of a cluster answers to its front: requests, status, readiness.
+#include "actors/node/cluster_node.hpp"
+
+#include <atomic>
+#include <new>
+#include <system_error>
+
+#include "actors/node/node_process.hpp"
+#include "actors/request_checks.hpp"
+
+namespace troupe::actors {
+namespace {
+
+constexpr std::chrono::milliseconds kAnswer{2000};
+
+class Node final : public ClusterNode {
+ public:
+  Node(const model::Checkpoint& checkpoint, const NodeSettings& settings, NodeHooks hooks)
+      : process_(checkpoint, settings, std::move(hooks)) {}
+
+  Expected<void> begin() {
+    if (auto opened = process_.open(); !opened) return opened;
+    return process_.load();
+  }
+
+  Expected<RequestId> submit(GenerateRequest request,
+                             std::shared_ptr<RequestListener> listener) override;
+  void cancel(RequestId request) override {
+    if (process_.gateway) caf::anon_send(process_.gateway, cancel_atom_v, request);
+  }
+  Error readiness() const override;
+  std::uint64_t numerics_id() const override { return process_.numerics_id; }
+  std::uint16_t control_port() const override { return process_.control_port; }
+  NodeStatus status() const override;
+  Expected<ClusterReport> report() const override;
+  void drain() override {
+    draining_ = true;
+    process_.set_state(MemberState::draining);
+  }
+  bool drained() const override;
+  std::optional<Error> fatal() const override {
+    for (const auto& one : process_.members)
+      if (auto fatal = one.view->get().fatal) return fatal;
+    return std::nullopt;
+  }
+
+ private:
+  const HostedMember& front() const { return process_.members.front(); }
+
+  NodeProcess process_;
+  std::atomic<RequestId> next_request_{1};
+  std::atomic<bool> draining_{false};
+};
+
+Error Node::readiness() const {
+  const auto no = [](const char* why) { return Error{Errc::unavailable, why}; };
+  const auto view = front().view->get();
+  if (view.fatal) return *view.fatal;
+  if (draining_) return no("draining: no new work is taken");
+  if (view.state != MemberState::active) return no("loading the model");
+  if (process_.settings.role != proto::Role::gateway)
+    return view.welcome ? Error{Errc::ok, {}} : no("no director has let this process in yet");
+  if (!view.serving) return no("the cluster is not complete: see `troupe status`");
+  if (front().context.role.pulse->joined().empty()) return no("no attention shard is linked yet");
+  return {Errc::ok, {}};
+}
+
+Expected<RequestId> Node::submit(GenerateRequest request,
+                                 std::shared_ptr<RequestListener> listener) {
+  if (!process_.gateway)
+    return unexpected(Errc::unavailable, "this process is no gateway; ask one that is");
+  if (auto fine = check_request(request, process_.checkpoint.config()); !fine)
+    return unexpected(fine.error());
+  if (auto ready = readiness(); ready.code != Errc::ok)
+    return unexpected(Errc::unavailable, ready.detail);
+  const RequestId id = next_request_.fetch_add(1);
+  caf::anon_send(
+      process_.gateway, open_atom_v,
+      OpenOrder{id, std::make_shared<GenerateRequest>(std::move(request)), std::move(listener)});
+  return id;
+}
+
+bool Node::drained() const {
+  for (const auto& one : process_.members) {
+    const auto load = one.context.role.pulse->load();
+    if (load.oldest_work || load.queued_rows > 0) return false;
+  }
+  return draining_;
+}
+
+/// Asks one actor for its status; nothing when it is gone or does not answer in time.
+template <class Status, class Handle>
+void ask(caf::scoped_actor& self, const Handle& actor, std::optional<Status>& place) {
+  if (!actor) return;
+  self->request(actor, kAnswer, status_atom_v)
+      .receive([&](const Status& status) { place = status; }, [](const caf::error&) {});
+}
+
+NodeStatus Node::status() const {
+  NodeStatus all;
+  const auto view = front().view->get();
+  all.state = view.state;
+  all.load_progress = view.load_progress;
+  all.serving = view.serving;
+  all.term = view.term;
+  for (const auto& one : process_.members) all.epoch = std::max(all.epoch, one.view->get().epoch);
+  caf::scoped_actor self{process_.system()};
+  ask(self, process_.gateway, all.gateway);
+  ask(self, process_.attention, all.attention);
+  ask(self, process_.router, all.router);
+  ask(self, process_.expert, all.expert);
+  for (const auto& one : process_.members)
+    if (one.role)
+      self->request(one.role, kAnswer, links_atom_v)
+          .receive(
+              [&](const LinkReports& reports) {
+                all.links.insert(all.links.end(), reports.links.begin(), reports.links.end());
+              },
+              [](const caf::error&) {});
+  return all;
+}
+
+Expected<ClusterReport> Node::report() const {
+  ReportReply answer;
+  caf::scoped_actor self{process_.system()};
+  self->request(front().agent, kAnswer, report_atom_v)
+      .receive([&](const ReportReply& reply) { answer = reply; },
+               [&](const caf::error&) {
+                 answer.error = {Errc::unavailable, "no director answered within two seconds"};
+               });
+  if (answer.error.code != Errc::ok) return unexpected(answer.error);
+  return answer.report;
+}
+
+}  // namespace
+
+Expected<std::unique_ptr<ClusterNode>> ClusterNode::start(const model::Checkpoint& checkpoint,
+                                                          const NodeSettings& settings,
+                                                          NodeHooks hooks) {
+  const auto refused = [](const char* what) {
+    return unexpected(Errc::resource_exhausted,
+                      std::string("cannot start the process' actors: ") + what +
+                          "; raise the limits on memory and threads (ulimit -a)");
+  };
+  try {
+    auto node = std::make_unique<Node>(checkpoint, settings, std::move(hooks));
+    if (auto begun = node->begin(); !begun) return unexpected(begun.error());
+    return std::unique_ptr<ClusterNode>(std::move(node));
+  } catch (const std::system_error& error) {  // std::thread
+    return refused(error.what());
+  } catch (const std::bad_alloc& error) {
+    return refused(error.what());
+  }
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,24 @@
+// The weights of the roles of one process: what a role does not compute with is not touched.
+#pragma once
+#include <functional>
+#include <memory>
+
+#include "actors/node/cluster_node.hpp"
+#include "kernels/engine.hpp"
+#include "model/attention_model.hpp"
+#include "model/expert_model.hpp"
+#include "model/router_model.hpp"
+
+namespace troupe::actors {
+
+struct NodeModels {
+  std::shared_ptr<const model::AttentionModel> attention;
+  std::shared_ptr<const model::RouterModel> router;
+  std::shared_ptr<const model::ExpertModel> expert;
+};
+
+/// Blocks until the weights are there; a gateway has none. *Errors*: those of the models.
+Expected<NodeModels> load_models(const model::Checkpoint& checkpoint, const NodeSettings& settings,
+                                 model::Numerics numerics, const kernels::Engine& engine);
+
+}  // namespace troupe::actors
