@@ -1,0 +1,101 @@
+// From a plan to command lines.
+#include "services/local/local_services.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <random>
+
+namespace troupe::services {
+namespace {
+
+constexpr std::string_view kLoopback = "127.0.0.1:";
+
+void add_flag(ChildSpec& spec, std::string_view key, const std::string& value) {
+  spec.arguments.push_back(flag_of_key(key));
+  spec.arguments.push_back(value);
+}
+
+/// One service with what all of them are told.
+ChildSpec service(const LocalPlan& plan, const std::string& role, int index) {
+  ChildSpec spec{role + " " + std::to_string(index), {role}};
+  if (!plan.model.empty()) add_flag(spec, "model.path", plan.model);
+  add_flag(spec, "cluster.name", plan.cluster_name);
+  add_flag(spec, "cluster.join_token_file", plan.join_token_file);
+  add_flag(spec, "cluster.routers", router_list(plan));
+  add_flag(spec, "router.placement", plan.colocated ? "colocated" : "separate");
+  if (role != "gateway") add_flag(spec, "ops.listen", std::string(kLoopback) + "0");
+  for (const auto& [key, value] : plan.settings) add_flag(spec, key, value);
+  return spec;
+}
+
+void listen_for_control(const LocalPlan& plan, ChildSpec& spec, int router) {
+  add_flag(spec, "control.listen",
+           std::string(kLoopback) +
+               std::to_string(plan.control_ports.at(static_cast<std::size_t>(router))));
+}
+
+}  // namespace
+
+std::string flag_of_key(std::string_view key) {
+  std::string flag("--");
+  flag += key;
+  std::replace_if(
+      flag.begin(), flag.end(), [](char c) { return c == '.' || c == '_'; }, '-');
+  return flag;
+}
+
+Expected<LocalPlan> with_identity(LocalPlan plan) {
+  std::random_device random;
+  plan.cluster_name = "local-" + std::to_string(::getpid()) + "-" + std::to_string(random());
+  std::string token;
+  for (int i = 0; i < 8; ++i) token += std::to_string(random()) + "-";
+  auto file = inherited_file(token);
+  if (!file) return unexpected(file.error());
+  plan.join_token_file = *file;
+  if (plan.colocated) plan.routers = plan.attention;
+  while (plan.control_ports.size() < static_cast<std::size_t>(plan.routers)) {
+    const auto port = free_loopback_port();
+    if (!port) return unexpected(port.error());
+    const auto& taken = plan.control_ports;
+    if (std::find(taken.begin(), taken.end(), *port) == taken.end())
+      plan.control_ports.push_back(*port);
+  }
+  return plan;
+}
+
+std::string router_list(const LocalPlan& plan) {
+  std::string list;
+  for (const auto port : plan.control_ports)
+    list += (list.empty() ? "" : ",") + std::string(kLoopback) + std::to_string(port);
+  return list;
+}
+
+std::vector<ChildSpec> local_services(const LocalPlan& plan) {
+  std::vector<ChildSpec> services;
+  const std::string ranks = std::to_string(plan.experts);
+  for (int i = 0; i < plan.routers && !plan.colocated; ++i) {
+    auto& spec = services.emplace_back(service(plan, "router", i));
+    add_flag(spec, "router.index", std::to_string(i));
+    add_flag(spec, "expert.ranks", ranks);
+    listen_for_control(plan, spec, i);
+  }
+  for (int i = 0; i < plan.attention; ++i) {
+    auto& spec = services.emplace_back(service(plan, "attention", i));
+    add_flag(spec, "attention.index", std::to_string(i));
+    add_flag(spec, "expert.ranks", ranks);
+    if (plan.colocated) listen_for_control(plan, spec, i);
+  }
+  for (int i = 0; i < plan.experts; ++i) {
+    auto& spec = services.emplace_back(service(plan, "expert", i));
+    add_flag(spec, "expert.rank", std::to_string(i));
+    add_flag(spec, "expert.ranks", ranks);
+  }
+  if (!plan.gateway.empty()) {
+    auto& spec = services.emplace_back(service(plan, "gateway", 0));
+    for (const auto& [key, value] : plan.gateway) add_flag(spec, key, value);
+  }
+  return services;
+}
+
+}  // namespace troupe::services
