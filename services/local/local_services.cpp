@@ -66,8 +66,10 @@ Expected<LocalPlan> with_identity(LocalPlan plan) {
 
 std::string router_list(const LocalPlan& plan) {
   std::string list;
-  for (const auto port : plan.control_ports)
-    list += (list.empty() ? "" : ",") + std::string(kLoopback) + std::to_string(port);
+  for (const auto port : plan.control_ports) {
+    if (!list.empty()) list += ',';
+    list.append(kLoopback).append(std::to_string(port));
+  }
   return list;
 }
 
