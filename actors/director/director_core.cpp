@@ -84,7 +84,8 @@ void DirectorCore::tick(TimePoint now) {
   const auto gap = now - ticked_;
   ticked_ = now;
   if (settings_.lost_after.count() != 0 && gap > settings_.lost_after / 2) members_.excuse(gap);
-  update(members_.refresh(now), now);
+  // While passive nobody is forgotten: a member that was away has to be known when it speaks again.
+  update(members_.refresh(now, active()), now);
 }
 
 std::uint64_t DirectorCore::live_incarnation(PeerId peer) const {

@@ -39,10 +39,11 @@ void Election::saw_before_our_time(std::uint64_t term, TimePoint now) {
 bool Election::decide(std::span<const RouterView> others, TimePoint now) {
   bool claimed = false;
   bool lowest = true;
+  for (const auto& other : others)
+    if (other.live) saw(other.claim, now);
   for (const auto& other : others) {
     if (!other.live) continue;
     if (other.has_beaten) heard_.insert(other.index);
-    saw(other.claim, now);
     claimed |= other.claim != 0;
     lowest &= other.index > settings_.router_index;
   }

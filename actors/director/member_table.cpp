@@ -58,11 +58,11 @@ bool MemberTable::close(PeerId peer, TimePoint now) {
   return true;
 }
 
-bool MemberTable::refresh(TimePoint now) {
+bool MemberTable::refresh(TimePoint now, bool forget) {
   bool changed = false;
   for (auto it = members_.begin(); it != members_.end();) {
     Member& member = it->second;
-    if (!live(member) && now - member.lost > times_.forget_after) {
+    if (forget && !live(member) && now - member.lost > times_.forget_after) {
       it = members_.erase(it);
       changed = true;
       continue;

@@ -45,8 +45,8 @@ class MemberTable {
   bool hear(const Beat& beat, TimePoint now);
   /// Its connection is gone.
   bool close(PeerId peer, TimePoint now);
-  /// Silence makes SUSPECT and LOST, time makes LOST ones forgotten.
-  bool refresh(TimePoint now);
+  /// Silence makes SUSPECT and LOST; `forget` drops those LOST for forget_after.
+  bool refresh(TimePoint now, bool forget);
   /// The owner itself stood still: nobody was silent meanwhile.
   void excuse(Clock::duration stood_still);
 

@@ -9,8 +9,8 @@
 namespace troupe::actors {
 
 /// Something a director wants an operator to read, told once when it happens. `name` is stable:
-/// member_joined, member_refused, member_suspect, member_lost, member_evicted, director_active,
-/// director_passive, placement_published, placement_failed.
+/// member_state, member_refused, member_evicted, director_active, director_passive,
+/// placement_published, cluster_serving.
 struct DirectorEvent {
   std::string name;
   std::string detail;  // key=value pairs, a sentence last
