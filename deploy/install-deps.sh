@@ -14,6 +14,7 @@ packages=(
   g++ cmake ninja-build ccache
   libcaf-dev libucx-dev libhwy-dev libpcre2-dev nlohmann-json3-dev libcli11-dev
   libyaml-cpp-dev libspdlog-dev libfmt-dev prometheus-cpp-dev libcpp-httplib-dev
+  libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc grpc-proto
   libgtest-dev libbenchmark-dev
 )
 test_packages=(python3 python3-venv git binutils)

@@ -38,17 +38,19 @@ Expected<ChatRenderer> make_chat_renderer(const TokenizerConfig& config) {
   });
 }
 
-Expected<std::vector<std::int32_t>> encode_chat(const ChatTemplate& chat_template,
-                                                const Tokenizer& tokenizer, ChatRequest request) {
+Expected<EncodedChat> encode_chat(const ChatTemplate& chat_template, const Tokenizer& tokenizer,
+                                  ChatRequest request) {
   if (request.special_tokens.empty()) request.special_tokens = special_tokens(tokenizer.config());
-  const auto prompt = chat_template.render(request);
+  auto prompt = chat_template.render(request);
   if (!prompt) return unexpected(prompt.error());
   std::vector<Segment> segments;
   for (const auto& segment : prompt->segments) {
     segments.push_back(
         {std::string_view(prompt->text).substr(segment.offset, segment.length), segment.trusted});
   }
-  return tokenizer.encode_segments(segments);
+  auto ids = tokenizer.encode_segments(segments);
+  if (!ids) return unexpected(std::move(ids).error());
+  return EncodedChat{std::move(prompt->text), *std::move(ids)};
 }
 
 }  // namespace troupe::model

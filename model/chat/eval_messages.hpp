@@ -1,6 +1,9 @@
 // The chat side of `troupe eval tokenizer`, and the renderer that the APIs share with it.
 #pragma once
+#include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/expected.hpp"
 #include "model/chat/chat_template.hpp"
@@ -15,9 +18,16 @@ namespace troupe::model {
 /// *Errors*: as ChatTemplate::parse, with the file in front.
 Expected<ChatRenderer> make_chat_renderer(const TokenizerConfig& config);
 
+/// A rendered conversation. Encoding `text` does not give `ids` back: text from messages never
+/// became an added token in them.
+struct EncodedChat {
+  std::string text;
+  std::vector<std::int32_t> ids;
+};
+
 /// Renders and encodes what the APIs serve: text from messages never becomes an added token.
 /// *Errors*: as ChatTemplate::render and Tokenizer::encode_segments.
-Expected<std::vector<std::int32_t>> encode_chat(const ChatTemplate& chat_template,
-                                                const Tokenizer& tokenizer, ChatRequest request);
+Expected<EncodedChat> encode_chat(const ChatTemplate& chat_template, const Tokenizer& tokenizer,
+                                  ChatRequest request);
 
 }  // namespace troupe::model

@@ -5,10 +5,18 @@ namespace troupe::services {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> all{
-      run_command(),          chat_command(),         inspect_command(),
-      cast_command(),         eval_logits_command(),  eval_tokenizer_command(),
-      config_check_command(), config_print_command(), config_defaults_command(),
-      doctor_command(),       version_command(),
+      run_command(),
+      chat_command(),
+      serve_command(),
+      inspect_command(),
+      cast_command(),
+      eval_logits_command(),
+      eval_tokenizer_command(),
+      config_check_command(),
+      config_print_command(),
+      config_defaults_command(),
+      doctor_command(),
+      version_command(),
   };
   return all;
 }

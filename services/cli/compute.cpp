@@ -47,7 +47,7 @@ StartedCluster start_cluster(const OpenModel& model, const EngineOptions& option
   if (!cluster) {
     return {nullptr, report(model_fault(cluster.error().code), cluster.error().detail)};
   }
-  return {*std::move(cluster), 0};
+  return {*std::move(cluster), 0, settings};
 }
 
 }  // namespace troupe::services

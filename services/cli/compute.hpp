@@ -8,7 +8,7 @@
 #include "core/expected.hpp"
 #include "kernels/registry.hpp"
 #include "services/cli/engine_options.hpp"
-#include "services/cli/open_model.hpp"
+#include "services/prompt/open_model.hpp"
 #include "services/runtime/faults.hpp"
 
 namespace troupe::services {
@@ -21,6 +21,7 @@ std::optional<int> check_level(const EngineOptions& options);
 struct StartedCluster {
   std::unique_ptr<actors::LocalCluster> cluster;
   int exit_code = 0;
+  actors::ClusterSettings settings = {};
 };
 StartedCluster start_cluster(const OpenModel& model, const EngineOptions& options,
                              std::size_t requests);

@@ -59,7 +59,7 @@ Generation::Result Conversation::ask(const std::string& question) {
     messages_.pop_back();
     return {report(Fault::chat_template, ids.error().detail), Ending::failed, ""};
   }
-  Generation::Result result = generation_.answer(*std::move(ids), false);
+  Generation::Result result = generation_.answer(std::move(ids->ids), false);
   if (result.ending == Ending::failed) {
     messages_.pop_back();
   } else {

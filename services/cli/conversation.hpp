@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "services/cli/chat_prompt.hpp"
 #include "services/cli/generation.hpp"
+#include "services/prompt/chat_prompt.hpp"
 
 namespace troupe::services {
 

@@ -5,9 +5,9 @@
 
 #include "model/checkpoint/files.hpp"
 #include "model/tokenizer/eval_lines.hpp"
-#include "services/cli/chat_prompt.hpp"
 #include "services/cli/command.hpp"
 #include "services/cli/result_file.hpp"
+#include "services/prompt/chat_prompt.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/interrupts.hpp"
 #include "services/runtime/model_lookup.hpp"

@@ -8,8 +8,8 @@
 #include "services/cli/answer_printer.hpp"
 #include "services/cli/compute.hpp"
 #include "services/cli/engine_options.hpp"
-#include "services/cli/open_model.hpp"
 #include "services/cli/sampling_options.hpp"
+#include "services/prompt/open_model.hpp"
 
 namespace troupe::services {
 

@@ -1,26 +1,15 @@
 // The sampling flags of run and chat, and how they combine with the model's own defaults.
 #pragma once
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <utility>
 #include <vector>
 
-#include "core/expected.hpp"
 #include "model/sampler.hpp"
+#include "services/prompt/generation_defaults.hpp"
 #include "services/runtime/option_set.hpp"
 
 namespace troupe::services {
-
-/// What generation_config.json says; absent members stay at the sampler's defaults.
-struct GenerationDefaults {
-  model::SamplingParams sampling;
-  std::vector<std::int32_t> eos_token_ids;
-};
-
-/// Reads `dir`/generation_config.json; an absent file gives the sampler's defaults.
-/// *Errors*: `malformed` naming the member; `io`.
-Expected<GenerationDefaults> load_generation_defaults(const std::filesystem::path& dir);
 
 /// State behind the flags.
 struct SamplingOptions {
@@ -37,10 +26,7 @@ struct SamplingOptions {
   /// Flags over `defaults`; stop ids are `eos_token_ids` and those of `defaults`. `seed` and
   /// `max_tokens` stay 0 when no flag gave them.
   model::SamplingParams merged(const GenerationDefaults& defaults,
-                               std::vector<int> eos_token_ids) const;
+                               const std::vector<int>& eos_token_ids) const;
 };
-
-/// 64 bits from the operating system, for requests without a seed.
-std::uint64_t draw_seed();
 
 }  // namespace troupe::services

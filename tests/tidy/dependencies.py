@@ -29,6 +29,7 @@ LIBRARIES = {
     "CAF": (r"caf/", {"actors", "services", "tests", "examples"}, True),
     "UCX": (r"uc[pts]/|ucm/", {"transport"}, True),
     "gRPC": (r"grpc|google/protobuf", {"services", "tests"}, True),
+    "generated code of proto/": (r"(?:troupe|google/rpc)/.*\.pb\.h$", {"services", "tests"}, True),
     "HTTP": (r"httplib", {"services", "tests"}, True),
     "Prometheus": (r"prometheus/", {"services", "tests"}, True),
     "CLI11": (r"CLI/", {"services"}, True),
@@ -62,8 +63,10 @@ MACHINE_HEADER = re.compile(
 )
 STANDARD_ONLY = {"core", "proto"}
 
-TARGET_OF_FOLDER = re.compile(r"\btroupe_(core|kernels|model|proto|transport|actors|runtime)\b")
-FOLDER_OF_TARGET = {"runtime": "services"}
+FOLDER_OF_TARGET = dict.fromkeys(("runtime", "prompt", "gateway", "protos"), "services")
+TARGET_OF_FOLDER = re.compile(
+    r"\btroupe_(core|kernels|model|proto|transport|actors|%s)\b" % "|".join(FOLDER_OF_TARGET)
+)
 
 
 def include_problem(path, folder, quoted, header):

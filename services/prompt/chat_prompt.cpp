@@ -1,9 +1,8 @@
 // Loads templates, builds their input and encodes their output.
-#include "services/cli/chat_prompt.hpp"
+#include "services/prompt/chat_prompt.hpp"
 
 #include <ctime>
 
-#include "model/chat/eval_messages.hpp"
 #include "model/checkpoint/files.hpp"
 #include "model/config/json_value.hpp"
 
@@ -31,7 +30,9 @@ std::string messages_json(const std::vector<ChatMessage>& messages) {
   for (const ChatMessage& message : messages) {
     if (json.size() > 1) json += ",";
     json += "{\"role\":" + model::quote_json(message.role) +
-            ",\"content\":" + model::quote_json(message.content) + "}";
+            ",\"content\":" + model::quote_json(message.content);
+    if (!message.name.empty()) json += ",\"name\":" + model::quote_json(message.name);
+    json += "}";
   }
   return json + "]";
 }
@@ -57,13 +58,14 @@ Expected<ChatPrompt> ChatPrompt::load(const model::Tokenizer& tokenizer,
   return ChatPrompt(tokenizer, *std::move(parsed));
 }
 
-Expected<std::vector<std::int32_t>> ChatPrompt::encode(const std::vector<ChatMessage>& messages,
-                                                       std::string_view variables_json) const {
+Expected<model::EncodedChat> ChatPrompt::encode(const std::vector<ChatMessage>& messages,
+                                                std::string_view variables_json,
+                                                bool add_generation_prompt) const {
   const std::string text = messages_json(messages);
   model::ChatRequest request;
   request.messages_json = text;
   request.variables_json = variables_json;
-  request.add_generation_prompt = true;
+  request.add_generation_prompt = add_generation_prompt;
   request.local_time = local_time();
   return model::encode_chat(template_, *tokenizer_, std::move(request));
 }

@@ -1,5 +1,5 @@
 // Opening a model directory, and the checks of a prompt against it.
-#include "services/cli/open_model.hpp"
+#include "services/prompt/open_model.hpp"
 
 #include <algorithm>
 
@@ -65,12 +65,13 @@ Expected<void> check_text_length(const OpenModel& model, std::size_t bytes) {
                                             std::to_string(model.context()) + ". Shorten it");
 }
 
-Expected<std::vector<std::int32_t>> encode_raw(const OpenModel& model, std::string_view text) {
+Expected<std::vector<std::int32_t>> encode_raw(const OpenModel& model, std::string_view text,
+                                               RawText how) {
   if (auto fits = check_text_length(model, text.size()); !fits) return unexpected(fits.error());
   const model::Tokenizer& tokenizer = *model.tokenizer;
-  auto ids = tokenizer.encode(text);
+  auto ids = tokenizer.encode(text, {how.added_tokens});
   if (!ids) return ids;
-  if (tokenizer.config().add_bos_token && tokenizer.bos_id()) {
+  if (how.bos && tokenizer.config().add_bos_token && tokenizer.bos_id()) {
     ids->insert(ids->begin(), *tokenizer.bos_id());
   }
   return ids;

@@ -8,6 +8,7 @@
 
 #include "core/expected.hpp"
 #include "model/chat/chat_template.hpp"
+#include "model/chat/eval_messages.hpp"
 #include "model/tokenizer/eval_lines.hpp"
 #include "model/tokenizer/tokenizer.hpp"
 
@@ -16,9 +17,10 @@ namespace troupe::services {
 struct ChatMessage {
   std::string role;
   std::string content;
+  std::string name = {};  // left out when empty
 };
 
-/// JSON array of {"role", "content"}.
+/// JSON array of {"role", "content"[, "name"]}.
 std::string messages_json(const std::vector<ChatMessage>& messages);
 
 /// *Threading*: const calls from any thread. The tokenizer must outlive it.
@@ -29,11 +31,12 @@ class ChatPrompt {
   static Expected<ChatPrompt> load(const model::Tokenizer& tokenizer,
                                    const std::filesystem::path& template_file);
 
-  /// Ids of the rendered messages with a generation prompt; text of messages never becomes an
-  /// added token. `variables_json`: further variables of the template, an object or empty.
+  /// The rendered messages; text of messages never becomes an added token. `variables_json`:
+  /// further variables of the template, an object or empty.
   /// *Errors*: those of the template and the tokenizer.
-  Expected<std::vector<std::int32_t>> encode(const std::vector<ChatMessage>& messages,
-                                             std::string_view variables_json) const;
+  Expected<model::EncodedChat> encode(const std::vector<ChatMessage>& messages,
+                                      std::string_view variables_json,
+                                      bool add_generation_prompt = true) const;
 
  private:
   ChatPrompt(const model::Tokenizer& tokenizer, model::ChatTemplate parsed)

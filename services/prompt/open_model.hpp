@@ -7,7 +7,7 @@
 #include "core/expected.hpp"
 #include "model/checkpoint/checkpoint.hpp"
 #include "model/tokenizer/tokenizer.hpp"
-#include "services/cli/sampling_options.hpp"
+#include "services/prompt/generation_defaults.hpp"
 
 namespace troupe::services {
 
@@ -37,8 +37,12 @@ Expected<void> check_context(std::int64_t prompt_tokens, std::int64_t max_tokens
 /// context whatever its tokens are. The model must have a tokenizer.
 Expected<void> check_text_length(const OpenModel& model, std::size_t bytes);
 
-/// Ids of raw text, BOS in front if the tokenizer's configuration says so.
-/// *Errors*: as `check_text_length`; those of the tokenizer.
-Expected<std::vector<std::int32_t>> encode_raw(const OpenModel& model, std::string_view text);
+struct RawText {
+  bool bos = true;           // BOS in front if the tokenizer's configuration says so
+  bool added_tokens = true;  // text that spells an added token becomes it
+};
+/// Ids of raw text. *Errors*: as `check_text_length`; those of the tokenizer.
+Expected<std::vector<std::int32_t>> encode_raw(const OpenModel& model, std::string_view text,
+                                               RawText how = {});
 
 }  // namespace troupe::services

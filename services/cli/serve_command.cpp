@@ -1,0 +1,154 @@
+// `troupe serve`: all roles in this process behind the gateway's APIs.
+#include <signal.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <thread>
+
+#include "services/cli/command.hpp"
+#include "services/cli/compute.hpp"
+#include "services/cli/engine_options.hpp"
+#include "services/gateway/grpc/admin_server.hpp"
+#include "services/gateway/grpc/gateway_server.hpp"
+#include "services/gateway/local_engine.hpp"
+#include "services/runtime/faults.hpp"
+#include "services/runtime/interrupts.hpp"
+
+namespace troupe::services {
+namespace {
+
+constexpr std::chrono::milliseconds kSignalPoll{100};
+
+struct Flags {
+  std::string model;
+  EngineOptions engine;
+  ServedModel::Settings served;
+  Address grpc_listen{"127.0.0.1", 50051};
+  Address admin_listen{"127.0.0.1", 50052};
+  bool reflection = true;
+  std::optional<std::int64_t> drain_s;
+  std::optional<std::int64_t> stream_pending_kib;
+};
+
+Assign address(Address& target) {
+  return [&target](std::string_view value) -> Expected<void> {
+    auto parsed = parse_address(value);
+    if (!parsed) return unexpected(std::move(parsed).error());
+    target = *std::move(parsed);
+    return {};
+  };
+}
+
+void declare(OptionSet& options, Flags& flags) {
+  options.group("Model");
+  options.add({"MODEL", "", "Hugging Face checkpoint directory [the bundled troupe-tiny]",
+               text(flags.model)});
+  options.add({"--served-name", "NAME", "What requests call the model [the directory's name]",
+               text(flags.served.name)});
+  options.add({"--chat-template",
+               "FILE",
+               "Jinja template instead of the model's own",
+               text(flags.served.template_file),
+               {},
+               Shown::help_all});
+  options.group("Ports");
+  options.add({"--grpc-listen", "HOST:PORT",
+               "Clients' gRPC; port 0 takes any free one [127.0.0.1:50051]",
+               address(flags.grpc_listen)});
+  options.add({"--admin-listen", "HOST:PORT", "Operators' gRPC [127.0.0.1:50052]",
+               address(flags.admin_listen)});
+  options.add({"--drain-timeout", "S", "Seconds that open requests have after SIGTERM [300]",
+               integer(flags.drain_s, {0, 86400})});
+  options.add({"--grpc-reflection",
+               "BOOL",
+               "Whether clients may ask which services there are [true]",
+               yes_no(flags.reflection),
+               {},
+               Shown::help_all});
+  options.add({"--stream-pending-kib",
+               "N",
+               "Of an answer whose client reads too slowly, at most N KiB wait [1024]",
+               integer(flags.stream_pending_kib, {1, 1 << 20}),
+               {},
+               Shown::help_all});
+  options.group("Engine");
+  flags.engine.declare(options);
+}
+
+std::atomic<bool> terminate_flag{false};
+extern "C" void on_terminate(int) {
+  if (terminate_flag.exchange(true)) ::_Exit(static_cast<int>(ExitCode::terminate));
+}
+
+GrpcSettings grpc_settings(const Flags& flags, const Address& listen) {
+  GrpcSettings settings;
+  settings.listen = listen;
+  settings.reflection = flags.reflection;
+  return settings;
+}
+
+/// Until Ctrl-C or SIGTERM; then until no call is open, or the time for it is over.
+void serve_until_told(GatewayServer& gateway, std::chrono::seconds drain) {
+  while (!interrupted() && !terminate_flag) std::this_thread::sleep_for(kSignalPoll);
+  gateway.drain();
+  const auto until = std::chrono::steady_clock::now() + drain;
+  while (gateway.calls_open() > 0 && std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_for(kSignalPoll);
+  }
+}
+
+int serve(Flags& flags) {
+  ::signal(SIGTERM, on_terminate);
+  if (const auto failed = check_level(flags.engine)) return *failed;
+  auto model = open_model(flags.model);
+  if (!model) return report(model_fault(model.error().code), model.error().detail);
+  StartedCluster started = start_cluster(*model, flags.engine, 1);
+  if (!started.cluster) return started.exit_code;
+  LocalEngine engine(std::move(started.cluster), started.settings, model->config().routed_experts);
+  flags.served.mode = started.settings.mode;
+  flags.served.numerics_id = engine.numerics_id();
+  const auto served = ServedModel::make(*model, flags.served);
+  if (!served) return report(Fault::chat_template, served.error().detail);
+
+  auto admin = AdminServer::start(grpc_settings(flags, flags.admin_listen),
+                                  [&engine] { return engine.report(); });
+  if (!admin) return report(Fault::cannot_bind, "--admin-listen: " + admin.error().detail);
+  GatewayServerSettings settings;
+  settings.grpc = grpc_settings(flags, flags.grpc_listen);
+  if (flags.stream_pending_kib) {
+    settings.stream.pending_bytes_max = static_cast<std::size_t>(*flags.stream_pending_kib) << 10;
+  }
+  auto gateway = GatewayServer::start(*served, engine, settings,
+                                      [epoch = engine.status().epoch] { return epoch; });
+  if (!gateway) return report(Fault::cannot_bind, "--grpc-listen: " + gateway.error().detail);
+  std::fprintf(stderr, "serving %s (%s, %s)\n", served->name().c_str(),
+               model->checkpoint.directory().c_str(), served->fingerprint().c_str());
+  std::fprintf(stderr, "gRPC   %s\nadmin  %s\n", (*gateway)->address().c_str(),
+               (*admin)->address().c_str());
+  serve_until_told(**gateway, std::chrono::seconds(flags.drain_s.value_or(300)));
+  return static_cast<int>(ExitCode::ok);
+}
+
+}  // namespace
+
+Command serve_command() {
+  Command command;
+  command.name = "serve";
+  command.summary = "Serve a model over gRPC, all roles in this process";
+  command.usage = "troupe serve [MODEL] [flags]";
+  command.examples = {
+      "troupe serve",
+      "troupe serve DIR --grpc-listen 0.0.0.0:50051",
+      "troupe serve DIR --layout experts=4,attention=2",
+  };
+  command.make = [](OptionSet& options) {
+    auto flags = std::make_shared<Flags>();
+    declare(options, *flags);
+    return [flags] { return serve(*flags); };
+  };
+  return command;
+}
+
+}  // namespace troupe::services

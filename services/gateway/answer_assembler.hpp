@@ -1,0 +1,60 @@
+// Tokens of one answer to pieces of it: ids at once, text in whole characters up to a stop string.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/tokenizer/detokenizer.hpp"
+#include "services/gateway/stop_matcher.hpp"
+
+namespace troupe::services {
+
+struct AnswerForm {
+  const model::Tokenizer* tokenizer = nullptr;  // null: no text; must outlive the assembler
+  std::vector<std::int32_t> silent_ids;         // stop ids: end the answer and show no text
+  std::vector<std::string> stops;
+  std::int64_t min_tokens = 0;  // no stop string ends the answer before it has as many
+  bool logprobs = false;
+};
+
+/// A piece of an answer. Pieces are joined member by member.
+struct AnswerPiece {
+  std::vector<std::int32_t> ids;
+  std::vector<float> logprobs;  // one per id, or none
+  std::string text;
+
+  bool empty() const { return ids.empty() && text.empty(); }
+  /// Memory it holds, in bytes.
+  std::size_t bytes() const { return ids.size() * 4 + logprobs.size() * 4 + text.size(); }
+  void append(const AnswerPiece& more);
+};
+
+/// *Threading*: one thread at a time.
+class AnswerAssembler {
+ public:
+  explicit AnswerAssembler(AnswerForm form);
+
+  /// Adds a token to `out`. Tokens behind a match of a stop string do not count.
+  void push(std::int32_t id, float logprob, AnswerPiece& out);
+  /// Adds what was held back, at the end of an answer that no stop string ended.
+  void finish(AnswerPiece& out);
+
+  /// The stop string that ended the answer.
+  std::optional<std::string> stop_match() const;
+  std::int64_t tokens() const { return tokens_; }
+  /// The last token if it is one of the silent ones.
+  std::optional<std::int32_t> silent_end() const { return silent_end_; }
+
+ private:
+  bool silent(std::int32_t id) const;
+  void add_text(const std::string& text, AnswerPiece& out);
+
+  AnswerForm form_;
+  std::optional<model::Detokenizer> detokenizer_;
+  StopMatcher matcher_;
+  std::int64_t tokens_ = 0;
+  std::optional<std::int32_t> silent_end_;
+};
+
+}  // namespace troupe::services

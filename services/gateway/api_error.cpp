@@ -1,0 +1,132 @@
+// Errors of the APIs and where the engine's belong among them.
+#include "services/gateway/api_error.hpp"
+
+#include <charconv>
+#include <string_view>
+
+namespace troupe::services {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kRetrySoon{1000};     // a queue is full, a service comes back
+constexpr milliseconds kRetryLoading{5000};  // weights are being read
+
+ApiError make(ApiCode code, std::string reason, std::string message) {
+  ApiError error;
+  error.code = code;
+  error.reason = std::move(reason);
+  error.message = std::move(message);
+  return error;
+}
+
+ApiError retryable(ApiCode code, std::string reason, std::string message, milliseconds wait) {
+  ApiError error = make(code, std::move(reason), std::move(message));
+  error.retry_after = wait;
+  return error;
+}
+
+/// The number behind `word` in `text`.
+std::optional<std::int64_t> number_behind(std::string_view text, std::string_view word) {
+  const std::size_t at = text.find(word);
+  if (at == std::string_view::npos) return std::nullopt;
+  const std::string_view rest = text.substr(at + word.size());
+  std::int64_t value = 0;
+  const auto parsed = std::from_chars(rest.data(), rest.data() + rest.size(), value);
+  return parsed.ec == std::errc{} ? std::optional(value) : std::nullopt;
+}
+
+/// Routers say "layer 3, experts 7, 9: no live expert shard holds them; ...".
+std::optional<ApiError> uncovered(const Error& error) {
+  if (error.detail.find("no live expert shard holds them") == std::string::npos) return {};
+  ApiError out = retryable(ApiCode::unavailable, "EXPERT_UNCOVERED", error.detail, kRetrySoon);
+  if (const auto layer = number_behind(error.detail, "layer ")) {
+    out.metadata["layer"] = std::to_string(*layer);
+  }
+  if (const auto expert = number_behind(error.detail, "experts ")) {
+    out.metadata["expert"] = std::to_string(*expert);
+  }
+  return out;
+}
+
+}  // namespace
+
+ApiError invalid_fields(std::vector<FieldViolation> fields) {
+  std::string message;
+  for (const FieldViolation& field : fields) {
+    message += (message.empty() ? "" : "; ") + field.field + " " + field.description;
+  }
+  ApiError error = make(ApiCode::invalid_argument, "INVALID_FIELD", std::move(message));
+  error.fields = std::move(fields);
+  return error;
+}
+
+ApiError not_served(const std::string& field) {
+  ApiError error =
+      make(ApiCode::unimplemented, "FIELD_NOT_SERVED", field + " is not served yet. Leave it out");
+  error.metadata["field"] = field;
+  return error;
+}
+
+ApiError context_exceeded(std::int64_t prompt_tokens, std::int64_t max_tokens,
+                          std::int64_t context) {
+  std::string message = "the prompt has " + std::to_string(prompt_tokens) +
+                        " tokens and the model's context is " + std::to_string(context);
+  if (prompt_tokens >= context) {
+    message += ". Shorten it";
+  } else {
+    message += ", so sampling.max_tokens can be " + std::to_string(context - prompt_tokens) +
+               " at most, not " + std::to_string(max_tokens);
+  }
+  ApiError error = make(ApiCode::invalid_argument, "CONTEXT_LENGTH_EXCEEDED", std::move(message));
+  error.metadata = {{"prompt_tokens", std::to_string(prompt_tokens)},
+                    {"max_tokens", std::to_string(max_tokens)},
+                    {"context_length", std::to_string(context)}};
+  return error;
+}
+
+ApiError model_not_found(const std::string& asked, const std::vector<std::string>& served) {
+  std::string listed;
+  for (const std::string& name : served) listed += (listed.empty() ? "" : ", ") + name;
+  ApiError error =
+      make(ApiCode::not_found, "MODEL_NOT_FOUND",
+           "no model \"" + asked.substr(0, 80) + "\" is served here. Ask for " + listed);
+  error.metadata["served"] = listed;
+  return error;
+}
+
+ApiError draining() {
+  return retryable(ApiCode::unavailable, "DRAINING",
+                   "this gateway is going away and takes nothing new. Ask another, or again later",
+                   kRetrySoon);
+}
+
+ApiError not_ready(const std::string& why) {
+  return retryable(ApiCode::unavailable, "MODEL_LOADING",
+                   "the model cannot be served now: " + why + ". Ask again later", kRetryLoading);
+}
+
+ApiError from_engine(const Error& error) {
+  switch (error.code) {
+    case Errc::invalid_argument:
+    case Errc::out_of_range: return make(ApiCode::invalid_argument, "INVALID_VALUE", error.detail);
+    case Errc::overloaded:
+      return retryable(ApiCode::resource_exhausted, "QUEUE_FULL", error.detail, kRetrySoon);
+    case Errc::resource_exhausted:
+      return retryable(ApiCode::resource_exhausted, "MEMORY_EXHAUSTED", error.detail, kRetrySoon);
+    case Errc::deadline_exceeded:
+      return make(ApiCode::deadline_exceeded, "DEADLINE_EXCEEDED",
+                  error.detail + ". Ask with a later deadline, or for less");
+    case Errc::cancelled: return make(ApiCode::cancelled, "CANCELLED", "the request was withdrawn");
+    case Errc::unavailable:
+    case Errc::not_resident:
+      if (auto lost = uncovered(error)) return *std::move(lost);
+      return retryable(ApiCode::unavailable, "SERVICE_LOST", error.detail + ". Ask again later",
+                       kRetrySoon);
+    default:
+      return make(ApiCode::internal, "INTERNAL",
+                  "something went wrong inside; the log has it under this request's id");
+  }
+}
+
+}  // namespace troupe::services

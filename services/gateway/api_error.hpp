@@ -1,0 +1,65 @@
+// The one error model of all APIs: status, reason, and what helps a client to go on.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/error.hpp"
+
+namespace troupe::services {
+
+/// Values of google.rpc.Code.
+enum class ApiCode : int {
+  cancelled = 1,
+  invalid_argument = 3,
+  deadline_exceeded = 4,
+  not_found = 5,
+  resource_exhausted = 8,
+  failed_precondition = 9,
+  unimplemented = 12,
+  internal = 13,
+  unavailable = 14,
+};
+
+struct FieldViolation {
+  std::string field;        // "sampling.temperature"
+  std::string description;  // what it takes, and what it got
+};
+
+/// What a client hears instead of an answer.
+struct ApiError {
+  ApiCode code = ApiCode::internal;
+  std::string message;                               // what, why and the next step, for people
+  std::string reason;                                // stable, UPPER_SNAKE_CASE, for programs
+  std::map<std::string, std::string> metadata = {};  // numbers and names that go with the reason
+  std::vector<FieldViolation> fields = {};
+  std::optional<std::chrono::milliseconds> retry_after = std::nullopt;
+};
+
+/// An answer, or why there is none.
+template <class T>
+using Answered = std::variant<T, ApiError>;
+
+/// INVALID_ARGUMENT / INVALID_FIELD; the message lists all of `fields`, which is not empty.
+ApiError invalid_fields(std::vector<FieldViolation> fields);
+/// UNIMPLEMENTED / FIELD_NOT_SERVED naming `field`.
+ApiError not_served(const std::string& field);
+/// INVALID_ARGUMENT / CONTEXT_LENGTH_EXCEEDED with the numbers.
+ApiError context_exceeded(std::int64_t prompt_tokens, std::int64_t max_tokens,
+                          std::int64_t context);
+/// NOT_FOUND / MODEL_NOT_FOUND listing what is served.
+ApiError model_not_found(const std::string& asked, const std::vector<std::string>& served);
+/// UNAVAILABLE / DRAINING with a time to come back.
+ApiError draining();
+/// UNAVAILABLE / MODEL_LOADING with a time to come back; `why` is the engine's.
+ApiError not_ready(const std::string& why);
+
+/// What an error of the engine is to a client. Bugs and broken files are INTERNAL without their
+/// text, which belongs in the log.
+ApiError from_engine(const Error& error);
+
+}  // namespace troupe::services

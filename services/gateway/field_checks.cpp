@@ -1,0 +1,136 @@
+// Ranges of the fields of a request.
+#include <cmath>
+#include <cstdio>
+#include <string_view>
+
+#include "model/tokenizer/utf8.hpp"
+#include "services/gateway/request_planner.hpp"
+
+namespace troupe::services {
+namespace {
+
+constexpr std::size_t kRequestIdBytesMax = 128;
+constexpr std::size_t kStopsMax = 16;
+constexpr std::size_t kStopBytesMax = 1024;
+constexpr std::size_t kStopIdsMax = 1024;
+constexpr std::size_t kBiasesMax = 4096;
+constexpr std::int32_t kLogprobsMax = 20;
+constexpr std::int32_t kTokensMax = 2147483647;
+
+std::string shown(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
+
+struct Range {
+  double min = 0, max = 0;
+  bool above_min = false;  // min itself is out
+};
+
+/// Collects violations.
+class Checks {
+ public:
+  template <class T>
+  void number(const char* field, const std::optional<T>& value, Range range) {
+    if (!value) return;
+    const auto given = static_cast<double>(*value);
+    const bool fits = std::isfinite(given) && given <= range.max &&
+                      (range.above_min ? given > range.min : given >= range.min);
+    if (fits) return;
+    fail(std::string("sampling.") + field,
+         (range.above_min ? "takes a number above " : "takes a number from ") + shown(range.min) +
+             " to " + shown(range.max) + ", not " + shown(given));
+  }
+  template <class List>
+  void at_most(const char* field, const List& list, std::size_t max) {
+    if (list.size() <= max) return;
+    fail(std::string("sampling.") + field,
+         "takes at most " + std::to_string(max) + ", not " + std::to_string(list.size()));
+  }
+  void id(const std::string& field, std::int32_t id, std::int64_t vocab_size) {
+    if (id >= 0 && id < vocab_size) return;
+    fail(field, "takes token ids from 0 to " + std::to_string(vocab_size - 1) + ", not " +
+                    std::to_string(id));
+  }
+  void fail(std::string field, std::string description) {
+    if (found.size() < kFoundMax) found.push_back({std::move(field), std::move(description)});
+  }
+
+  static constexpr std::size_t kFoundMax = 16;  // more would not help
+  std::vector<FieldViolation> found;
+};
+
+void check_numbers(Checks& checks, const SamplingFields& sampling) {
+  checks.number("temperature", sampling.temperature, {0, 2});
+  checks.number("top_p", sampling.top_p, {0, 1, true});
+  checks.number("top_k", sampling.top_k, {-1, kTokensMax});
+  checks.number("min_p", sampling.min_p, {0, 1});
+  checks.number("frequency_penalty", sampling.frequency_penalty, {-2, 2});
+  checks.number("presence_penalty", sampling.presence_penalty, {-2, 2});
+  checks.number("repetition_penalty", sampling.repetition_penalty, {0, 100, true});
+  checks.number("max_tokens", sampling.max_tokens, {1, kTokensMax});
+  checks.number("min_tokens", sampling.min_tokens, {0, kTokensMax});
+  checks.number("n", sampling.n, {1, 128});
+  checks.number("logprobs", sampling.logprobs, {0, kLogprobsMax});
+  checks.number("prompt_logprobs", sampling.prompt_logprobs, {0, kLogprobsMax});
+  if (sampling.min_tokens && sampling.max_tokens && *sampling.min_tokens > *sampling.max_tokens) {
+    checks.fail("sampling.min_tokens", "takes at most sampling.max_tokens, " +
+                                           std::to_string(*sampling.max_tokens) + ", not " +
+                                           std::to_string(*sampling.min_tokens));
+  }
+}
+
+void check_stops(Checks& checks, const SamplingFields& sampling, std::int64_t vocab_size) {
+  checks.at_most("stop", sampling.stop, kStopsMax);
+  for (std::size_t i = 0; i < sampling.stop.size(); ++i) {
+    const std::string& stop = sampling.stop[i];
+    const std::string path = "sampling.stop[" + std::to_string(i) + "]";
+    if (stop.empty() || stop.size() > kStopBytesMax) {
+      checks.fail(path, "takes 1 to " + std::to_string(kStopBytesMax) + " bytes, not " +
+                            std::to_string(stop.size()));
+    }
+    if (model::first_invalid_utf8(stop)) checks.fail(path, "is not UTF-8");
+  }
+  checks.at_most("stop_token_ids", sampling.stop_token_ids, kStopIdsMax);
+  for (std::size_t i = 0; i < sampling.stop_token_ids.size(); ++i) {
+    checks.id("sampling.stop_token_ids[" + std::to_string(i) + "]", sampling.stop_token_ids[i],
+              vocab_size);
+  }
+}
+
+void check_biases(Checks& checks, const SamplingFields& sampling, std::int64_t vocab_size) {
+  checks.at_most("logit_bias", sampling.logit_bias, kBiasesMax);
+  for (const auto& [id, bias] : sampling.logit_bias) {
+    const std::string field = "logit_bias[" + std::to_string(id) + "]";
+    checks.id("sampling." + field, id, vocab_size);
+    checks.number(field.c_str(), std::optional(bias), {-100, 100});
+  }
+}
+
+}  // namespace
+
+std::optional<FieldViolation> check_request_id(const std::string& id) {
+  if (id.size() > kRequestIdBytesMax) {
+    return FieldViolation{"request_id", "takes at most " + std::to_string(kRequestIdBytesMax) +
+                                            " characters, not " + std::to_string(id.size())};
+  }
+  for (const char c : id) {
+    if (c > ' ' && c < '\x7f') continue;
+    return FieldViolation{"request_id", "takes visible ASCII characters only"};
+  }
+  return std::nullopt;
+}
+
+std::vector<FieldViolation> check_fields(const GenerateCall& call, std::int64_t vocab_size) {
+  Checks checks;
+  if (auto wrong = check_request_id(call.request_id)) {
+    checks.fail(std::move(wrong->field), std::move(wrong->description));
+  }
+  check_numbers(checks, call.sampling);
+  check_stops(checks, call.sampling, vocab_size);
+  check_biases(checks, call.sampling, vocab_size);
+  return std::move(checks.found);
+}
+
+}  // namespace troupe::services

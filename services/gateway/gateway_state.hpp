@@ -1,0 +1,73 @@
+// What all calls of a gateway share: whether it drains, how many are open, who counts them.
+#pragma once
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "actors/request_engine.hpp"
+#include "services/gateway/answer_stream.hpp"
+#include "services/gateway/served_model.hpp"
+
+namespace troupe::services {
+
+/// A call that has ended, for metrics and the access log.
+struct CallRecord {
+  std::string request_id;
+  const char* api = "";     // "grpc_generate", ...
+  std::string code;         // "OK", "NOT_FOUND", ...
+  std::string reason;       // of the error; empty when it went well
+  const char* finish = "";  // "stop", "length", "cancelled", "error"; empty: nothing was generated
+  std::int64_t prompt_tokens = 0;
+  std::int64_t generated_tokens = 0;
+  double time_to_first_token_s = 0;
+  double duration_s = 0;
+  double waited_s = 0;  // for the client to read
+};
+
+struct GatewayHooks {
+  /// From any thread; must not block.
+  std::function<void(const CallRecord&)> on_call_end;
+};
+
+/// The answers under way, so that all of them can be given up. *Threading*: any.
+class OpenAnswers {
+ public:
+  void add(const std::shared_ptr<AnswerStream>& stream);
+  /// From now on an added answer is given up at once.
+  void abort_all();
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::weak_ptr<AnswerStream>> streams_;
+  std::size_t sweep_at_ = 64;  // when ended ones are taken out: amortised
+  bool aborted_ = false;
+};
+
+/// *Threading*: members are atomic, constant or safe.
+struct GatewayState {
+  GatewayState(const ServedModel& served, actors::RequestEngine& runs, GatewayHooks with)
+      : model(served), engine(runs), hooks(std::move(with)) {}
+
+  const ServedModel& model;
+  actors::RequestEngine& engine;
+  const GatewayHooks hooks;
+  std::atomic<bool> draining{false};
+  std::atomic<std::uint64_t> placement_epoch{0};
+  std::atomic<std::int64_t> calls_open{0};
+  OpenAnswers answers;
+
+  /// Nothing when requests can be served now.
+  std::optional<ApiError> refuse_now() const {
+    if (draining) return services::draining();
+    const Error ready = engine.readiness();
+    if (ready.code != Errc::ok) return not_ready(ready.detail);
+    return std::nullopt;
+  }
+};
+
+}  // namespace troupe::services

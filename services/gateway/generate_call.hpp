@@ -1,0 +1,46 @@
+// A request as a client wrote it, whatever the API: fields that were given, not yet checked.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "services/prompt/chat_prompt.hpp"
+
+namespace troupe::services {
+
+/// A conversation to answer.
+struct ChatCall {
+  std::vector<ChatMessage> messages;
+  std::string variables_json;  // further variables of the template; may be empty
+  bool add_generation_prompt = true;
+};
+
+/// Absent members come from the model's defaults. Ranges: proto/troupe/inference/v1.
+struct SamplingFields {
+  std::optional<float> temperature, top_p, min_p;
+  std::optional<float> frequency_penalty, presence_penalty, repetition_penalty;
+  std::optional<std::int32_t> top_k, n, max_tokens, min_tokens, logprobs, prompt_logprobs;
+  std::optional<std::uint64_t> seed;
+  std::vector<std::string> stop;
+  std::vector<std::int32_t> stop_token_ids;
+  bool ignore_eos = false;
+  std::map<std::int32_t, float> logit_bias;  // by id, so that the order is not the wire's
+};
+
+struct GenerateCall {
+  using TextInput = std::string;
+  using IdsInput = std::vector<std::int32_t>;
+
+  std::string request_id;  // empty: one is made
+  std::string model;       // empty: the only one
+  std::variant<std::monostate, TextInput, IdsInput, ChatCall> input;
+  SamplingFields sampling;
+  bool prompt_progress = false;
+  std::vector<std::string> not_served;  // paths of given fields that need a later feature
+};
+
+}  // namespace troupe::services

@@ -1,0 +1,84 @@
+// Ids, trailers, counts and bytes of calls.
+#include "services/gateway/grpc/call.hpp"
+
+#include <google/protobuf/message.h>
+
+#include "services/gateway/request_planner.hpp"
+
+namespace troupe::services {
+namespace {
+
+/// The last thing protobuf complained about on this thread.
+thread_local std::string complaint;
+
+void keep_complaint(google::protobuf::LogLevel, const char*, int, const std::string& text) {
+  complaint = text;
+}
+
+/// "ChatMessage.content" of "String field 'troupe.inference.v1.ChatMessage.content' contains ...".
+std::string field_in(const std::string& text) {
+  const std::size_t open = text.find('\'');
+  const std::size_t close = open == std::string::npos ? open : text.find('\'', open + 1);
+  if (close == std::string::npos) return "";
+  const std::string name = text.substr(open + 1, close - open - 1);
+  const std::size_t last = name.rfind('.');
+  const std::size_t before = last == std::string::npos ? last : name.rfind('.', last - 1);
+  return before == std::string::npos ? name : name.substr(before + 1);
+}
+
+}  // namespace
+
+Call::Call(GatewayState& state, grpc::CallbackServerContext& context, const char* api)
+    : state_(state), context_(context) {
+  record_.request_id = make_request_id();
+  record_.api = api;
+  ++state_.calls_open;
+}
+
+Call::~Call() {
+  if (state_.hooks.on_call_end) state_.hooks.on_call_end(record_);
+  --state_.calls_open;
+}
+
+void Call::set_request_id(const std::string& id) {
+  if (!id.empty() && !check_request_id(id)) record_.request_id = id;
+}
+
+std::optional<std::chrono::nanoseconds> Call::remaining() const {
+  const auto deadline = context_.deadline();
+  // No deadline is a time so far that its difference from now would not fit.
+  if (deadline > std::chrono::system_clock::now() + std::chrono::hours(24 * 365)) return {};
+  return deadline - std::chrono::system_clock::now();
+}
+
+grpc::Status Call::close(const std::optional<ApiError>& error) {
+  context_.AddTrailingMetadata("x-request-id", record_.request_id);
+  context_.AddTrailingMetadata("x-placement-epoch", std::to_string(state_.placement_epoch.load()));
+  const std::chrono::duration<double> lived = std::chrono::steady_clock::now() - started_;
+  record_.duration_s = lived.count();
+  grpc::Status status = error ? to_status(*error, record_.request_id) : grpc::Status();
+  record_.code = code_name(status.error_code());
+  if (error) record_.reason = error->reason;
+  return status;
+}
+
+void capture_protobuf_log() { google::protobuf::SetLogHandler(keep_complaint); }
+
+std::optional<ApiError> parse_message(const grpc::ByteBuffer& bytes,
+                                      google::protobuf::MessageLite& message) {
+  grpc::ByteBuffer kept(bytes);  // shares the bytes; the reader below empties it
+  complaint.clear();
+  grpc::ProtoBufferReader reader(&kept);
+  if (reader.status().ok() && message.ParseFromZeroCopyStream(&reader)) return std::nullopt;
+  const std::string field = field_in(complaint);
+  if (!field.empty()) return invalid_fields({{field, "is not UTF-8"}});
+  return invalid_fields({{"message", "is not a " + message.GetTypeName()}});
+}
+
+grpc::ByteBuffer serialize_message(const google::protobuf::MessageLite& message) {
+  grpc::Slice slice(message.ByteSizeLong());
+  message.SerializeWithCachedSizesToArray(const_cast<std::uint8_t*>(slice.begin()));
+  return {&slice, 1};
+}
+
+}  // namespace troupe::services

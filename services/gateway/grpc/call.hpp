@@ -1,0 +1,47 @@
+// What every call on a gateway has: an id, trailing metadata, a place in the counts.
+#pragma once
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/proto_buffer_reader.h>
+
+#include <chrono>
+#include <string>
+
+#include "services/gateway/gateway_state.hpp"
+#include "services/gateway/grpc/status.hpp"
+
+namespace troupe::services {
+
+/// Lives as long as its call. *Threading*: one at a time.
+class Call {
+ public:
+  Call(GatewayState& state, grpc::CallbackServerContext& context, const char* api);
+  Call(const Call&) = delete;
+  ~Call();
+
+  /// What the client names it, if it is fit for that.
+  void set_request_id(const std::string& id);
+  const std::string& request_id() const { return record_.request_id; }
+  /// Time until the client's deadline; nothing without one.
+  std::optional<std::chrono::nanoseconds> remaining() const;
+  CallRecord& record() { return record_; }
+
+  /// The status to finish with. Sets the trailing metadata; call once, just before.
+  grpc::Status close(const std::optional<ApiError>& error);
+
+ private:
+  GatewayState& state_;
+  grpc::CallbackServerContext& context_;
+  CallRecord record_;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+};
+
+/// From now on protobuf's complaints about messages go to `parse_message` instead of stderr.
+void capture_protobuf_log();
+/// Parses `bytes` into `message`. Nothing, or INVALID_ARGUMENT that names the field whose text is
+/// not UTF-8.
+std::optional<ApiError> parse_message(const grpc::ByteBuffer& bytes,
+                                      google::protobuf::MessageLite& message);
+grpc::ByteBuffer serialize_message(const google::protobuf::MessageLite& message);
+
+}  // namespace troupe::services

@@ -1,0 +1,150 @@
+// One method per RPC. Requests come as bytes, so that what cannot be parsed is answered by us.
+#include "services/gateway/grpc/inference_service.hpp"
+
+#include <troupe/inference/v1/inference.grpc.pb.h>
+
+#include "services/gateway/grpc/call.hpp"
+#include "services/gateway/grpc/generate_call.hpp"
+#include "services/gateway/grpc/messages.hpp"
+
+namespace troupe::services {
+namespace {
+
+using grpc::ByteBuffer;
+using grpc::CallbackServerContext;
+using grpc::ServerUnaryReactor;
+using Base = v1::InferenceService;
+
+template <class Message>
+using Outcome = Answered<Message>;
+
+Outcome<v1::TokenizeResponse> tokenize(const ServedModel& model, const v1::TokenizeRequest& asked) {
+  if (auto refused = model.refuse_name(asked.model())) return *std::move(refused);
+  const RawText how{!asked.has_add_bos() || asked.add_bos(), asked.parse_special_tokens()};
+  auto ids = model.encode(asked.text(), how, "text");
+  if (auto* error = std::get_if<ApiError>(&ids)) return std::move(*error);
+  const auto& list = std::get<std::vector<std::int32_t>>(ids);
+  v1::TokenizeResponse response;
+  response.mutable_token_ids()->Add(list.begin(), list.end());
+  return response;
+}
+
+Outcome<v1::DetokenizeResponse> detokenize(const ServedModel& model,
+                                           const v1::DetokenizeRequest& asked) {
+  if (auto refused = model.refuse_name(asked.model())) return *std::move(refused);
+  if (auto refused = model.refuse_text()) return *std::move(refused);
+  const std::int64_t vocab = model.model().config().vocab_size;
+  for (int i = 0; i < asked.token_ids_size(); ++i) {
+    if (asked.token_ids(i) >= 0 && asked.token_ids(i) < vocab) continue;
+    return invalid_fields({{"token_ids[" + std::to_string(i) + "]",
+                            "takes token ids from 0 to " + std::to_string(vocab - 1) + ", not " +
+                                std::to_string(asked.token_ids(i))}});
+  }
+  const std::vector<std::int32_t> ids(asked.token_ids().begin(), asked.token_ids().end());
+  v1::DetokenizeResponse response;
+  response.set_text(model.tokenizer()->decode(ids, asked.skip_special_tokens()));
+  return response;
+}
+
+Outcome<v1::ApplyChatTemplateResponse> apply_chat_template(
+    const ServedModel& model, const v1::ApplyChatTemplateRequest& asked) {
+  if (auto refused = model.refuse_name(asked.model())) return *std::move(refused);
+  std::vector<std::string> later;
+  const ChatCall chat = to_call(asked.chat(), "chat", later);
+  if (!later.empty()) return not_served(later.front());
+  auto encoded = model.encode(chat, "chat");
+  if (auto* error = std::get_if<ApiError>(&encoded)) return std::move(*error);
+  const auto& prompt = std::get<model::EncodedChat>(encoded);
+  v1::ApplyChatTemplateResponse response;
+  response.set_prompt(prompt.text);
+  response.mutable_token_ids()->Add(prompt.ids.begin(), prompt.ids.end());
+  return response;
+}
+
+Outcome<v1::ListModelsResponse> list_models(const ServedModel& model,
+                                            const v1::ListModelsRequest&) {
+  v1::ListModelsResponse response;
+  *response.add_models() = describe(model);
+  return response;
+}
+
+Outcome<v1::GetModelResponse> get_model(const ServedModel& model,
+                                        const v1::GetModelRequest& asked) {
+  if (auto refused = model.refuse_name(asked.model())) return *std::move(refused);
+  v1::GetModelResponse response;
+  *response.mutable_model() = describe(model);
+  return response;
+}
+
+/// Answers on the calling thread.
+template <class Request, class Response>
+ServerUnaryReactor* answer(GatewayState& state, CallbackServerContext* context, const char* api,
+                           const ByteBuffer& bytes, ByteBuffer& out,
+                           Outcome<Response> (*work)(const ServedModel&, const Request&)) {
+  Call call(state, *context, api);
+  auto* reactor = context->DefaultReactor();
+  Request request;
+  std::optional<ApiError> error = parse_message(bytes, request);
+  if (!error) {
+    auto outcome = work(state.model, request);
+    if (auto* failed = std::get_if<ApiError>(&outcome)) {
+      error = std::move(*failed);
+    } else {
+      out = serialize_message(std::get<Response>(outcome));
+    }
+  }
+  reactor->Finish(call.close(error));
+  return reactor;
+}
+
+using Raw = Base::WithRawCallbackMethod_Generate<Base::WithRawCallbackMethod_GenerateUnary<
+    Base::WithRawCallbackMethod_Tokenize<Base::WithRawCallbackMethod_Detokenize<
+        Base::WithRawCallbackMethod_ApplyChatTemplate<Base::WithRawCallbackMethod_ListModels<
+            Base::WithRawCallbackMethod_GetModel<Base::Service>>>>>>>;
+
+class InferenceService final : public Raw {
+ public:
+  InferenceService(GatewayState& state, AnswerStream::Limits limits)
+      : state_(state), limits_(limits) {}
+
+  grpc::ServerWriteReactor<ByteBuffer>* Generate(CallbackServerContext* context,
+                                                 const ByteBuffer* in) override {
+    return answer_as_stream(state_, limits_, *context, *in);
+  }
+  ServerUnaryReactor* GenerateUnary(CallbackServerContext* context, const ByteBuffer* in,
+                                    ByteBuffer* out) override {
+    return answer_whole(state_, *context, *in, *out);
+  }
+  ServerUnaryReactor* Tokenize(CallbackServerContext* context, const ByteBuffer* in,
+                               ByteBuffer* out) override {
+    return answer(state_, context, "grpc_tokenize", *in, *out, tokenize);
+  }
+  ServerUnaryReactor* Detokenize(CallbackServerContext* context, const ByteBuffer* in,
+                                 ByteBuffer* out) override {
+    return answer(state_, context, "grpc_detokenize", *in, *out, detokenize);
+  }
+  ServerUnaryReactor* ApplyChatTemplate(CallbackServerContext* context, const ByteBuffer* in,
+                                        ByteBuffer* out) override {
+    return answer(state_, context, "grpc_apply_chat_template", *in, *out, apply_chat_template);
+  }
+  ServerUnaryReactor* ListModels(CallbackServerContext* context, const ByteBuffer* in,
+                                 ByteBuffer* out) override {
+    return answer(state_, context, "grpc_list_models", *in, *out, list_models);
+  }
+  ServerUnaryReactor* GetModel(CallbackServerContext* context, const ByteBuffer* in,
+                               ByteBuffer* out) override {
+    return answer(state_, context, "grpc_get_model", *in, *out, get_model);
+  }
+
+ private:
+  GatewayState& state_;
+  const AnswerStream::Limits limits_;
+};
+
+}  // namespace
+
+NamedService make_inference_service(GatewayState& state, AnswerStream::Limits limits) {
+  return {Base::service_full_name(), std::make_shared<InferenceService>(state, limits)};
+}
+
+}  // namespace troupe::services

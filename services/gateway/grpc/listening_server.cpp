@@ -1,0 +1,140 @@
+// grpc::ServerBuilder and what happens when a port is taken.
+#include "services/gateway/grpc/listening_server.hpp"
+
+#include <grpc/health/v1/health.pb.h>
+#include <grpc/support/log.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/service_type.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <mutex>
+
+#include "services/gateway/grpc/call.hpp"
+
+namespace troupe::services {
+namespace {
+
+constexpr std::chrono::seconds kShutdownGrace{2};
+
+/// Once per process, before the first server.
+void prepare_process() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    capture_protobuf_log();
+    // gRPC explains on stderr what we explain ourselves; bugs of its own it still may tell.
+    gpr_set_log_function([](gpr_log_func_args*) {});
+    grpc::EnableDefaultHealthCheckService(true);
+    // health.proto stays in the program only if it is named: reflection describes it.
+    google::protobuf::LinkMessageReflection<grpc::health::v1::HealthCheckRequest>();
+  });
+}
+
+/// gRPC does not say why it could not bind; the operating system, asked once more, does.
+std::string bind_reason(const Address& at) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  addrinfo* found = nullptr;
+  if (const int failed =
+          ::getaddrinfo(at.host.c_str(), std::to_string(at.port).c_str(), &hints, &found)) {
+    return ::gai_strerror(failed);
+  }
+  std::string reason = "the port was taken for a moment";
+  const int fd = ::socket(found->ai_family, SOCK_STREAM, 0);
+  const int on = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (fd < 0 || ::bind(fd, found->ai_addr, found->ai_addrlen) != 0 || ::listen(fd, 1) != 0) {
+    reason = std::strerror(errno);
+  }
+  if (fd >= 0) ::close(fd);
+  ::freeaddrinfo(found);
+  return reason;
+}
+
+int clamp_ms(std::chrono::milliseconds time) {
+  return static_cast<int>(std::min<std::int64_t>(time.count(), INT_MAX));
+}
+
+/// Adds reflection to one server; gRPC's own way would add it to all.
+class WithReflection final : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    plugins->push_back(std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>());
+  }
+};
+
+void configure(grpc::ServerBuilder& builder, const GrpcSettings& settings) {
+  builder.SetMaxReceiveMessageSize(static_cast<int>(settings.message_bytes_max));
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, settings.streams_max);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, clamp_ms(settings.connection_age_max));
+  // The grace must exceed the longest stream: a stream ends by itself or by its deadline.
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, INT_MAX);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             clamp_ms(settings.ping_interval_min));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  if (settings.reflection) builder.SetOption(std::make_unique<WithReflection>());
+  // Methods that block (reflection, cluster status) have threads of their own: few.
+  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 2);
+}
+
+}  // namespace
+
+struct ListeningServer::Impl {
+  std::vector<NamedService> services;
+  std::unique_ptr<grpc::Server> server;
+  Address listen;
+  int port = 0;
+};
+
+ListeningServer::ListeningServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Expected<std::unique_ptr<ListeningServer>> ListeningServer::start(
+    const GrpcSettings& settings, std::vector<NamedService> services) {
+  prepare_process();
+  grpc::ServerBuilder builder;
+  configure(builder, settings);
+  auto impl = std::make_unique<Impl>();
+  impl->services = std::move(services);
+  impl->listen = settings.listen;
+  const std::string address = settings.listen.text();
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &impl->port);
+  for (const auto& service : impl->services) builder.RegisterService(service.service.get());
+  impl->server = builder.BuildAndStart();
+  if (!impl->server || impl->port == 0) {
+    return unexpected(Errc::io, "cannot listen on " + address + ": " +
+                                    bind_reason(settings.listen) +
+                                    ". Choose another address, or end what listens there");
+  }
+  std::unique_ptr<ListeningServer> server(new ListeningServer(std::move(impl)));
+  server->set_serving(false);
+  return server;
+}
+
+ListeningServer::~ListeningServer() {
+  impl_->server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
+  impl_->server->Wait();
+}
+
+std::uint16_t ListeningServer::port() const { return static_cast<std::uint16_t>(impl_->port); }
+
+std::string ListeningServer::address() const { return Address{impl_->listen.host, port()}.text(); }
+
+void ListeningServer::set_serving(bool serving) {
+  auto* health = impl_->server->GetHealthCheckService();
+  health->SetServingStatus("", serving);
+  for (const auto& service : impl_->services) health->SetServingStatus(service.name, serving);
+}
+
+}  // namespace troupe::services

@@ -1,0 +1,179 @@
+// Copies fields; decides nothing.
+#include "services/gateway/grpc/messages.hpp"
+
+namespace troupe::services {
+namespace {
+
+template <class Target, class Value>
+void take(bool present, Value value, std::optional<Target>& target) {
+  if (present) target = static_cast<Target>(value);
+}
+
+SamplingFields to_fields(const v1::SamplingParams& params) {
+  SamplingFields fields;
+  take(params.has_temperature(), params.temperature(), fields.temperature);
+  take(params.has_top_p(), params.top_p(), fields.top_p);
+  take(params.has_top_k(), params.top_k(), fields.top_k);
+  take(params.has_min_p(), params.min_p(), fields.min_p);
+  take(params.has_frequency_penalty(), params.frequency_penalty(), fields.frequency_penalty);
+  take(params.has_presence_penalty(), params.presence_penalty(), fields.presence_penalty);
+  take(params.has_repetition_penalty(), params.repetition_penalty(), fields.repetition_penalty);
+  take(params.has_seed(), params.seed(), fields.seed);
+  take(params.has_n(), params.n(), fields.n);
+  take(params.has_max_tokens(), params.max_tokens(), fields.max_tokens);
+  take(params.has_min_tokens(), params.min_tokens(), fields.min_tokens);
+  take(params.has_logprobs(), params.logprobs(), fields.logprobs);
+  take(params.has_prompt_logprobs(), params.prompt_logprobs(), fields.prompt_logprobs);
+  fields.stop.assign(params.stop().begin(), params.stop().end());
+  fields.stop_token_ids.assign(params.stop_token_ids().begin(), params.stop_token_ids().end());
+  fields.ignore_eos = params.ignore_eos();
+  fields.logit_bias.insert(params.logit_bias().begin(), params.logit_bias().end());
+  return fields;
+}
+
+void take_input(const v1::GenerateRequest& request, GenerateCall& call) {
+  switch (request.input_case()) {
+    case v1::GenerateRequest::kText: call.input = request.text(); break;
+    case v1::GenerateRequest::kTokenIds:
+      call.input = GenerateCall::IdsInput(request.token_ids().ids().begin(),
+                                          request.token_ids().ids().end());
+      break;
+    case v1::GenerateRequest::kChat:
+      call.input = to_call(request.chat(), "chat", call.not_served);
+      break;
+    case v1::GenerateRequest::INPUT_NOT_SET: break;
+  }
+}
+
+v1::FinishReason to_reason(const AnswerFinish& finish) {
+  return finish.reason == AnswerFinish::Reason::stop ? v1::FINISH_REASON_STOP
+                                                     : v1::FINISH_REASON_LENGTH;
+}
+
+template <class Message>
+void set_stop_match(const AnswerFinish& finish, Message& message) {
+  if (finish.stop_string) message.mutable_stop_match()->set_stop(*finish.stop_string);
+  if (finish.stop_id) message.mutable_stop_match()->set_token_id(*finish.stop_id);
+}
+
+template <class Message>
+void set_tokens(const AnswerPiece& piece, Message& message) {
+  message.mutable_token_ids()->Add(piece.ids.begin(), piece.ids.end());
+  message.set_text(piece.text);
+  for (std::size_t i = 0; i < piece.logprobs.size(); ++i) {
+    auto* logprob = message.add_logprobs();
+    logprob->set_token_id(piece.ids[i]);
+    logprob->set_logprob(piece.logprobs[i]);
+  }
+}
+
+}  // namespace
+
+ChatCall to_call(const v1::ChatInput& chat, const std::string& field,
+                 std::vector<std::string>& not_served) {
+  ChatCall call;
+  for (int i = 0; i < chat.messages_size(); ++i) {
+    const v1::ChatMessage& message = chat.messages(i);
+    const std::string path = field + ".messages[" + std::to_string(i) + "].";
+    if (message.tool_calls_size() > 0) not_served.push_back(path + "tool_calls");
+    if (!message.tool_call_id().empty()) not_served.push_back(path + "tool_call_id");
+    call.messages.push_back({message.role(), message.content(), message.name()});
+  }
+  if (chat.tools_size() > 0) not_served.push_back(field + ".tools");
+  if (!chat.tool_choice().empty()) not_served.push_back(field + ".tool_choice");
+  call.variables_json = chat.template_variables_json();
+  call.add_generation_prompt = !chat.has_add_generation_prompt() || chat.add_generation_prompt();
+  return call;
+}
+
+GenerateCall to_call(const v1::GenerateRequest& request) {
+  GenerateCall call;
+  call.request_id = request.request_id();
+  call.model = request.model();
+  call.sampling = to_fields(request.sampling());
+  call.prompt_progress = request.include_prompt_progress();
+  if (request.has_response_format()) call.not_served.push_back("response_format");
+  if (request.priority() != 0) call.not_served.push_back("priority");
+  if (request.has_resume_position()) call.not_served.push_back("resume_position");
+  take_input(request, call);
+  return call;
+}
+
+v1::Started to_message(const StartedCall& started, const ServedModel& model) {
+  v1::Started message;
+  message.set_request_id(started.request_id);
+  message.set_prompt_tokens(started.prompt_tokens);
+  message.set_model_revision(model.model().checkpoint.revision());
+  if (started.drawn_seed) message.set_drawn_seed(*started.drawn_seed);
+  message.set_system_fingerprint(model.fingerprint());
+  return message;
+}
+
+v1::Delta to_message(const AnswerPiece& piece) {
+  v1::Delta delta;
+  set_tokens(piece, delta);
+  return delta;
+}
+
+v1::Usage usage_of(const AnswerFinish& finish) {
+  v1::Usage usage;
+  usage.set_prompt_tokens(finish.prompt_tokens);
+  usage.set_completion_tokens(finish.generated_tokens);
+  return usage;
+}
+
+v1::Timings timings_of(const AnswerFinish& finish) {
+  v1::Timings timings;
+  timings.set_time_to_first_token_s(finish.time_to_first_token_s);
+  timings.set_duration_s(finish.duration_s);
+  return timings;
+}
+
+v1::Finished to_message(const AnswerFinish& finish) {
+  v1::Finished message;
+  message.set_finish_reason(to_reason(finish));
+  set_stop_match(finish, message);
+  *message.mutable_usage() = usage_of(finish);
+  *message.mutable_timings() = timings_of(finish);
+  return message;
+}
+
+v1::GenerateResponse to_response(const AnswerEvent& event) {
+  v1::GenerateResponse response;
+  if (const auto* progress = std::get_if<PromptProgress>(&event)) {
+    response.mutable_prompt_progress()->set_done(progress->done);
+    response.mutable_prompt_progress()->set_total(progress->total);
+  } else if (const auto* piece = std::get_if<AnswerPiece>(&event)) {
+    *response.mutable_delta() = to_message(*piece);
+  } else if (const auto* finish = std::get_if<AnswerFinish>(&event)) {
+    *response.mutable_finished() = to_message(*finish);
+  }
+  return response;
+}
+
+v1::Choice to_choice(const AnswerPiece& whole, const AnswerFinish& finish) {
+  v1::Choice choice;
+  set_tokens(whole, choice);
+  choice.set_finish_reason(to_reason(finish));
+  set_stop_match(finish, choice);
+  return choice;
+}
+
+v1::Model describe(const ServedModel& model) {
+  const model::ModelConfig& config = model.model().config();
+  v1::Model out;
+  out.set_id(model.name());
+  out.set_context_length(model.model().context());
+  out.set_vocabulary_size(config.vocab_size);
+  out.set_layers(config.num_layers);
+  out.set_routed_experts(config.routed_experts);
+  out.set_experts_per_token(config.experts_per_token);
+  out.set_revision(model.model().checkpoint.revision());
+  out.set_dtype(std::string(model::to_string(model.settings().mode)));
+  out.mutable_capabilities()->set_text(model.tokenizer() != nullptr);
+  out.mutable_capabilities()->set_chat(model.has_chat());
+  out.set_system_fingerprint(model.fingerprint());
+  return out;
+}
+
+}  // namespace troupe::services

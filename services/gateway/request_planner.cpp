@@ -1,0 +1,123 @@
+// Planning of one request.
+#include "services/gateway/request_planner.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "services/prompt/generation_defaults.hpp"
+
+namespace troupe::services {
+namespace {
+
+constexpr float kGreedyBelow = 1e-5f;  // specification 8.1
+
+/// The first field that asks for what is not there yet.
+std::optional<ApiError> refuse_not_served(const GenerateCall& call) {
+  const SamplingFields& sampling = call.sampling;
+  if (sampling.n.value_or(1) > 1) return not_served("sampling.n above 1");
+  if (sampling.logprobs.value_or(0) > 0) return not_served("sampling.logprobs above 0");
+  if (sampling.prompt_logprobs) return not_served("sampling.prompt_logprobs");
+  if (!call.not_served.empty()) return not_served(call.not_served.front());
+  return std::nullopt;
+}
+
+Answered<std::vector<std::int32_t>> prompt_of(const ServedModel& model, const GenerateCall& call) {
+  using Ids = std::vector<std::int32_t>;
+  if (const auto* text = std::get_if<GenerateCall::TextInput>(&call.input)) {
+    if (auto refused = model.refuse_text()) return *std::move(refused);
+    if (text->empty()) return invalid_fields({{"text", "is empty"}});
+    return model.encode(*text, {.bos = true, .added_tokens = false}, "text");
+  }
+  if (const auto* chat = std::get_if<ChatCall>(&call.input)) {
+    auto encoded = model.encode(*chat, "chat");
+    if (auto* error = std::get_if<ApiError>(&encoded)) return std::move(*error);
+    return std::move(std::get<model::EncodedChat>(encoded).ids);
+  }
+  const auto* ids = std::get_if<Ids>(&call.input);
+  if (ids == nullptr) return invalid_fields({{"input", "is absent: text, token_ids or chat"}});
+  if (ids->empty()) return invalid_fields({{"token_ids.ids", "is empty"}});
+  const std::int64_t vocab = model.model().config().vocab_size;
+  for (std::size_t i = 0; i < ids->size(); ++i) {
+    if ((*ids)[i] >= 0 && (*ids)[i] < vocab) continue;
+    return invalid_fields({{"token_ids.ids[" + std::to_string(i) + "]",
+                            "takes token ids from 0 to " + std::to_string(vocab - 1) + ", not " +
+                                std::to_string((*ids)[i])}});
+  }
+  return *ids;
+}
+
+void assign(const auto& given, auto& target) {
+  if (given) target = *given;
+}
+
+model::SamplingParams sampling_of(const ServedModel& model, const SamplingFields& fields) {
+  model::SamplingParams params = model.model().defaults.sampling;
+  assign(fields.temperature, params.temperature);
+  assign(fields.top_p, params.top_p);
+  assign(fields.top_k, params.top_k);
+  assign(fields.min_p, params.min_p);
+  assign(fields.presence_penalty, params.presence_penalty);
+  assign(fields.frequency_penalty, params.frequency_penalty);
+  assign(fields.repetition_penalty, params.repetition_penalty);
+  assign(fields.max_tokens, params.max_tokens);
+  assign(fields.min_tokens, params.min_tokens);
+  params.seed = fields.seed ? *fields.seed : draw_seed();
+  params.logit_bias.assign(fields.logit_bias.begin(), fields.logit_bias.end());
+  params.ignore_eos = fields.ignore_eos;
+  params.stop_token_ids = fields.stop_token_ids;
+  if (!fields.ignore_eos) {
+    const auto ends = stop_ids(model.model().defaults, model.model().config().eos_token_ids);
+    params.stop_token_ids.insert(params.stop_token_ids.end(), ends.begin(), ends.end());
+  }
+  return params;
+}
+
+}  // namespace
+
+Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCall& call) {
+  if (auto refused = model.refuse_name(call.model)) return *std::move(refused);
+  const OpenModel& opened = model.model();
+  if (auto wrong = check_fields(call, opened.config().vocab_size); !wrong.empty()) {
+    return invalid_fields(std::move(wrong));
+  }
+  if (auto refused = refuse_not_served(call)) return *std::move(refused);
+  if (!call.sampling.stop.empty()) {
+    if (auto refused = model.refuse_text()) return *std::move(refused);
+  }
+  auto prompt = prompt_of(model, call);
+  if (auto* error = std::get_if<ApiError>(&prompt)) return std::move(*error);
+
+  PlannedRequest plan;
+  plan.prompt_progress = call.prompt_progress;
+  plan.request.prompt = std::move(std::get<std::vector<std::int32_t>>(prompt));
+  plan.request.sampling = sampling_of(model, call.sampling);
+  plan.request.valid_vocab = opened.valid_vocab();
+  model::SamplingParams& sampling = plan.request.sampling;
+  const auto tokens = static_cast<std::int64_t>(plan.request.prompt.size());
+  const std::int64_t wanted = call.sampling.max_tokens.value_or(0);
+  if (tokens >= opened.context() || tokens + wanted > opened.context()) {
+    return context_exceeded(tokens, wanted, opened.context());
+  }
+  if (wanted == 0) sampling.max_tokens = static_cast<std::int32_t>(opened.context() - tokens);
+  if (const auto valid = model::validate(sampling); !valid) {
+    return invalid_fields({{"sampling", valid.error().detail}});
+  }
+  if (!call.sampling.seed && sampling.temperature >= kGreedyBelow) plan.drawn_seed = sampling.seed;
+  plan.form.tokenizer = model.tokenizer();
+  plan.form.silent_ids = sampling.stop_token_ids;
+  plan.form.stops = call.sampling.stop;
+  plan.form.min_tokens = sampling.min_tokens;
+  plan.form.logprobs = call.sampling.logprobs.has_value();
+  return plan;
+}
+
+std::string make_request_id() {
+  std::array<char, 40> text{};
+  std::snprintf(text.data(), text.size(), "req-%016llx%016llx",
+                static_cast<unsigned long long>(draw_seed()),
+                static_cast<unsigned long long>(draw_seed()));
+  return text.data();
+}
+
+}  // namespace troupe::services

@@ -1,0 +1,119 @@
+// Prompts of one model, with errors that name the request's field.
+#include "services/gateway/served_model.hpp"
+
+#include <algorithm>
+
+#include "model/config/json_value.hpp"
+#include "model/tokenizer/utf8.hpp"
+
+namespace troupe::services {
+namespace {
+
+ApiError precondition(std::string reason, std::string message) {
+  ApiError error;
+  error.code = ApiCode::failed_precondition;
+  error.reason = std::move(reason);
+  error.message = std::move(message);
+  return error;
+}
+
+std::optional<FieldViolation> not_utf8(const std::string& text, const std::string& field) {
+  const auto at = model::first_invalid_utf8(text);
+  if (!at) return std::nullopt;
+  return FieldViolation{field, "is not UTF-8: byte " + std::to_string(*at) + " cannot stand there"};
+}
+
+/// What of a conversation is wrong before any template sees it.
+std::vector<FieldViolation> check_chat(const ChatCall& chat, const std::string& field) {
+  std::vector<FieldViolation> wrong;
+  const auto take = [&](std::optional<FieldViolation> found) {
+    if (found) wrong.push_back(*std::move(found));
+  };
+  if (chat.messages.empty()) wrong.push_back({field + ".messages", "is empty; give at least one"});
+  for (std::size_t i = 0; i < chat.messages.size(); ++i) {
+    const std::string path = field + ".messages[" + std::to_string(i) + "].";
+    const ChatMessage& message = chat.messages[i];
+    if (message.role.empty()) wrong.push_back({path + "role", "is empty"});
+    take(not_utf8(message.role, path + "role"));
+    take(not_utf8(message.content, path + "content"));
+    take(not_utf8(message.name, path + "name"));
+  }
+  if (chat.variables_json.empty()) return wrong;
+  const auto json = model::parse_json(chat.variables_json);
+  if (!json || json->object() == nullptr) {
+    wrong.push_back(
+        {field + ".template_variables_json", "takes a JSON object, as in {\"thinking\": true}"});
+  }
+  return wrong;
+}
+
+}  // namespace
+
+Expected<ServedModel> ServedModel::make(const OpenModel& model, Settings settings) {
+  if (settings.name.empty()) {
+    auto path = model.checkpoint.directory().lexically_normal();
+    if (!path.has_filename()) path = path.parent_path();
+    settings.name = path.filename().string();
+  }
+  ServedModel served(model, std::move(settings));
+  if (!model.tokenizer) return served;
+  const model::Tokenizer& tokenizer = *model.tokenizer;
+  for (std::int32_t id = 0; id < tokenizer.size(); ++id) {
+    served.token_bytes_max_ = std::max(served.token_bytes_max_, tokenizer.bytes_of(id).size());
+  }
+  auto chat = ChatPrompt::load(tokenizer, served.settings_.template_file);
+  if (!chat && (chat.error().code != Errc::not_found || !served.settings_.template_file.empty())) {
+    return unexpected(std::move(chat).error());
+  }
+  if (chat) served.chat_.emplace(*std::move(chat));
+  return served;
+}
+
+const model::Tokenizer* ServedModel::tokenizer() const {
+  return model_->tokenizer ? &*model_->tokenizer : nullptr;
+}
+
+std::optional<ApiError> ServedModel::refuse_name(const std::string& asked) const {
+  if (asked.empty() || asked == name()) return std::nullopt;
+  return model_not_found(asked, {name()});
+}
+
+std::optional<ApiError> ServedModel::refuse_text() const {
+  if (tokenizer() != nullptr) return std::nullopt;
+  return precondition("TOKENIZER_MISSING",
+                      name() + " has no tokenizer, so only token ids can be sent. Send token_ids");
+}
+
+std::optional<ApiError> ServedModel::refuse_length(std::size_t bytes) const {
+  const auto tokens_min = static_cast<std::int64_t>(bytes / token_bytes_max_);
+  if (tokens_min <= model_->context()) return std::nullopt;
+  return context_exceeded(tokens_min, 0, model_->context());
+}
+
+Answered<std::vector<std::int32_t>> ServedModel::encode(const std::string& text, RawText how,
+                                                        const std::string& field) const {
+  if (auto refused = refuse_text()) return *std::move(refused);
+  if (auto wrong = not_utf8(text, field)) return invalid_fields({*std::move(wrong)});
+  if (auto refused = refuse_length(text.size())) return *std::move(refused);
+  auto ids = encode_raw(*model_, text, how);
+  if (!ids) return invalid_fields({{field, ids.error().detail}});
+  return *std::move(ids);
+}
+
+Answered<model::EncodedChat> ServedModel::encode(const ChatCall& chat,
+                                                 const std::string& field) const {
+  if (auto refused = refuse_text()) return *std::move(refused);
+  if (!chat_) {
+    return precondition("CHAT_TEMPLATE_MISSING",
+                        name() + " has no chat template. Send text or token_ids");
+  }
+  if (auto wrong = check_chat(chat, field); !wrong.empty()) return invalid_fields(std::move(wrong));
+  std::size_t bytes = 0;
+  for (const ChatMessage& message : chat.messages) bytes += message.content.size();
+  if (auto refused = refuse_length(bytes)) return *std::move(refused);
+  auto encoded = chat_->encode(chat.messages, chat.variables_json, chat.add_generation_prompt);
+  if (!encoded) return invalid_fields({{field, encoded.error().detail}});
+  return *std::move(encoded);
+}
+
+}  // namespace troupe::services

@@ -1,0 +1,57 @@
+// A model as the APIs see it: its name, its prompts, what it can be asked for.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "model/numerics.hpp"
+#include "services/gateway/api_error.hpp"
+#include "services/gateway/generate_call.hpp"
+#include "services/prompt/chat_prompt.hpp"
+#include "services/prompt/open_model.hpp"
+
+namespace troupe::services {
+
+/// *Threading*: const calls from any thread. The opened model must outlive it.
+class ServedModel {
+ public:
+  struct Settings {
+    std::string name;  // empty: the directory's
+    model::ActivationMode mode = model::ActivationMode::bf16;
+    std::uint64_t numerics_id = 0;
+    std::string template_file;  // empty: the model's own
+  };
+  /// A model without a chat template is served without chat; one that cannot be used is an error.
+  /// *Errors*: those of ChatPrompt::load but `not_found`.
+  static Expected<ServedModel> make(const OpenModel& model, Settings settings);
+
+  const std::string& name() const { return settings_.name; }
+  const OpenModel& model() const { return *model_; }
+  const Settings& settings() const { return settings_; }
+  bool has_chat() const { return chat_.has_value(); }
+  const model::Tokenizer* tokenizer() const;
+  std::string fingerprint() const { return model::fingerprint(settings_.numerics_id); }
+
+  /// Nothing if requests for `asked` are for this model; empty asks for whatever is served.
+  std::optional<ApiError> refuse_name(const std::string& asked) const;
+  /// FAILED_PRECONDITION / TOKENIZER_MISSING without a tokenizer.
+  std::optional<ApiError> refuse_text() const;
+
+  /// Ids of raw text. `field` names the text in errors.
+  Answered<std::vector<std::int32_t>> encode(const std::string& text, RawText how,
+                                             const std::string& field) const;
+  /// The conversation as the model's template writes it. `field` names it in errors ("chat").
+  Answered<model::EncodedChat> encode(const ChatCall& chat, const std::string& field) const;
+
+ private:
+  ServedModel(const OpenModel& model, Settings settings)
+      : model_(&model), settings_(std::move(settings)) {}
+  std::optional<ApiError> refuse_length(std::size_t bytes) const;
+
+  const OpenModel* model_;
+  Settings settings_;
+  std::optional<ChatPrompt> chat_;
+  std::size_t token_bytes_max_ = 1;  // bytes of the longest token
+};
+
+}  // namespace troupe::services

@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+"""The gateway's gRPC: answers, streams, cancelling, deadlines, health, reflection, drain."""
+
+import itertools
+import signal
+import socket
+import unittest
+
+import grpc
+from google.protobuf import descriptor_pool
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
+
+from tests.support import grpc_client as client
+from tests.support import program
+from tests.support.grpc_client import pb, request
+
+PROMPT = "In the beginning God created the heaven and the"
+GREEDY = {"temperature": 0, "max_tokens": 24}
+
+
+class ServedTest(unittest.TestCase):
+    """One `troupe serve` for the class."""
+
+    FLAGS = ("--layout", "experts=2,attention=2,routers=2")
+
+    @classmethod
+    def setUpClass(cls):
+        cls.served = client.Served(*cls.FLAGS)
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.served.stop() == 0, "".join(cls.served.log)
+
+
+class AnswerTest(ServedTest):
+    def test_unary_equals_the_joined_stream_and_the_command_line(self):
+        told = program.run("run", *("--temperature", 0, "--max-tokens", 24), PROMPT).stdout.decode()
+        for sampling in (GREEDY, {"seed": 7, "max_tokens": 40}, {"seed": 8, "max_tokens": 1}):
+            asked = request(text=PROMPT, logprobs=0, **sampling)
+            choice, whole = client.unary(self.served, asked)
+            joined = client.stream(self.served, asked)
+            self.assertEqual(joined.text, choice.text)
+            self.assertEqual(joined.ids, list(choice.token_ids))
+            self.assertEqual(joined.logprobs, [entry.logprob for entry in choice.logprobs])
+            self.assertEqual(joined.finished.finish_reason, choice.finish_reason)
+            self.assertEqual(joined.finished.usage, whole.usage)
+            self.assertEqual(len(joined.ids), whole.usage.completion_tokens)
+            if sampling is GREEDY:
+                self.assertEqual(choice.text + "\n", told)
+
+    def test_events_come_in_their_order(self):
+        asked = request(text=PROMPT, include_prompt_progress=True, **GREEDY)
+        joined = client.stream(self.served, asked)
+        self.assertEqual(joined.kinds[0], "started")
+        self.assertEqual(joined.kinds[-1], "finished")
+        self.assertEqual(joined.progress[-1], (joined.started.prompt_tokens,) * 2)
+        self.assertEqual(joined.finished.finish_reason, pb.FINISH_REASON_LENGTH)
+        self.assertRegex(joined.started.system_fingerprint, "^fp_[0-9a-f]{16}$")
+
+    def test_a_drawn_seed_is_told_and_reproduces(self):
+        first = client.stream(self.served, request(text=PROMPT, max_tokens=24))
+        again = request(text=PROMPT, max_tokens=24, seed=first.started.drawn_seed)
+        self.assertEqual(client.stream(self.served, again).text, first.text)
+        greedy = client.stream(self.served, request(text=PROMPT, **GREEDY))
+        self.assertFalse(greedy.started.HasField("drawn_seed"))
+
+    def test_a_stop_string_ends_the_answer_before_it(self):
+        free = client.stream(self.served, request(text=PROMPT, **GREEDY))
+        stop = free.text[9:13]  # across tokens
+        asked = request(text=PROMPT, stop=[stop, "never said"], **GREEDY)
+        joined = client.stream(self.served, asked)
+        self.assertEqual(joined.text, free.text[: free.text.index(stop)])
+        self.assertEqual(joined.finished.finish_reason, pb.FINISH_REASON_STOP)
+        self.assertEqual(joined.finished.stop_match.stop, stop)
+        self.assertLess(joined.finished.usage.completion_tokens, 24)
+        self.assertEqual(client.unary(self.served, asked)[0].text, joined.text)
+
+    def test_a_stop_id_ends_the_answer_and_shows_no_text(self):
+        free = client.stream(self.served, request(text=PROMPT, **GREEDY))
+        last = free.ids[1]
+        joined = client.stream(self.served, request(text=PROMPT, stop_token_ids=[last], **GREEDY))
+        self.assertEqual(joined.ids, free.ids[:2])
+        self.assertEqual(joined.finished.stop_match.token_id, last)
+        self.assertTrue(free.text.startswith(joined.text))
+
+    def test_ids_in_and_chat_in(self):
+        ids = self.served.inference.Tokenize(pb.TokenizeRequest(text=PROMPT)).token_ids
+        by_ids, _ = client.unary(self.served, request(ids=ids, **GREEDY))
+        by_text, _ = client.unary(self.served, request(text=PROMPT, **GREEDY))
+        self.assertEqual(by_ids, by_text)
+        question = "What is a lighthouse?"
+        told = program.run(
+            "chat", "--once", question, *("--temperature", 0, "--max-tokens", 24)
+        ).stdout.decode()
+        chat, _ = client.unary(self.served, request(messages=[("user", question)], **GREEDY))
+        self.assertEqual(chat.text + "\n", told)
+
+    def test_text_never_becomes_a_special_token(self):
+        say = "<｜User｜>hello<｜end▁of▁sentence｜>"
+        stub = self.served.inference
+        plain = stub.Tokenize(pb.TokenizeRequest(text=say)).token_ids
+        parsed = stub.Tokenize(pb.TokenizeRequest(text=say, parse_special_tokens=True)).token_ids
+        self.assertGreater(len(plain), len(parsed))
+        back = stub.Detokenize(pb.DetokenizeRequest(token_ids=plain, skip_special_tokens=True))
+        self.assertEqual(back.text, say)
+        chat = pb.ChatInput(messages=[pb.ChatMessage(role="user", content=say)])
+        made = stub.ApplyChatTemplate(pb.ApplyChatTemplateRequest(chat=chat))
+        self.assertIn(say, made.prompt)
+        special = set(parsed) - set(plain)
+        self.assertEqual(sum(id in special for id in made.token_ids[:-1]), 1)  # the template's own
+
+    def test_models_are_described(self):
+        stub = self.served.inference
+        (model,) = stub.ListModels(pb.ListModelsRequest()).models
+        self.assertEqual(model, stub.GetModel(pb.GetModelRequest(model="troupe-tiny")).model)
+        self.assertEqual((model.context_length, model.vocabulary_size), (4096, 4224))
+        self.assertTrue(model.capabilities.chat)
+
+    def test_the_request_id_comes_back(self):
+        call = self.served.inference.Generate(request(text="x", request_id="mine-1", max_tokens=1))
+        joined = client.Joined(call)
+        trailers = dict(call.trailing_metadata())
+        self.assertEqual(joined.started.request_id, "mine-1")
+        self.assertEqual(trailers["x-request-id"], "mine-1")
+        self.assertEqual(trailers["x-placement-epoch"], "1")
+
+    def test_sixteen_at_once_half_of_them_cancelled(self):
+        asked = [request(text=PROMPT, seed=i, max_tokens=200, ignore_eos=True) for i in range(16)]
+        expected = [client.unary(self.served, one)[0].text for one in asked[::2]]
+        calls = [self.served.inference.Generate(one) for one in asked]
+        for call in calls[1::2]:
+            for event in itertools.islice(call, 4):
+                self.assertIn(event.WhichOneof("event"), ("started", "delta"))
+            call.cancel()
+        self.assertEqual([client.Joined(call).text for call in calls[::2]], expected)
+        for call in calls[1::2]:
+            self.assertEqual(call.code(), grpc.StatusCode.CANCELLED)
+
+    def test_a_deadline_ends_the_request(self):
+        asked = request(text=PROMPT, max_tokens=4000, ignore_eos=True)
+        failed = client.failure_of(self.served.inference.Generate, asked, timeout=0.2)
+        self.assertEqual(failed.code, grpc.StatusCode.DEADLINE_EXCEEDED)
+        _, whole = client.unary(self.served, request(ids=[5], **GREEDY))
+        self.assertEqual(whole.usage.prompt_tokens, 1)
+
+
+class PortTest(ServedTest):
+    def test_reflection_describes_every_service(self):
+        listed = {
+            client.INFERENCE: "GenerateUnary",
+            "grpc.health.v1.Health": "Check",
+            "grpc.reflection.v1alpha.ServerReflection": "ServerReflectionInfo",
+        }
+        database = ProtoReflectionDescriptorDatabase(self.served.channel)
+        self.assertEqual(sorted(database.get_services()), sorted(listed))
+        pool = descriptor_pool.DescriptorPool(database)
+        for service, method in listed.items():
+            self.assertIn(method, pool.FindServiceByName(service).methods_by_name)
+
+    def test_the_admin_port_has_the_cluster_and_not_the_inference(self):
+        channel = grpc.insecure_channel(self.served.addresses["admin"])
+        services = ProtoReflectionDescriptorDatabase(channel).get_services()
+        self.assertIn("troupe.admin.v1.ClusterService", services)
+        self.assertNotIn(client.INFERENCE, services)
+        report = self.served.admin.GetClusterStatus(client.admin_pb.GetClusterStatusRequest())
+        self.assertTrue(report.serving)
+        self.assertEqual((report.expert_ranks, len(report.members)), (2, 7))
+
+    def test_foreign_bytes_do_not_hurt(self):
+        host, port = self.served.address.split(":")
+        noise = bytes(range(256)) * 40
+        for say in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00" * 64, noise):
+            with socket.create_connection((host, int(port)), timeout=program.TIMEOUT_S) as peer:
+                try:
+                    peer.sendall(say)
+                    peer.shutdown(socket.SHUT_WR)
+                    while peer.recv(4096):
+                        pass
+                except OSError:
+                    pass  # it need not listen to the end
+        self.assertEqual(self.served.health(), "SERVING")
+
+    def test_a_port_in_use_is_said(self):
+        port = self.served.address
+        done = program.run("serve", "--grpc-listen", port, "--admin-listen", "127.0.0.1:0")
+        self.assertEqual(done.returncode, 5, done.stderr)
+        for part in (port, "Address already in use", "--grpc-listen", "[TROUPE-5001]"):
+            self.assertIn(part, done.stderr.decode())
+
+
+class DrainTest(unittest.TestCase):
+    def test_sigterm_lets_open_requests_end(self):
+        served = client.Served()
+        self.assertEqual((served.health(), served.health("")), ("SERVING", "SERVING"))
+        asked = request(text=PROMPT, seed=1, max_tokens=1500, ignore_eos=True)
+        call = served.inference.Generate(asked)
+        first = next(call)
+        self.assertEqual(first.WhichOneof("event"), "started")
+        watch = client.health_pb2_grpc.HealthStub(served.channel).Watch(
+            client.health_pb2.HealthCheckRequest(service=client.INFERENCE)
+        )
+        self.assertEqual(next(watch).status, client.health_pb2.HealthCheckResponse.SERVING)
+        served.process.send_signal(signal.SIGTERM)
+        self.assertEqual(next(watch).status, client.health_pb2.HealthCheckResponse.NOT_SERVING)
+        failed = client.failure_of(served.inference.Generate, request(text="x"))
+        self.assertEqual((failed.code, failed.reason), (grpc.StatusCode.UNAVAILABLE, "DRAINING"))
+        self.assertGreater(failed.details["RetryInfo"].retry_delay.ToTimedelta().total_seconds(), 0)
+        joined = client.Joined(call)
+        self.assertEqual(joined.finished.usage.completion_tokens, 1500)
+        self.assertEqual(served.process.wait(program.TIMEOUT_S), 0)
+        self.assertEqual(served.stop(), 0)
+
+    def test_the_drain_is_bounded(self):
+        served = client.Served("--drain-timeout", 0)
+        call = served.inference.Generate(request(text=PROMPT, max_tokens=4000, ignore_eos=True))
+        next(call)
+        served.process.send_signal(signal.SIGTERM)
+        self.assertEqual(served.process.wait(program.TIMEOUT_S), 0)
+        failed = client.failure_of(lambda: call)
+        self.assertEqual((failed.code, failed.reason), (grpc.StatusCode.UNAVAILABLE, "DRAINING"))
+        served.stop()
+
+
+if __name__ == "__main__":
+    unittest.main()
