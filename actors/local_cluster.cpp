@@ -45,6 +45,8 @@ Expected<void> check(const ClusterSettings& settings, const model::ModelConfig& 
   };
   if (settings.experts < 1 || settings.attention < 1 || settings.routers < 1)
     return refuse("a cluster needs at least one expert shard, attention shard and router");
+  if (settings.colocated && settings.routers != settings.attention)
+    return refuse("colocated routers are as many as attention shards");
   if (settings.experts > config.routed_experts)
     return refuse(std::to_string(settings.experts) + " expert shards for " +
                   std::to_string(config.routed_experts) +
@@ -243,16 +245,20 @@ Expected<void> LocalCluster::Impl::meet(caf::scoped_actor& self, const Handle& w
 
 Expected<void> LocalCluster::Impl::introduce() {
   caf::scoped_actor self{*system};
+  const auto one = [&](const auto& who, proto::Role role, const auto& to, std::uint32_t i) {
+    return meet(self, who, peer_id(role, i), caf::actor_cast<caf::strong_actor_ptr>(to[i]));
+  };
   const auto all = [&](const auto& from, proto::Role role, const auto& to) -> Expected<void> {
     for (const auto& who : from)
-      for (std::uint32_t i = 0; i < to.size(); ++i) {
-        const auto whom = caf::actor_cast<caf::strong_actor_ptr>(to[i]);
-        if (auto met = meet(self, who, peer_id(role, i), whom); !met) return met;
-      }
+      for (std::uint32_t i = 0; i < to.size(); ++i)
+        if (auto met = one(who, role, to, i); !met) return met;
     return {};
   };
   if (auto met = all(routers, proto::Role::expert, experts); !met) return met;
-  if (auto met = all(attention, proto::Role::router, routers); !met) return met;
+  for (std::uint32_t i = 0; settings.colocated && i < attention.size(); ++i)
+    if (auto met = one(attention[i], proto::Role::router, routers, i); !met) return met;
+  if (!settings.colocated)
+    if (auto met = all(attention, proto::Role::router, routers); !met) return met;
   return all(std::vector{gateway}, proto::Role::attention, attention);
 }
 

@@ -23,6 +23,7 @@ struct ClusterSettings {
   int experts = 1;    // expert shards; expert e of E lives on floor(e * experts / E)
   int attention = 1;  // attention shards
   int routers = 1;
+  bool colocated = false;  // attention shard i uses router i only; as many routers as shards
   model::ActivationMode mode = model::ActivationMode::bf16;
   const kernels::KernelTable* table = nullptr;  // null: the fastest level of this machine
   int threads = 0;                              // compute threads; 0: the cores of this process

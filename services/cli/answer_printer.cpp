@@ -22,7 +22,8 @@ double seconds(actors::Clock::duration duration) {
 /// One answer on its way to stdout; stops writing once something went wrong.
 class Printing {
  public:
-  Printing(actors::LocalCluster& cluster, TokenText& tokens) : cluster_(cluster), tokens_(tokens) {}
+  Printing(actors::RequestEngine& cluster, TokenText& tokens)
+      : cluster_(cluster), tokens_(tokens) {}
 
   PrintedAnswer run(actors::GenerateRequest request) {
     const auto submitted = cluster_.submit(std::move(request), queue_);
@@ -80,7 +81,7 @@ class Printing {
     cluster_.cancel(id_);
   }
 
-  actors::LocalCluster& cluster_;
+  actors::RequestEngine& cluster_;
   TokenText& tokens_;
   std::shared_ptr<AnswerQueue> queue_ = std::make_shared<AnswerQueue>();
   actors::RequestId id_ = 0;
@@ -106,7 +107,7 @@ std::string TokenText::push(std::int32_t token) {
 
 std::string TokenText::finish() { return detokenizer_ ? detokenizer_->finish() : ""; }
 
-PrintedAnswer print_answer(actors::LocalCluster& cluster, actors::GenerateRequest request,
+PrintedAnswer print_answer(actors::RequestEngine& cluster, actors::GenerateRequest request,
                            TokenText& tokens) {
   return Printing(cluster, tokens).run(std::move(request));
 }

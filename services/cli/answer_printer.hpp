@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "actors/local_cluster.hpp"
 #include "actors/request.hpp"
+#include "actors/request_engine.hpp"
 #include "model/tokenizer/detokenizer.hpp"
 #include "services/cli/answer_queue.hpp"
 
@@ -42,7 +42,7 @@ struct PrintedAnswer {
 
 /// Submits `request`, writes its tokens as they come and a newline at the end. Ctrl-C and a closed
 /// stdout cancel the request; it has ended when this returns.
-PrintedAnswer print_answer(actors::LocalCluster& cluster, actors::GenerateRequest request,
+PrintedAnswer print_answer(actors::RequestEngine& cluster, actors::GenerateRequest request,
                            TokenText& tokens);
 
 /// "41 tokens, TTFT 0.21 s, 38 tok/s"

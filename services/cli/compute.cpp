@@ -3,7 +3,10 @@
 
 #include <algorithm>
 
+#include "actors/local_cluster.hpp"
 #include "services/cli/loading_notice.hpp"
+#include "services/cli/process_cluster.hpp"
+#include "services/runtime/interrupts.hpp"
 
 namespace troupe::services {
 namespace {
@@ -28,6 +31,60 @@ std::optional<int> check_level(const EngineOptions& options) {
                 "--level: " + table.error().detail);
 }
 
+namespace {
+
+constexpr std::chrono::milliseconds kReadyPoll{20};
+
+void log_to_stderr(const actors::NodeEvent& event) {
+  if (event.severity != actors::NodeEvent::Severity::info) warn(event.name + " " + event.detail);
+}
+
+/// The same limits as in one process: nothing but the layout differs.
+LocalPlan plan_of(const OpenModel& model, const EngineOptions& options,
+                  const actors::ClusterSettings& settings) {
+  LocalPlan plan;
+  plan.model = model.checkpoint.directory().string();
+  plan.experts = options.layout.experts;
+  plan.attention = options.layout.attention;
+  plan.routers = options.layout.routers;
+  plan.colocated = options.layout.colocated;
+  const auto step_rows = std::max(settings.step_rows_max, settings.chunk);
+  plan.settings = {{"engine.mode", options.mode},
+                   {"engine.level", options.level},
+                   {"engine.threads", std::to_string(settings.threads)},
+                   {"engine.chunk_tokens", std::to_string(settings.chunk)},
+                   {"engine.step_rows_max", std::to_string(step_rows)},
+                   {"attention.waiting_max", std::to_string(settings.waiting_max)},
+                   {"budget.hop_ms", std::to_string(settings.hop_budget.count())},
+                   {"transport.lanes", options.transport},
+                   {"log.level", "warning"}};
+  return plan;
+}
+
+StartedCluster start_processes(const OpenModel& model, const EngineOptions& options,
+                               actors::ClusterSettings settings) {
+  actors::NodeSettings node;
+  node.transport = options.transport == "shm"   ? actors::Transport::shm
+                   : options.transport == "tcp" ? actors::Transport::tcp
+                                                : actors::Transport::automatic;
+  node.engine = settings;
+  node.engine.attention = options.layout.attention;
+  actors::NodeHooks hooks;
+  hooks.on_event = log_to_stderr;
+  const LoadingNotice notice(model.checkpoint.directory().string());
+  auto cluster = ProcessCluster::start(plan_of(model, options, settings), model.checkpoint, node,
+                                       std::move(hooks));
+  if (!cluster) return {nullptr, report(Fault::engine_failed, cluster.error().detail)};
+  for (;;) {
+    const auto ready = (*cluster)->ready(kReadyPoll);
+    if (!ready) return {nullptr, report(Fault::engine_failed, ready.error().detail)};
+    if (*ready) return {*std::move(cluster), 0};
+    if (interrupted()) return {nullptr, static_cast<int>(ExitCode::interrupt)};
+  }
+}
+
+}  // namespace
+
 StartedCluster start_cluster(const OpenModel& model, const EngineOptions& options,
                              std::size_t requests) {
   if (const auto fits = check_layout(options.layout, model.config()); !fits) {
@@ -42,6 +99,8 @@ StartedCluster start_cluster(const OpenModel& model, const EngineOptions& option
   settings.chunk = options.chunk.value_or(settings.chunk);
   settings.table = *kernels::select_level(options.level);
   settings.waiting_max = std::max(settings.waiting_max, requests);
+  settings.colocated = options.layout.colocated;
+  if (options.layout.processes) return start_processes(model, options, settings);
   const LoadingNotice notice(model.checkpoint.directory().string());
   auto cluster = actors::LocalCluster::start(model.checkpoint, settings);
   if (!cluster) {

@@ -1,10 +1,10 @@
-// Starts the roles of a model inside this process, as the engine flags ask.
+// Starts the roles of a model, in this process or as processes of their own, as the flags ask.
 #pragma once
 #include <cstdint>
 #include <functional>
 #include <memory>
 
-#include "actors/local_cluster.hpp"
+#include "actors/request_engine.hpp"
 #include "core/expected.hpp"
 #include "kernels/registry.hpp"
 #include "services/cli/engine_options.hpp"
@@ -19,7 +19,7 @@ std::optional<int> check_level(const EngineOptions& options);
 /// A running cluster, or the exit code of the error that was reported. Says so on stderr when
 /// loading takes long. `model` must outlive it; `requests` are submitted at once.
 struct StartedCluster {
-  std::unique_ptr<actors::LocalCluster> cluster;
+  std::unique_ptr<actors::RequestEngine> cluster;
   int exit_code = 0;
   actors::ClusterSettings settings = {};
 };

@@ -10,7 +10,9 @@ constexpr std::int64_t kChunkMax = 1 << 20;
 
 Unexpected bad_layout(const std::string& why) {
   return unexpected(Errc::invalid_argument,
-                    "takes the form experts=3,attention=2,routers=2: " + why);
+                    "takes the form [processes:]experts=3,attention=2,routers=2,"
+                    "placement=separate: " +
+                        why);
 }
 
 }  // namespace
@@ -18,6 +20,9 @@ Unexpected bad_layout(const std::string& why) {
 Expected<Layout> parse_layout(std::string_view text) {
   Layout layout;
   std::string seen;
+  constexpr std::string_view kProcesses = "processes:";
+  layout.processes = text.starts_with(kProcesses);
+  if (layout.processes) text.remove_prefix(kProcesses.size());
   while (!text.empty()) {
     const std::string part(text.substr(0, text.find(',')));
     text.remove_prefix(std::min(part.size() + 1, text.size()));
@@ -27,11 +32,18 @@ Expected<Layout> parse_layout(std::string_view text) {
                  : role == "attention" ? &layout.attention
                  : role == "routers"   ? &layout.routers
                                        : nullptr;
-    if (count == nullptr) {
-      return bad_layout("\"" + role + "\" is none of experts, attention, routers");
+    if (count == nullptr && role != "placement") {
+      return bad_layout("\"" + role + "\" is none of experts, attention, routers, placement");
     }
     if (seen.find(role) != std::string::npos) return bad_layout(role + " is given twice");
     seen += role + " ";
+    if (role == "placement") {
+      const auto place = equals == std::string::npos ? "" : part.substr(equals + 1);
+      layout.colocated = place == "colocated";
+      if (!layout.colocated && place != "separate")
+        return bad_layout("placement is separate or colocated");
+      continue;
+    }
     const auto value =
         equals == std::string::npos ? std::nullopt : parse_integer(part.substr(equals + 1));
     if (!value || *value < 1 || *value > kShardsMax) {
@@ -39,7 +51,10 @@ Expected<Layout> parse_layout(std::string_view text) {
     }
     *count = static_cast<int>(*value);
   }
-  if (seen.empty()) return bad_layout("it is empty");
+  if (seen.empty() && !layout.processes) return bad_layout("it is empty");
+  if (layout.colocated && seen.find("routers") != std::string::npos)
+    return bad_layout("colocated routers are as many as attention shards; leave routers out");
+  if (layout.colocated) layout.routers = layout.attention;
   return layout;
 }
 
@@ -50,7 +65,7 @@ void EngineOptions::declare(OptionSet& options) {
   options.add({"--threads", "T", "Compute threads [the machine's cores]",
                integer(threads, {1, kThreadsMax})});
   Option shards{"--layout", "L",
-                "Shards of each role in this process [experts=1,attention=1,routers=1]",
+                "Shards of each role, [processes:]experts=N,attention=N,routers=N,placement=P",
                 [this](std::string_view value) -> Expected<void> {
                   auto parsed = parse_layout(value);
                   if (!parsed) return unexpected(std::move(parsed).error());
@@ -58,6 +73,8 @@ void EngineOptions::declare(OptionSet& options) {
                   return {};
                 }};
   options.add(std::move(shards));
+  options.add({"--transport", "T", "Between processes: auto, shm, tcp [auto]",
+               choice(transport, {"auto", "shm", "tcp"})});
   options.add({"--chunk", "C", "Prompt tokens computed per step; never changes a bit [scheduler's]",
                integer(chunk, {1, kChunkMax})});
 }

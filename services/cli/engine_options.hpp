@@ -9,14 +9,17 @@
 
 namespace troupe::services {
 
-/// Shards of each role inside this process.
+/// Shards of each role, inside this process or as processes of their own.
 struct Layout {
+  bool processes = false;
+  bool colocated = false;  // each attention shard has its own router; `routers` is not asked then
   int experts = 1;
   int attention = 1;
   int routers = 1;
 };
 
-/// "experts=3,attention=2,routers=2", each at most once, absent ones 1.
+/// "[processes:]experts=3,attention=2,routers=2,placement=separate", each at most once; absent
+/// counts are 1. "processes:" alone is a layout, too.
 /// *Errors*: `invalid_argument` that shows the form and what is wrong.
 Expected<Layout> parse_layout(std::string_view text);
 
@@ -25,6 +28,7 @@ struct EngineOptions {
   Layout layout;
   std::string mode = "bf16";
   std::string level = "auto";
+  std::string transport = "auto";       // between processes
   std::optional<std::int64_t> threads;  // none: the cores
   std::optional<std::int64_t> chunk;    // none: the scheduler's default
 

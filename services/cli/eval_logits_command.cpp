@@ -56,7 +56,7 @@ std::optional<int> check_input(const Flags& flags, const IdArrays& prompts,
 }
 
 /// Submits all prompts, waits for the last. False: Ctrl-C.
-bool run_all(actors::LocalCluster& cluster, LogitsRecorder& recorder,
+bool run_all(actors::RequestEngine& cluster, LogitsRecorder& recorder,
              std::vector<actors::GenerateRequest> requests) {
   std::vector<actors::RequestId> ids;
   for (std::size_t i = 0; i < requests.size(); ++i) {

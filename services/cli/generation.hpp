@@ -52,7 +52,7 @@ class Generation {
   const GenerationFlags& flags_;
   std::int64_t max_tokens_default_;
   std::optional<OpenModel> model_;
-  std::unique_ptr<actors::LocalCluster> cluster_;  // after model_: it holds views of it
+  std::unique_ptr<actors::RequestEngine> cluster_;  // after model_: it holds views of it
 };
 
 }  // namespace troupe::services

@@ -45,6 +45,11 @@ int exit_code(int status) {
 
 }  // namespace
 
+std::string how_it_ended(const ChildExit& exit) {
+  const bool killed = exit.code >= 128;
+  return (killed ? "signal " : "exit code ") + std::to_string(killed ? exit.code - 128 : exit.code);
+}
+
 ChildProcesses::~ChildProcesses() { stop(std::chrono::milliseconds(0)); }
 
 Expected<pid_t> ChildProcesses::start(ChildSpec spec) {

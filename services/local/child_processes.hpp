@@ -25,6 +25,9 @@ struct ChildExit {
   std::chrono::steady_clock::duration lived{};
 };
 
+/// "exit code 4" or "signal 9".
+std::string how_it_ended(const ChildExit& exit);
+
 /// Children get a process group of their own, so that a Ctrl-C in the terminal reaches only us, and
 /// the kernel kills them when the thread that started them ends, whatever ends it.
 /// *Threading*: one thread, which must live as long as the children.

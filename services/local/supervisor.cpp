@@ -52,9 +52,8 @@ std::optional<SupervisorEnd> Supervisor::look_after(const ChildExit& ended) {
   if (hopeless && !was_ready_) return SupervisorEnd{0, ended.spec, ended.code};
   const auto delay = delays_.next(ended.spec.name, ended.lived);
   hooks_.say(ended.spec.name + " (pid " + std::to_string(ended.pid) + ") ended with " +
-             (ended.code >= 128 ? "signal " + std::to_string(ended.code - 128)
-                                : "exit code " + std::to_string(ended.code)) +
-             "; it is started again in " + std::to_string(delay.count()) + " ms");
+             how_it_ended(ended) + "; it is started again in " + std::to_string(delay.count()) +
+             " ms");
   due_.emplace_back(Clock::now() + delay, ended.spec);
   return std::nullopt;
 }
