@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "actors/local_cluster.hpp"
 #include "services/cli/loading_notice.hpp"
 #include "services/cli/process_cluster.hpp"
 #include "services/runtime/interrupts.hpp"
@@ -83,24 +82,45 @@ StartedCluster start_processes(const OpenModel& model, const EngineOptions& opti
   }
 }
 
-}  // namespace
-
-StartedCluster start_cluster(const OpenModel& model, const EngineOptions& options,
-                             std::size_t requests) {
-  if (const auto fits = check_layout(options.layout, model.config()); !fits) {
-    return {nullptr, report(Fault::impossible_layout, fits.error().detail)};
-  }
+actors::ClusterSettings settings_of(const EngineOptions& options, std::size_t requests) {
   actors::ClusterSettings settings;
   settings.experts = options.layout.experts;
   settings.attention = options.layout.attention;
   settings.routers = options.layout.routers;
+  settings.colocated = options.layout.colocated;
   settings.mode = *model::parse_activation_mode(options.mode);
   settings.threads = static_cast<int>(options.threads.value_or(0));
   settings.chunk = options.chunk.value_or(settings.chunk);
   settings.table = *kernels::select_level(options.level);
   settings.waiting_max = std::max(settings.waiting_max, requests);
-  settings.colocated = options.layout.colocated;
-  if (options.layout.processes) return start_processes(model, options, settings);
+  return settings;
+}
+
+}  // namespace
+
+StartedCluster start_cluster(const OpenModel& model, const EngineOptions& options,
+                             std::size_t requests) {
+  if (!options.layout.processes) {
+    auto local = start_local(model, options, requests);
+    return {std::move(local.cluster), local.exit_code};
+  }
+  if (const auto fits = check_layout(options.layout, model.config()); !fits) {
+    return {nullptr, report(Fault::impossible_layout, fits.error().detail)};
+  }
+  return start_processes(model, options, settings_of(options, requests));
+}
+
+StartedLocal start_local(const OpenModel& model, const EngineOptions& options,
+                         std::size_t requests) {
+  if (options.layout.processes) {
+    return {nullptr, report(Fault::impossible_layout,
+                            "--layout processes: is not for this command, which runs all roles in "
+                            "one process. `troupe up` starts a cluster of processes")};
+  }
+  if (const auto fits = check_layout(options.layout, model.config()); !fits) {
+    return {nullptr, report(Fault::impossible_layout, fits.error().detail)};
+  }
+  const auto settings = settings_of(options, requests);
   const LoadingNotice notice(model.checkpoint.directory().string());
   auto cluster = actors::LocalCluster::start(model.checkpoint, settings);
   if (!cluster) {

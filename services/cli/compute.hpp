@@ -4,7 +4,7 @@
 #include <functional>
 #include <memory>
 
-#include "actors/request_engine.hpp"
+#include "actors/local_cluster.hpp"
 #include "core/expected.hpp"
 #include "kernels/registry.hpp"
 #include "services/cli/engine_options.hpp"
@@ -21,9 +21,17 @@ std::optional<int> check_level(const EngineOptions& options);
 struct StartedCluster {
   std::unique_ptr<actors::RequestEngine> cluster;
   int exit_code = 0;
-  actors::ClusterSettings settings = {};
 };
 StartedCluster start_cluster(const OpenModel& model, const EngineOptions& options,
                              std::size_t requests);
+
+/// The same for commands that need all roles in this process; other layouts are refused.
+struct StartedLocal {
+  std::unique_ptr<actors::LocalCluster> cluster;
+  int exit_code = 0;
+  actors::ClusterSettings settings = {};
+};
+StartedLocal start_local(const OpenModel& model, const EngineOptions& options,
+                         std::size_t requests);
 
 }  // namespace troupe::services

@@ -104,7 +104,7 @@ int serve(Flags& flags) {
   if (const auto failed = check_level(flags.engine)) return *failed;
   auto model = open_model(flags.model);
   if (!model) return report(model_fault(model.error().code), model.error().detail);
-  StartedCluster started = start_cluster(*model, flags.engine, 1);
+  StartedLocal started = start_local(*model, flags.engine, 1);
   if (!started.cluster) return started.exit_code;
   LocalEngine engine(std::move(started.cluster), started.settings, model->config().routed_experts);
   flags.served.mode = started.settings.mode;
