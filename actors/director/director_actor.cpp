@@ -72,7 +72,6 @@ struct DirectorState {
   void answer(std::uint64_t relay, const ConnectReply& reply);
   PublishOutcome publish(const PlacementNote& draft);
   void tell_news();
-  void log_news() const;
   void event(const char* name, std::string detail, bool warning = false) const {
     if (hooks.on_event) hooks.on_event({name, std::move(detail), warning});
   }
@@ -217,7 +216,10 @@ void DirectorState::tell_news() {
   const bool new_roster = core->roster().version != told.version;
   const bool new_placement = core->placement() != nullptr && core->placement() != told_placement;
   if (!new_roster && !new_placement) return;
-  log_news();
+  if (hooks.on_event)
+    for (const auto& event : news_of(core->settings().router_index, told, told_placement,
+                                     core->roster(), core->placement()))
+      hooks.on_event(event);
   for (const auto& [address, agent] : agents) {
     if (!current(agent)) continue;
     if (new_roster) self->send(agent.handle, roster_atom_v, core->roster());
@@ -225,31 +227,6 @@ void DirectorState::tell_news() {
   }
   told = core->roster();
   told_placement = core->placement();
-}
-
-/// What an operator wants to read of the difference between the last roster and this one.
-void DirectorState::log_news() const {
-  const Roster& roster = core->roster();
-  if (roster.term != told.term)
-    event(roster.term != 0 ? "director_active" : "director_passive",
-          "router=" + std::to_string(core->settings().router_index) +
-              " term=" + std::to_string(roster.term != 0 ? roster.term : told.term));
-  for (const auto& member : roster.members) {
-    const auto before =
-        std::find_if(told.members.begin(), told.members.end(), [&](const RosterEntry& old) {
-          return old.peer == member.peer && old.incarnation == member.incarnation;
-        });
-    if (before != told.members.end() && before->state == member.state) continue;
-    const bool bad = member.state == MemberState::suspect || member.state == MemberState::lost;
-    event("member_state",
-          "peer=" + name_of(member.peer) + " state=" + std::string(to_string(member.state)), bad);
-  }
-  if (core->placement() && core->placement() != told_placement)
-    event("placement_published",
-          "term=" + std::to_string(core->placement()->placement.term) +
-              " epoch=" + std::to_string(core->placement()->placement.epoch));
-  if (roster.serving != told.serving)
-    event("cluster_serving", roster.serving ? "serving=true" : "serving=false", !roster.serving);
 }
 
 TickingDirector::behavior_type director(DirectorState::Self self,

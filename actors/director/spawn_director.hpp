@@ -1,21 +1,12 @@
 // Spawns directors: one for a router process of a cluster, or the one of a cluster in one process.
 #pragma once
 #include <functional>
-#include <string>
 
 #include "actors/director/director_core.hpp"
+#include "actors/director/director_news.hpp"
 #include "actors/interfaces.hpp"
 
 namespace troupe::actors {
-
-/// Something a director wants an operator to read, told once when it happens. `name` is stable:
-/// member_state, member_refused, member_evicted, director_active, director_passive,
-/// placement_published, cluster_serving.
-struct DirectorEvent {
-  std::string name;
-  std::string detail;  // key=value pairs, a sentence last
-  bool warning = false;
-};
 
 struct DirectorHooks {
   std::function<void(const DirectorEvent&)> on_event;  // on the actor's thread; must not block

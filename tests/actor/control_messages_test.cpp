@@ -284,6 +284,39 @@ TEST_F(ControlMessages, ProgressIsBetweenZeroAndOne) {
   EXPECT_EQ(beat.load_progress, 0.f);
 }
 
+std::string hex(const Bytes& bytes) {
+  std::string text;
+  for (const char byte : bytes) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    text += kDigits[static_cast<unsigned char>(byte) >> 4];
+    text += kDigits[byte & 15];
+  }
+  return text;
+}
+
+/// Another release reads these bytes: a change here needs a new protocol version.
+TEST_F(ControlMessages, StayAsTheyAreOnTheWire) {
+  EXPECT_EQ(hex(save(ConnectRequest{1, 2, 3, "ab"})),
+            "000000000000000100000000000000020000000000000003026162");
+  EXPECT_EQ(hex(save(full_beat())),
+            "00000003000000020000000000000009033e800000000000000000000a000000"
+            "000000000b000000000000000c000000000000000d000000000000000e");
+  EXPECT_EQ(hex(save(full_announcement())),
+            "000300045a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a"
+            "5a5a5a5a00000000000000c10000000000000077000000040000000100000000"
+            "0000002a000000000000002b0000000000070000000000000200000000000000"
+            "04000000000000000801066e6f64652d37000000000001e24005312e322e330d"
+            "31302e302e302e373a39303930");
+  EXPECT_EQ(hex(save(full_roster())),
+            "0000000000050000000000000000000601020000000400000000000000000000"
+            "0001000000000000000202000000010000004d00000000000000030000000000"
+            "00000404");
+  EXPECT_EQ(hex(save(PlacementNote{*unpack({1, 2, 2, 2, true, {1, 1, 0, 2, 0, 1, 0}})})),
+            "0000000000000001000000000000000200000002000000020107000100010000"
+            "0002000000010000");
+  EXPECT_EQ(hex(save(PublishOutcome{1, {Errc::internal, "d"}})), "000000000000000100100164");
+}
+
 TEST_F(ControlMessages, AnyBytesAreAValueOrARefusal) {
   survives_mutations(full_announcement());
   survives_mutations(full_beat());

@@ -301,6 +301,16 @@ TEST_F(DirectorDesk, AForgottenMemberThatSpeaksIsEvicted) {
   EXPECT_EQ(expert.log->evictions, std::vector<std::uint64_t>{2});
 }
 
+TEST_F(DirectorDesk, EndsWithConnectsUnderWay) {
+  auto router = member(Role::router, 0, 1);
+  auto expert = member(Role::expert, 0, 2);
+  expert.log->answers_connects = false;
+  tell(router, run_atom{}, ConnectRequest{router.says.peer, expert.says.peer, 1, "a"});
+  caf::anon_send_exit(director, caf::exit_reason::user_shutdown);
+  scheduler.run();
+  EXPECT_EQ(system.registry().running(), spawned.size());  // the system's end waits for none
+}
+
 struct TwoDirectors : DirectorDesk {
   TwoDirectors() : DirectorDesk(testing::director_settings(1, 2, 0)) {}
 };
