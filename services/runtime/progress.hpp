@@ -26,6 +26,8 @@ class Progress {
   ~Progress();
 
   void update(std::uint64_t bytes_done, std::uint64_t bytes_total);
+  /// From the next update on: "loading layer 31/61".
+  void set_label(std::string label) { settings_.label = std::move(label); }
 
  private:
   using Clock = std::chrono::steady_clock;

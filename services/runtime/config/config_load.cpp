@@ -2,6 +2,7 @@
 #include "services/runtime/config/config_load.hpp"
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "kernels/registry.hpp"
@@ -119,24 +120,31 @@ Found check_ports(const ServiceConfig& config, Roles roles) {
 void ConfigFlags::declare(OptionSet& options, Roles roles) {
   options.group("Configuration");
   options.add({"--config", "FILE", "YAML file with any of these settings [none]", text(file)});
-  const ServiceConfig defaults;
   // With the keys of all roles at once, the first screen would be no overview.
-  const auto shown_of = [&](const ConfigKey& key) {
-    return roles == kAllRoles ? Shown::help_all : key.shown;
+  const auto part_of = [&](const ConfigKey& key) {
+    if ((key.roles & roles) == 0) return 2;
+    return roles == kAllRoles || key.shown == Shown::help_all ? 1 : 0;
   };
-  for (const auto shown : {Shown::first_screen, Shown::help_all}) {
-    options.group(shown == Shown::help_all ? "More settings" : "Settings", shown);
-    for (const ConfigKey& key : config_keys()) {
-      if ((key.roles & roles) == 0 || shown_of(key) != shown) continue;
-      const std::string shown_default = key.show(defaults);
-      const bool nothing = shown_default == "\"\"" || shown_default == "[]";
-      Option option{key.flag(), key.value, key.help + (nothing ? "" : " [" + shown_default + "]"),
-                    keep_in(flags, key)};
-      option.repeats = key.is_list;
-      option.assign_variable = keep_in(variables, key);
-      options.add(std::move(option));
-    }
+  constexpr std::array<const char*, 3> kParts{"Settings", "More settings",
+                                              "Settings of other services, not used here"};
+  for (int part = 0; part < 3; ++part) {
+    options.group(kParts[static_cast<std::size_t>(part)],
+                  part == 0 ? Shown::first_screen : Shown::help_all);
+    for (const ConfigKey& key : config_keys())
+      if (part_of(key) == part) options.add(option_of(key));
   }
+}
+
+Option ConfigFlags::option_of(const ConfigKey& key) {
+  std::string standard = key.show({});
+  if (key.is_list) standard = standard.substr(1, standard.size() - 2);
+  std::erase(standard, '"');
+  const bool nothing = standard.empty();
+  Option option{key.flag(), key.value, key.help + (nothing ? "" : " [" + standard + "]"),
+                keep_in(flags, key)};
+  option.repeats = key.is_list;
+  option.assign_variable = keep_in(variables, key);
+  return option;
 }
 
 Found check_config(const ServiceConfig& config, Roles roles) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "services/runtime/config/config_file.hpp"
+#include "services/runtime/config/config_keys.hpp"
 #include "services/runtime/config/service_config.hpp"
 #include "services/runtime/option_set.hpp"
 
@@ -13,12 +14,16 @@ namespace troupe::services {
 /// What the command line and the environment say. Its options write here: it must outlive them.
 class ConfigFlags {
  public:
-  /// Adds --config and a flag for every key that one of `roles` uses.
+  /// Adds --config and a flag for every key. Those that none of `roles` uses are taken like keys
+  /// of the file, so that all services can be started alike, and shown last.
   void declare(OptionSet& options, Roles roles);
 
   std::string file;                              // empty: none
   std::map<std::string, std::string> variables;  // by the key's path
   std::map<std::string, std::string> flags;
+
+ private:
+  Option option_of(const ConfigKey& key);
 };
 
 /// "default", "file x.yaml:12", "variable TROUPE_EXPERT_RANK", "flag --expert-rank".

@@ -203,13 +203,20 @@ TEST(ConfigLayers, AListGivenTwiceByFlagHasAllElements) {
   EXPECT_EQ(loaded.config.cluster.routers.size(), 3u);
 }
 
-TEST(ConfigLayers, DeclaresOnlyWhatTheRoleUses) {
+TEST(ConfigLayers, TakesEveryKeyAndShowsFirstWhatTheRoleUses) {
   ConfigFlags flags;
   OptionSet options;
   flags.declare(options, only(ServiceRole::expert));
-  EXPECT_NE(options.find("--expert-rank"), nullptr);
   EXPECT_NE(options.find("--config"), nullptr);
-  EXPECT_EQ(options.find("--gateway-grpc-listen"), nullptr);
+  for (const ConfigKey& key : config_keys()) {
+    const Option* option = options.find(key.flag());
+    ASSERT_NE(option, nullptr) << key.path;
+    if (option->shown == Shown::first_screen) {
+      EXPECT_NE(key.roles & only(ServiceRole::expert), 0) << key.path;
+    }
+  }
+  EXPECT_EQ(options.find("--expert-rank")->shown, Shown::first_screen);
+  EXPECT_EQ(options.find("--gateway-grpc-listen")->shown, Shown::help_all);
 }
 
 TEST(ConfigCheck, SettingsThatDoNotFitNameBothKeys) {

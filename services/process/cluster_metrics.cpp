@@ -1,0 +1,139 @@
+// From statuses, reports and /proc to metrics.
+#include "services/process/cluster_metrics.hpp"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <vector>
+
+#include "kernels/registry.hpp"
+#include "services/runtime/metrics/transports.hpp"
+
+namespace troupe::services {
+namespace {
+
+constexpr std::array<actors::MemberState, 5> kStates{
+    actors::MemberState::loading, actors::MemberState::active, actors::MemberState::suspect,
+    actors::MemberState::draining, actors::MemberState::lost};
+
+std::string state_name(actors::MemberState state) {
+  std::string name(actors::to_string(state));
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return name;
+}
+
+constexpr std::array<proto::Role, 4> kRoles{proto::Role::gateway, proto::Role::attention,
+                                            proto::Role::router, proto::Role::expert};
+
+/// The fields of /proc/self/stat behind the name; number 3 of proc(5) is [0].
+std::vector<double> process_stat() {
+  std::ifstream file("/proc/self/stat");
+  std::string text;
+  std::getline(file, text);
+  std::istringstream rest(text.substr(std::min(text.rfind(')') + 2, text.size())));
+  std::string state;
+  rest >> state;
+  std::vector<double> fields{0};
+  for (double value = 0; rest >> value;) fields.push_back(value);
+  return fields;
+}
+
+/// Seconds since 1970 at which the machine was started.
+double boot_time() {
+  std::ifstream file("/proc/stat");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("btime ")) return std::stod(line.substr(6));
+  return 0;
+}
+
+std::size_t open_descriptors() {
+  std::error_code failed;
+  const std::filesystem::directory_iterator entries("/proc/self/fd", failed);
+  return failed ? 0 : static_cast<std::size_t>(std::distance(begin(entries), end(entries)));
+}
+
+}  // namespace
+
+ClusterMetrics::ClusterMetrics(MetricBook& book, std::string model)
+    : book_(book), model_(std::move(model)) {
+  book_.declare(kClusterMetrics);
+  for (const auto transport : kTransports) {
+    const std::string name(transport);
+    book_.set(kTransportEndpoints, {name, "open"}, 0);
+    for (const auto role : kRoles)
+      for (const char* direction : {"tx", "rx"}) {
+        const LabelValues labels{name, direction, std::string(proto::to_string(role))};
+        book_.add(kTransportBytes, labels, 0);
+        book_.add(kTransportMessages, labels, 0);
+      }
+  }
+  for (const char* reason : {"malformed", "stale"}) book_.add(kTransportDropped, {reason}, 0);
+  book_.set(kBuildInfo, {TROUPE_VERSION, std::string(kernels::kNumericsClass), TROUPE_BUILD_TYPE},
+            1);
+  take({});
+  take_ranks({});
+  take_process();
+}
+
+void ClusterMetrics::take_link(const actors::LinkReport& link) {
+  const std::string transport(transport_of(link.lanes));
+  const std::string role(proto::to_string(actors::role_of(link.peer)));
+  LinkGrowth& growth = links_[{link.self, link.peer}];
+  const auto add = [&](const MetricSpec& metric, const char* direction,
+                       Growth<std::uint64_t>& total, std::uint64_t now) {
+    book_.add(metric, {transport, direction, role}, static_cast<double>(total.take(now)));
+  };
+  add(kTransportBytes, "tx", growth.bytes_tx, link.stats.bytes_sent_total);
+  add(kTransportBytes, "rx", growth.bytes_rx, link.stats.bytes_received_total);
+  add(kTransportMessages, "tx", growth.frames_tx, link.stats.frames_sent_total);
+  add(kTransportMessages, "rx", growth.frames_rx, link.stats.frames_received_total);
+  book_.add(kTransportDropped, {"malformed"},
+            static_cast<double>(growth.malformed.take(link.stats.malformed_total)));
+  book_.add(kTransportDropped, {"stale"},
+            static_cast<double>(growth.stale.take(link.stats.stale_total)));
+}
+
+void ClusterMetrics::take(const actors::NodeStatus& status) {
+  book_.set(kPlacementEpoch, {model_}, static_cast<double>(status.epoch));
+  std::map<std::string_view, int> open;
+  for (const auto& link : status.links) {
+    take_link(link);
+    ++open[transport_of(link.lanes)];
+  }
+  for (const auto transport : kTransports)
+    book_.set(kTransportEndpoints, {std::string(transport), "open"}, open[transport]);
+}
+
+void ClusterMetrics::take_ranks(const actors::ClusterReport& report) {
+  std::map<actors::MemberState, int> counts;
+  for (const auto& member : report.members)
+    if (actors::role_of(member.entry.peer) == proto::Role::expert) ++counts[member.entry.state];
+  for (const auto state : kStates)
+    book_.set(kPlacementRanks, {model_, state_name(state)}, counts[state]);
+}
+
+void ClusterMetrics::take_process() {
+  constexpr std::size_t kUser = 14 - 3, kSystem = 15 - 3, kThreads = 20 - 3, kStart = 22 - 3;
+  constexpr std::size_t kVirtual = 23 - 3, kResident = 24 - 3;
+  const auto stat = process_stat();
+  if (stat.size() <= kResident) return;
+  const double ticks = static_cast<double>(::sysconf(_SC_CLK_TCK));
+  book_.add(kProcessCpu, {}, cpu_.take((stat[kUser] + stat[kSystem]) / ticks));
+  book_.set(kProcessThreads, {}, stat[kThreads]);
+  book_.set(kProcessStart, {}, boot_time() + stat[kStart] / ticks);
+  book_.set(kProcessVirtual, {}, stat[kVirtual]);
+  book_.set(kProcessResident, {}, stat[kResident] * static_cast<double>(::sysconf(_SC_PAGESIZE)));
+  book_.set(kProcessFds, {}, static_cast<double>(open_descriptors()));
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  book_.set(kProcessMaxFds, {}, static_cast<double>(limit.rlim_cur));
+}
+
+}  // namespace troupe::services

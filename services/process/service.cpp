@@ -1,0 +1,270 @@
+// Start, serve, drain.
+#include "services/process/service.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "services/process/node_settings.hpp"
+#include "services/process/summary.hpp"
+#include "services/runtime/model_lookup.hpp"
+#include "services/runtime/terminal.hpp"
+
+namespace troupe::services {
+namespace {
+
+constexpr std::chrono::milliseconds kIdlePoll{500};
+constexpr std::chrono::milliseconds kBusyPoll{50};
+/// The main loop turns at least every kIdlePoll; a machine that is short of time gets some more.
+constexpr std::chrono::seconds kStuckAfter{15};
+
+LogIdentity identity(const ServiceOrder& order) {
+  return {std::string(to_string(order.role)), index_of(order.config, order.role)};
+}
+
+std::string served_name(const ServiceConfig& config) {
+  if (!config.model.served_name.empty()) return config.model.served_name;
+  const auto directory = find_model(config.model.path);
+  if (!directory) return config.model.path;
+  std::error_code failed;
+  const auto whole = std::filesystem::canonical(*directory, failed);
+  return (failed ? *directory : whole).filename().string();
+}
+
+bool human(const ServiceConfig& config) {
+  return log_format(config.log.format, stderr_is_terminal()) == Logger::Format::human;
+}
+
+Expected<std::shared_ptr<const model::Checkpoint>> open_checkpoint(const std::string& path) {
+  auto directory = find_model(path);
+  if (!directory) return unexpected(directory.error());
+  auto checkpoint = model::Checkpoint::open(*directory);
+  if (!checkpoint) return unexpected(checkpoint.error());
+  return std::shared_ptr<const model::Checkpoint>(
+      std::make_shared<model::Checkpoint>(*std::move(checkpoint)));
+}
+
+/// Of errors met before anything is loaded.
+Fault settings_fault(Errc code) {
+  return code == Errc::unsupported_cpu ? Fault::level_not_available : Fault::config_conflict;
+}
+
+}  // namespace
+
+Service::Service(const ServiceOrder& order)
+    : order_(order),
+      log_(identity(order), log_format(order.config.log.format, stderr_is_terminal()),
+           log_level(order.config.log.level)),
+      loading_(log_, human(order.config) && stderr_is_terminal()),
+      served_name_(served_name(order.config)),
+      metrics_(served_name_) {
+  beat();
+}
+
+Service::~Service() {
+  ops_.reset();
+  front_.reset();
+}
+
+void Service::beat() { last_beat_ = Clock::now().time_since_epoch().count(); }
+
+int Service::fail(Fault fault, const std::string& text) {
+  loading_.finish();
+  if (human(order_.config)) return report(fault, text);
+  log_.error("failed", text,
+             {{"code", "TROUPE-" + std::to_string(static_cast<int>(fault))},
+              {"exit_code", static_cast<std::int64_t>(exit_code_of(fault))}});
+  return static_cast<int>(exit_code_of(fault));
+}
+
+int Service::run() {
+  if (order_.exit_with_parent && !end_with_parent()) return 0;
+  auto settings = node_settings(order_.config, order_.role);
+  if (!settings) return fail(settings_fault(settings.error().code), settings.error().detail);
+  settings_ = *std::move(settings);
+  if (auto failed = open_ops_port()) return *failed;
+  if (auto ended = load()) return *ended;
+  if (auto failed = open_front()) return *failed;
+  summarise();
+  return *serve();
+}
+
+std::optional<int> Service::open_ops_port() {
+  auto opened = OpsServer::start(order_.config.ops.listen, health());
+  if (!opened) return fail(Fault::cannot_bind, "ops.listen: " + opened.error().detail);
+  ops_ = *std::move(opened);
+  settings_.ops_address = ops_->address().text();
+  log_.info("ops_listening", "probes and metrics", {{"address", settings_.ops_address}});
+  return std::nullopt;
+}
+
+std::optional<int> Service::load() {
+  std::atomic<bool> finished{false};
+  int code = 0;
+  std::thread loader([&] {
+    code = load_and_start();
+    finished = true;
+    signals_.wake();
+  });
+  while (!finished) {
+    if (const int signal = signals_.wait(kBusyPoll); signal != 0 && !finished) {
+      log_.info("stopped", "while loading", {{"signal", std::int64_t{signal}}});
+      ::_exit(0);  // loading cannot be interrupted; nothing is open yet
+    }
+    beat();
+    loading_.show();
+  }
+  loader.join();
+  loading_.finish();
+  if (code != 0) return code;
+  started_ = true;
+  metrics_.attach(*node_, settings_, checkpoint_->config());
+  return std::nullopt;
+}
+
+int Service::load_and_start() {
+  const auto open = order_.parts.open ? order_.parts.open : open_checkpoint;
+  auto checkpoint = open(order_.config.model.path);
+  if (!checkpoint) return fail(model_fault(checkpoint.error().code), checkpoint.error().detail);
+  checkpoint_ = *std::move(checkpoint);
+  actors::NodeHooks hooks;
+  hooks.on_event = [this](const actors::NodeEvent& event) { on_event(event); };
+  hooks.on_loading = [this](const actors::LoadProgress& progress) {
+    loading_.report(progress);
+    metrics_.take_load(progress);
+  };
+  auto node = actors::ClusterNode::start(*checkpoint_, settings_, std::move(hooks));
+  if (!node) return fail_start(node.error());
+  node_ = *std::move(node);
+  return 0;
+}
+
+int Service::fail_start(const Error& error) {
+  if (error.code == Errc::unavailable)
+    return fail(Fault::cannot_bind, "control.listen: " + error.detail);
+  if (error.code == Errc::invalid_argument) return fail(Fault::config_conflict, error.detail);
+  return fail(model_fault(error.code), error.detail);
+}
+
+std::optional<int> Service::open_front() {
+  if (order_.parts.make_front) {
+    auto front = order_.parts.make_front({order_.config, *node_, metrics_.book(), log_});
+    if (!front) {
+      const bool port = front.error().code == Errc::unavailable || front.error().code == Errc::io;
+      return fail(port ? Fault::cannot_bind : model_fault(front.error().code),
+                  front.error().detail);
+    }
+    front_ = *std::move(front);
+    metrics_.attach(*front_);
+  }
+  front_open_ = true;
+  return std::nullopt;
+}
+
+void Service::summarise() {
+  SummaryFacts facts{order_, settings_, *checkpoint_, *node_, served_name_, {}, {}};
+  if (front_) facts.front = front_->addresses();
+  facts.started_in = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_);
+  const auto lines = summary_lines(facts);
+  if (human(order_.config)) {
+    std::string text;
+    for (const auto& [name, value] : lines) {
+      std::string padded = name;
+      padded.resize(11, ' ');
+      text += "  " + padded + value + "\n";
+    }
+    std::fputs(text.c_str(), stderr);
+    return;
+  }
+  LogFields fields;
+  for (const auto& [name, value] : lines) fields.emplace_back(name, value);
+  log_.info("started", "this service is up", fields);
+}
+
+std::optional<int> Service::serve() {
+  bool serving = false;
+  while (true) {
+    const int signal = signals_.wait(kIdlePoll);
+    beat();
+    if (signal != 0) return drain(signal);
+    if (const auto fatal = node_->fatal()) return fail(Fault::cluster_refused, fatal->detail);
+    const Error ready = node_->readiness();
+    if (serving == (ready.code == Errc::ok)) continue;
+    serving = !serving;
+    if (front_) front_->set_serving(serving);
+    if (serving)
+      log_.info("ready", "requests can be served");
+    else
+      log_.warning("not_ready", ready.detail);
+  }
+}
+
+int Service::drain(int signal) {
+  draining_ = true;
+  const auto until = Clock::now() + order_.config.drain.timeout;
+  log_.info("draining", "no new work is taken",
+            {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"},
+             {"timeout_s", static_cast<std::int64_t>(order_.config.drain.timeout.count())}});
+  if (front_) front_->set_serving(false);
+  if (front_) front_->drain();
+  node_->drain();
+  while (!(node_->drained() && (!front_ || front_->drained()))) {
+    if (Clock::now() >= until) {
+      log_.warning("drain_timed_out", "open requests are cancelled");
+      return 0;
+    }
+    beat();
+    if (const int second = signals_.wait(kBusyPoll); second != 0) {
+      log_.warning("stopped", "at once, by a second signal");
+      ::_exit(static_cast<int>(second == SIGINT ? ExitCode::interrupt : ExitCode::terminate));
+    }
+    if (node_->fatal()) break;
+  }
+  log_.info("drained", "nothing is open any more");
+  return 0;
+}
+
+void Service::on_event(const actors::NodeEvent& event) {
+  std::string message;
+  const auto fields = fields_of(event.detail, message);
+  using Severity = actors::NodeEvent::Severity;
+  const auto level = event.severity == Severity::error     ? LogLevel::error
+                     : event.severity == Severity::warning ? LogLevel::warning
+                                                           : LogLevel::info;
+  log_.log(level, event.name, message, fields);
+  if (event.severity != Severity::info) signals_.wake();
+}
+
+HealthSources Service::health() {
+  return {[this] { return live_checks(); }, [this] { return ready_checks(); },
+          [this] { return start_checks(); }, [this] { return loading_.share(); },
+          [this] { return metrics_.text(); }};
+}
+
+HealthChecks Service::live_checks() const {
+  const auto idle = Clock::now().time_since_epoch() - Clock::duration(last_beat_.load());
+  return {{"main_loop", idle < kStuckAfter ? "" : "has not turned for 15 s"}};
+}
+
+HealthChecks Service::start_checks() const {
+  return {{"weights", started_ ? "" : "loading, " + loading_.text()}};
+}
+
+HealthChecks Service::ready_checks() const {
+  HealthChecks checks = start_checks();
+  if (started_) {
+    const Error ready = node_->readiness();
+    checks.push_back({"cluster", ready.code == Errc::ok ? "" : ready.detail});
+    checks.push_back({"ports", front_open_ ? "" : "not open yet"});
+  }
+  checks.push_back({"not_draining", draining_ ? "SIGTERM or SIGINT came" : ""});
+  return checks;
+}
+
+int run_service(const ServiceOrder& order) {
+  Service service(order);
+  return service.run();
+}
+
+}  // namespace troupe::services
