@@ -31,7 +31,9 @@ def cpu_flags():
         return next(line for line in file if line.startswith("flags")).split()
 
 
-class BitsTest(unittest.TestCase):
+class BitsCase(unittest.TestCase):
+    """What one process says of LENGTHS, and comparison of others with it."""
+
     preset_name, mode = "v3-mini", "bf16"
 
     @classmethod
@@ -60,6 +62,8 @@ class BitsTest(unittest.TestCase):
         changed = [f"{LENGTHS[i]} tokens" for i in got if got[i] != self.expected[i]]
         self.assertFalse(changed, f"{' '.join(map(str, options))}: other bits for {changed}")
 
+
+class BitsTest(BitsCase):
     def test_do_not_depend_on_the_number_of_expert_shards(self):
         for shards in (2, 3, 8):
             self.check("--layout", f"experts={shards},attention=1,routers=1")

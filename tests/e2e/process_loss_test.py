@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Services of a running cluster are killed, stopped and started again: process_loss_test.py [--rounds N].
+
+Whatever is hit, every request ends: with the right tokens, or with an error that names the peer.
+"""
+
+import os
+import signal
+import sys
+import unittest
+
+import grpc
+
+from tests.support import grpc_client as client
+from tests.support import up_cluster
+from tests.support.grpc_client import request
+from tests.support.up_cluster import eventually
+
+PROMPT = "In the beginning God created the heaven and the"
+ASKED = {"text": PROMPT, "temperature": 0, "max_tokens": 48}
+# The longest honest way to an error: three attempts of a hop (2 s each), an uncovered expert (5 s).
+BUDGET_S = 30
+FLAGS = ("--experts", 2, "--set", "drain.timeout_s=10")
+PEER_OF = {"expert": "expert", "router": "router", "attention": "attention"}
+
+
+class LossTest(unittest.TestCase):
+    rounds = 1
+
+    @classmethod
+    def setUpClass(cls):
+        cls.up = up_cluster.Up(*FLAGS)
+        cls.expected = client.stream(cls.up, request(**ASKED)).ids
+        assert len(cls.expected) == 48
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.up.stop() == 0, cls.up.text
+
+    def served_again(self):
+        """Whether one more request is answered rightly."""
+        try:
+            return client.stream(self.up, request(**ASKED), timeout=BUDGET_S).ids == self.expected
+        except grpc.RpcError:
+            return False
+
+    def replaced(self, role, old):
+        """Whether another process has taken the place of `old`."""
+        pid = self.up.pid(role)
+        return pid is not None and pid != old
+
+    def check(self, role, answers):
+        for answer in answers:
+            if answer.failure is None:
+                self.assertEqual(answer.ids, self.expected)
+                continue
+            self.assertLess(answer.seconds, BUDGET_S, answer.failure.message)
+            allowed = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+            self.assertIn(answer.failure.code, allowed, answer.failure.message)
+            if role != "gateway":  # of a gateway that is gone nobody is left to name it
+                self.assertRegex(answer.failure.message, r"expert|router|attention|cluster")
+
+    def kill(self, role):
+        old = eventually(lambda: self.up.pid(role), f"a {role}")
+        load = up_cluster.Load(self.up, request(**ASKED))
+        eventually(lambda: len(load.answers) >= 2, "load")
+        os.kill(old, signal.SIGKILL)
+        eventually(lambda: self.replaced(role, old), f"another {role}: {self.up.text}")
+        eventually(self.served_again, f"service after the {role} was killed: {self.up.text}")
+        self.check(role, load.stop())
+
+    def freeze(self, role):
+        pid = eventually(lambda: self.up.pid(role), f"a {role}")
+        load = up_cluster.Load(self.up, request(**ASKED))
+        eventually(lambda: len(load.answers) >= 2, "load")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            if role != "gateway":  # it is asked for the status
+                eventually(lambda: self.up.pid(role) != pid, f"the {role} to be missed")
+            else:
+                self.assertRaises(AssertionError, eventually, self.up.status, "an answer", 5)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        eventually(lambda: self.up.pid(role) == pid, f"the same {role} again: {self.up.text}")
+        eventually(self.served_again, f"service after the {role} was stopped: {self.up.text}")
+        self.check(role, load.stop())
+
+    def test_kill_an_expert_service(self):
+        self.kill("expert")
+
+    def test_kill_the_router_service(self):
+        self.kill("router")
+
+    def test_kill_the_attention_service(self):
+        self.kill("attention")
+
+    def test_kill_the_gateway(self):
+        self.kill("gateway")
+
+    def test_stop_an_expert_service_for_a_while(self):
+        self.freeze("expert")
+
+    def test_stop_the_attention_service_for_a_while(self):
+        self.freeze("attention")
+
+    def test_stop_the_router_service_for_a_while(self):
+        self.freeze("router")
+
+    def test_stop_the_gateway_for_a_while(self):
+        self.freeze("gateway")
+
+    def test_leaves_neither_descriptors_nor_shared_memory_behind(self):
+        for role in ("expert", "attention", "router"):  # reach the steady state first
+            self.kill(role)
+        bystander = eventually(lambda: self.up.pid("expert", 1), "an expert")
+        before = (up_cluster.descriptors(bystander), len(up_cluster.shared_memory()))
+        for _ in range(self.rounds):
+            for role in ("attention", "router"):
+                self.kill(role)
+
+        def settled():
+            now = (up_cluster.descriptors(bystander), len(up_cluster.shared_memory()))
+            return now[0] <= before[0] + 4 and now[1] <= before[1] + 2
+
+        eventually(settled, f"{before} descriptors and segments again", 60)
+
+
+class OrphansTest(unittest.TestCase):
+    def test_killing_the_parent_ends_every_service(self):
+        up = up_cluster.Up(*FLAGS)
+        children = up.children()
+        self.assertEqual(len(children), 5)
+        up.stop(signal.SIGKILL)
+
+        def gone(pid):
+            try:
+                with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+                    return file.read().rsplit(")", 1)[1].split()[0] == "Z"
+            except FileNotFoundError:
+                return True
+
+        eventually(lambda: all(map(gone, children)), "no orphans")
+
+    def test_ctrl_c_stops_everything(self):
+        up = up_cluster.Up(*FLAGS)
+        children = up.children()
+        self.assertEqual(up.stop(signal.SIGINT), 0)
+        for pid in children:
+            self.assertFalse(os.path.exists(f"/proc/{pid}"), up.text)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--rounds"]:
+        LossTest.rounds = int(sys.argv[2])
+        del sys.argv[1:3]
+    unittest.main(verbosity=2)
