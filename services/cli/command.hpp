@@ -34,6 +34,7 @@ Command expert_command();
 Command config_check_command();
 Command config_defaults_command();
 Command config_print_command();
+Command up_command();
 Command doctor_command();
 Command version_command();
 

@@ -18,6 +18,7 @@ const std::vector<Command>& commands() {
       config_check_command(),
       config_print_command(),
       config_defaults_command(),
+      up_command(),
       doctor_command(),
       version_command(),
   };

@@ -6,14 +6,24 @@
 #include <algorithm>
 #include <random>
 
+#include "core/check.hpp"
+#include "services/runtime/config/config_keys.hpp"
+
 namespace troupe::services {
 namespace {
 
 constexpr std::string_view kLoopback = "127.0.0.1:";
 
+/// Keys that the service has no use for are left out: it would not know their flags.
 void add_flag(ChildSpec& spec, std::string_view key, const std::string& value) {
-  spec.arguments.push_back(flag_of_key(key));
-  spec.arguments.push_back(value);
+  const auto* known = find_config_key(key);
+  TROUPE_CHECK(known != nullptr, "a key of the configuration table");
+  for (const auto role :
+       {ServiceRole::gateway, ServiceRole::attention, ServiceRole::router, ServiceRole::expert})
+    if (spec.arguments.front() == to_string(role) && (known->roles & only(role)) != 0) {
+      spec.arguments.push_back(known->flag());
+      spec.arguments.push_back(value);
+    }
 }
 
 /// One service with what all of them are told.
@@ -36,14 +46,6 @@ void listen_for_control(const LocalPlan& plan, ChildSpec& spec, int router) {
 }
 
 }  // namespace
-
-std::string flag_of_key(std::string_view key) {
-  std::string flag("--");
-  flag += key;
-  std::replace_if(
-      flag.begin(), flag.end(), [](char c) { return c == '.' || c == '_'; }, '-');
-  return flag;
-}
 
 Expected<LocalPlan> with_identity(LocalPlan plan) {
   std::random_device random;

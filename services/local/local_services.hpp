@@ -21,7 +21,7 @@ struct LocalPlan {
   std::string cluster_name;
   std::string join_token_file;
   std::vector<std::uint16_t> control_ports;  // one for each router
-  /// Further configuration keys for all services, e.g. {"engine.mode", "f32"}.
+  /// Further configuration keys, e.g. {"engine.mode", "f32"}, for the services that use them.
   std::vector<std::pair<std::string, std::string>> settings;
   /// The gateway's own keys; none: no gateway process.
   std::vector<std::pair<std::string, std::string>> gateway;
@@ -35,7 +35,5 @@ Expected<LocalPlan> with_identity(LocalPlan plan);
 std::string router_list(const LocalPlan& plan);
 /// Routers first: everybody else looks for them.
 std::vector<ChildSpec> local_services(const LocalPlan& plan);
-/// "--expert-rank" for "expert.rank".
-std::string flag_of_key(std::string_view key);
 
 }  // namespace troupe::services

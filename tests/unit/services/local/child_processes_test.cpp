@@ -82,7 +82,8 @@ TEST(ChildProcesses, NoneOutlivesAParentThatIsKilled) {
   if (parent == 0) {
     ChildProcesses children("/bin/sh");
     // Holds the pipe's writing end for as long as it lives.
-    (void)children.start(shell("orphan", "echo up >&" + std::to_string(pipe[1]) + "; exec sleep 1000"));
+    (void)children.start(
+        shell("orphan", "echo up >&" + std::to_string(pipe[1]) + "; exec sleep 1000"));
     ::pause();
   }
   ::close(pipe[1]);

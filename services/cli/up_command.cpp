@@ -1,0 +1,147 @@
+// `troupe up`: a cluster of processes on this machine, supervised.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "services/cli/command.hpp"
+#include "services/local/local_services.hpp"
+#include "services/local/supervisor.hpp"
+#include "services/runtime/config/config_keys.hpp"
+#include "services/runtime/config/service_config.hpp"
+#include "services/runtime/faults.hpp"
+#include "services/runtime/model_lookup.hpp"
+#include "services/local/ready_probe.hpp"
+
+namespace troupe::services {
+namespace {
+
+constexpr std::int64_t kProcessesMax = 64;  // of each role; more on one machine is a mistake
+constexpr std::int64_t kDrainMax = 86'400;
+
+struct Flags {
+  std::string model;
+  std::optional<std::int64_t> experts, attention, routers, drain_s;
+  std::string placement = "separate", grpc = "127.0.0.1:50051", admin = "127.0.0.1:50052",
+              ops = "127.0.0.1:9090", transport = "auto", log_level = "warning";
+  std::vector<std::string> settings;
+};
+
+void say(const std::string& line) { std::fprintf(stderr, "troupe up: %s\n", line.c_str()); }
+
+/// "KEY=VALUE" -> the pair. Returns the exit code of a reported error.
+std::optional<int> read_settings(const Flags& flags, LocalPlan& plan) {
+  for (const auto& setting : flags.settings) {
+    const auto equals = setting.find('=');
+    const auto key = setting.substr(0, equals);
+    if (equals == std::string::npos || find_config_key(key) == nullptr)
+      return report(Fault::bad_value, "--set " + setting +
+                                          ": takes KEY=VALUE with a key of `troupe config "
+                                          "print-defaults`");
+    plan.settings.emplace_back(key, setting.substr(equals + 1));
+  }
+  return std::nullopt;
+}
+
+Expected<LocalPlan> make_plan(const Flags& flags) {
+  LocalPlan plan;
+  plan.model = flags.model;
+  plan.experts = static_cast<int>(flags.experts.value_or(2));
+  plan.attention = static_cast<int>(flags.attention.value_or(1));
+  plan.routers = static_cast<int>(flags.routers.value_or(1));
+  plan.colocated = flags.placement == "colocated";
+  plan.settings = {{"transport.lanes", flags.transport}, {"log.level", flags.log_level}};
+  plan.gateway = {{"gateway.grpc_listen", flags.grpc},
+                  {"admin.listen", flags.admin},
+                  {"ops.listen", flags.ops},
+                  {"drain.timeout_s", std::to_string(flags.drain_s.value_or(30))}};
+  return with_identity(std::move(plan));
+}
+
+void describe(const Flags& flags, const LocalPlan& plan) {
+  say("ready: " + std::to_string(plan.experts) + " expert, " + std::to_string(plan.attention) +
+      " attention and " + std::to_string(plan.routers) +
+      (plan.colocated ? " colocated router" : " router") + " services behind one gateway");
+  say("gRPC  " + flags.grpc + "   try: troupe run --url " + flags.grpc + " \"In the beginning\"");
+  say("admin " + flags.admin + "   try: troupe status --url " + flags.admin);
+  say("ops   http://" + flags.ops + "/metrics");
+}
+
+int blocked_signals() {
+  sigset_t stops;
+  sigemptyset(&stops);
+  sigaddset(&stops, SIGINT);
+  sigaddset(&stops, SIGTERM);
+  ::sigprocmask(SIG_BLOCK, &stops, nullptr);
+  return ::signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int up(const Flags& flags) {
+  const auto ops = parse_address(flags.ops);
+  if (!ops || ops->port == 0)
+    return report(Fault::bad_value,
+                  "--ops-listen needs HOST:PORT with a port of its own: `up` "
+                  "asks there whether the cluster is ready");
+  auto plan = make_plan(flags);
+  if (!plan) return report(Fault::memory_not_available, plan.error().detail);
+  if (const auto failed = read_settings(flags, *plan)) return *failed;
+  const int signals = blocked_signals();
+  Supervisor supervisor(local_services(*plan), {[port = ops->port] { return is_ready(port); },
+                                                [&] { describe(flags, *plan); },
+                                                [](const std::string& line) { say(line); }});
+  const auto end = supervisor.run(signals, std::chrono::seconds(flags.drain_s.value_or(30)));
+  if (end.signal != 0) return 0;
+  say(end.failed.name + " could not start (exit code " + std::to_string(end.code) +
+      "); its message is above");
+  return end.code;
+}
+
+}  // namespace
+
+Command up_command() {
+  Command command;
+  command.name = "up";
+  command.summary = "A cluster of processes on this machine: gateway, routers, attention, experts";
+  command.usage = "troupe up [MODEL] [--experts N] [--attention M] [--routers K] [flags]";
+  command.examples = {"troupe up --experts 4",
+                      "troupe up MODEL --experts 8 --attention 2 --routers 2 --transport tcp",
+                      "troupe up MODEL --placement colocated --set budget.hop_ms=500"};
+  command.make = [](OptionSet& options) {
+    auto flags = std::make_shared<Flags>();
+    options.group("Services");
+    options.add({"MODEL", "", "Checkpoint directory [the bundled model]", text(flags->model)});
+    options.add({"--experts", "N", "Expert services, each with its share of the experts [2]",
+                 integer(flags->experts, {1, kProcessesMax})});
+    options.add({"--attention", "M", "Attention services [1]",
+                 integer(flags->attention, {1, kProcessesMax})});
+    options.add({"--routers", "K", "Router services; not with colocated placement [1]",
+                 integer(flags->routers, {1, kProcessesMax})});
+    options.add({"--placement", "P", "Routers separate, or colocated with attention [separate]",
+                 choice(flags->placement, {"separate", "colocated"})});
+    options.add({"--transport", "T", "What carries rows: auto, shm, tcp [auto]",
+                 choice(flags->transport, {"auto", "shm", "tcp"})});
+    options.group("Listening");
+    options.add({"--grpc-listen", "ADDRESS", "gRPC [127.0.0.1:50051]", text(flags->grpc)});
+    options.add({"--admin-listen", "ADDRESS", "Admin gRPC [127.0.0.1:50052]", text(flags->admin)});
+    options.add({"--ops-listen", "ADDRESS", "The gateway's probes and metrics [127.0.0.1:9090]",
+                 text(flags->ops)});
+    options.group("All services");
+    options.add({"--set",
+                 "KEY=VALUE",
+                 "A configuration key for all services; repeats",
+                 text_list(flags->settings),
+                 {},
+                 Shown::first_screen,
+                 true});
+    options.add({"--log-level", "L", "debug, info, warning or error [warning]",
+                 choice(flags->log_level, {"debug", "info", "warning", "error"})});
+    options.add({"--drain-timeout-s", "S", "How long open requests may go on after Ctrl-C [30]",
+                 integer(flags->drain_s, {0, kDrainMax})});
+    return [flags] { return up(*flags); };
+  };
+  return command;
+}
+
+}  // namespace troupe::services
