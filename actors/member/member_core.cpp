@@ -10,6 +10,7 @@ using std::chrono::milliseconds;
 using Severity = NodeEvent::Severity;
 
 constexpr milliseconds kFirstBackOff{50};
+constexpr milliseconds kPatience{1000};
 
 milliseconds doubled(milliseconds back_off, milliseconds most) {
   return std::clamp(back_off * 2, std::min(kFirstBackOff, most), most);
@@ -46,8 +47,12 @@ void MemberCore::connected(std::size_t index, TimePoint now) {
 
 void MemberCore::disconnected(std::size_t index, const std::string& why, TimePoint now) {
   auto& director = directors_.at(index);
-  if (director.phase == Phase::welcome) director.back_off = {};
-  if (!std::exchange(director.said_apart, true))
+  const bool was_welcome = director.phase == Phase::welcome;
+  if (was_welcome) director.back_off = {};
+  if (!director.apart_since) director.apart_since = now;
+  // Services start in any order: a router that is a little later is no news.
+  const bool news = was_welcome || now - *director.apart_since >= kPatience;
+  if (news && !std::exchange(director.said_apart, true))
     say(Severity::warning, "director_unreachable", director_name(index) + " cause=" + why);
   director.phase = Phase::apart;
   wait(director, now);

@@ -109,6 +109,7 @@ class MemberCore {
     std::chrono::milliseconds back_off{0};
     std::optional<TimePoint> taken_since;  // our rank was held by another
     Refusal said = Refusal::none;          // the refusal that was told last
+    std::optional<TimePoint> apart_since;
     bool said_apart = false;
   };
   struct Meeting {

@@ -8,8 +8,6 @@
 namespace troupe::services {
 namespace {
 
-constexpr std::chrono::milliseconds kGrace{2000};  // to leave in good order
-
 std::string text_of(const std::string& path) {
   std::ifstream file(path);
   return {std::istreambuf_iterator<char>(file), {}};
@@ -34,6 +32,10 @@ Expected<std::unique_ptr<ProcessCluster>> ProcessCluster::start(LocalPlan plan,
   settings.cluster_name = identified->cluster_name;
   settings.join_token = text_of(identified->join_token_file);
   for (const auto port : identified->control_ports) settings.routers.push_back({"127.0.0.1", port});
+  hooks.on_event = [tell = std::move(hooks.on_event),
+                    leaving = cluster->leaving_](const actors::NodeEvent& event) {
+    if (tell && !*leaving) tell(event);
+  };
   auto node = actors::ClusterNode::start(checkpoint, settings, std::move(hooks));
   if (!node) return unexpected(node.error());
   cluster->node_ = *std::move(node);
@@ -41,8 +43,9 @@ Expected<std::unique_ptr<ProcessCluster>> ProcessCluster::start(LocalPlan plan,
 }
 
 ProcessCluster::~ProcessCluster() {
-  node_.reset();
-  children_.stop(kGrace);
+  // They hold nothing that outlives the command, and none is to report the end of another.
+  *leaving_ = true;
+  children_.stop(std::chrono::milliseconds(0));
 }
 
 void ProcessCluster::look(std::chrono::milliseconds bound) {

@@ -1,5 +1,6 @@
 // A cluster of separate processes on this machine that lives as long as one command needs it.
 #pragma once
+#include <atomic>
 #include <memory>
 #include <optional>
 
@@ -40,6 +41,7 @@ class ProcessCluster : public actors::RequestEngine {
   void look(std::chrono::milliseconds bound);
   Expected<void> check();
 
+  std::shared_ptr<std::atomic<bool>> leaving_ = std::make_shared<std::atomic<bool>>(false);
   ChildProcesses children_;
   std::optional<ChildExit> ended_;             // the first that did
   std::unique_ptr<actors::ClusterNode> node_;  // ends before the children

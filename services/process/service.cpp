@@ -229,9 +229,10 @@ void Service::on_event(const actors::NodeEvent& event) {
   std::string message;
   const auto fields = fields_of(event.detail, message);
   using Severity = actors::NodeEvent::Severity;
-  const auto level = event.severity == Severity::error     ? LogLevel::error
-                     : event.severity == Severity::warning ? LogLevel::warning
-                                                           : LogLevel::info;
+  // Once this service leaves, links that break are no news.
+  const auto level = event.severity == Severity::error                   ? LogLevel::error
+                     : event.severity == Severity::warning && !draining_ ? LogLevel::warning
+                                                                         : LogLevel::info;
   log_.log(level, event.name, message, fields);
   if (event.severity != Severity::info) signals_.wake();
 }
