@@ -253,7 +253,8 @@ void Agent::met(PeerId peer, const Error& error) {
 
 caf::result<ConnectReply> Agent::accept(const ConnectRequest& request) {
   const auto own_role = role();
-  if (!own_role || request.to != own())
+  // Not welcome: it may have been frozen, and then this is old; nobody lives at the address.
+  if (!own_role || request.to != own() || !core_.director())
     return ConnectReply{{Errc::unavailable, name_of(request.to) + " is not ready for links"}, {}};
   auto promise = self_->make_response_promise<ConnectReply>();
   self_->request(own_role, kRole, accept_atom_v, request.from, request.address)

@@ -11,6 +11,13 @@
 
 namespace troupe::transport {
 
+namespace {
+
+// Longer than any meeting takes, a frozen peer's included.
+constexpr std::chrono::seconds kRetirement{30};
+
+}  // namespace
+
 bool has_rdma_device() {
   std::error_code ignored;
   const std::filesystem::path devices("/sys/class/infiniband");
@@ -58,7 +65,26 @@ Expected<std::unique_ptr<UcxContext>> UcxContext::make(UcxSettings settings, Buf
   return context;
 }
 
+void UcxContext::retire(ucp_worker_h worker, bool shared_memory) {
+  reap();
+  if (!shared_memory) return ucp_worker_destroy(worker);
+  ucp_am_handler_param_t handler{};  // nothing may reach the link any more
+  handler.field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID | UCP_AM_HANDLER_PARAM_FIELD_CB;
+  handler.id = kFrameId;
+  (void)ucp_worker_set_am_recv_handler(worker, &handler);
+  retired_.emplace_back(std::chrono::steady_clock::now(), worker);
+}
+
+void UcxContext::reap() {
+  const auto now = std::chrono::steady_clock::now();
+  while (!retired_.empty() && now - retired_.front().first >= kRetirement) {
+    ucp_worker_destroy(retired_.front().second);
+    retired_.pop_front();
+  }
+}
+
 UcxContext::~UcxContext() {
+  for (const auto& [since, worker] : retired_) ucp_worker_destroy(worker);
   if (handle_ != nullptr) ucp_cleanup(handle_);
 }
 

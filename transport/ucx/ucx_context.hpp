@@ -1,6 +1,8 @@
 // What the UCX links of one loop share: UCX's context, our settings of it, and the buffer pool.
 #pragma once
+#include <chrono>
 #include <cstddef>
+#include <deque>
 #include <memory>
 #include <string>
 #include <utility>
@@ -11,8 +13,12 @@
 
 // UCX's handle types, so that this header needs none of its headers.
 typedef struct ucp_context* ucp_context_h;
+typedef struct ucp_worker* ucp_worker_h;
 
 namespace troupe::transport {
+
+/// The one active message id: frames tell their kinds apart by themselves.
+inline constexpr unsigned kFrameId = 1;
 
 struct UcxSettings {
   /// UCX options without the prefix, e.g. {"TLS", "tcp"}; they replace the compiled-in ones.
@@ -46,6 +52,13 @@ class UcxContext {
   /// `NAME=value` of every option that was set, for the log.
   const std::vector<std::string>& applied() const { return applied_; }
 
+  /// Destroys the worker of a closed link. One whose address may be opened as shared memory is kept
+  /// for half a minute first: a peer opens such memory by the number of our descriptor (through
+  /// /proc), and a late one would map whatever has got that number since, and die of SIGBUS.
+  void retire(ucp_worker_h worker, bool shared_memory);
+  /// Destroys retired workers whose time is over.
+  void reap();
+
  private:
   UcxContext(UcxSettings settings, BufferPool& pool)
       : settings_(std::move(settings)), pool_(pool) {}
@@ -53,6 +66,7 @@ class UcxContext {
   BufferPool& pool_;
   ucp_context_h handle_ = nullptr;
   std::vector<std::string> applied_;
+  std::deque<std::pair<std::chrono::steady_clock::time_point, ucp_worker_h>> retired_;
 };
 
 }  // namespace troupe::transport

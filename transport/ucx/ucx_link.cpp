@@ -20,7 +20,6 @@
 namespace troupe::transport {
 namespace {
 
-constexpr unsigned kFrameId = 1;  // one handler for all kinds: the header tells them apart
 // A healthy peer answers a flush in well under a millisecond.
 constexpr std::chrono::milliseconds kFlush{100};
 // After a forced close completions come within 8 ms or never; the loop stands still meanwhile.
@@ -365,6 +364,7 @@ bool UcxLinkImpl::progress(const FrameSink& sink) {
 bool UcxLinkImpl::arm() {
   if (health_.state != LinkState::open) return true;
   if (ready() || !completions_.empty() || failure_) return false;
+  context_.reap();
   return ucp_worker_arm(worker_) == UCS_OK;
 }
 
@@ -384,6 +384,9 @@ void UcxLinkImpl::close(CloseMode mode) {
   TROUPE_CHECK(!in_pass_, "a link was closed from its own progress");
   if (health_.state == LinkState::closed) return;
   const bool was_open = health_.state == LinkState::open && !failure_;
+  // A peer that was lost will not open our address any more, one that never came may.
+  const bool shared_memory =
+      endpoint_ == nullptr || (was_open && lanes().find("posix") != std::string::npos);
   // First, so that a `done` that sends again is refused.
   health_ = {LinkState::closed, {Errc::cancelled, "the link was closed here"}};
   if (worker_ == nullptr) return;
@@ -400,7 +403,9 @@ void UcxLinkImpl::close(CloseMode mode) {
   // reads the rows any more.
   progress_until([this] { return sends_.empty() && receives_.empty(); }, kForce);
   arrived_.clear();
-  ucp_worker_destroy(std::exchange(worker_, nullptr));
+  // Requests in limbo must not be called back later: their worker goes now.
+  context_.retire(std::exchange(worker_, nullptr),
+                  shared_memory && sends_.empty() && receives_.empty());
   for (auto* in : std::exchange(receives_, {})) delete in;
   while (!sends_.empty())
     finish_send(*sends_.begin(), was_open ? Errc::cancelled : Errc::unavailable);
