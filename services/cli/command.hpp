@@ -28,6 +28,7 @@ Command inspect_command();
 Command cast_command();
 Command eval_logits_command();
 Command eval_tokenizer_command();
+Command gateway_command();
 Command attention_command();
 Command router_command();
 Command expert_command();

@@ -12,6 +12,7 @@ const std::vector<Command>& commands() {
       cast_command(),
       eval_logits_command(),
       eval_tokenizer_command(),
+      gateway_command(),
       attention_command(),
       router_command(),
       expert_command(),

@@ -1,7 +1,8 @@
-// `troupe attention|router|expert`: one service of a cluster, in the foreground.
+// `troupe gateway|attention|router|expert`: one service of a cluster, in the foreground.
 #include <memory>
 
 #include "services/cli/command.hpp"
+#include "services/gateway/gateway_front.hpp"
 #include "services/process/run_service.hpp"
 
 namespace troupe::services {
@@ -16,7 +17,8 @@ int start(const Flags& flags, ServiceRole role) {
   LoadedConfig loaded;
   if (const auto problem = load_config(flags.config, only(role), loaded))
     return report(problem->fault, problem->text);
-  return run_service({role, loaded.config, flags.exit_with_parent, {}});
+  const auto parts = role == ServiceRole::gateway ? gateway_parts() : ServiceParts{};
+  return run_service({role, loaded.config, flags.exit_with_parent, parts});
 }
 
 Command service_command(ServiceRole role, std::string summary, std::string example) {
@@ -38,6 +40,11 @@ Command service_command(ServiceRole role, std::string summary, std::string examp
 }
 
 }  // namespace
+
+Command gateway_command() {
+  return service_command(ServiceRole::gateway, "Run a gateway: the gRPC services of a cluster",
+                         "--cluster-routers 10.0.0.1:7400 --gateway-grpc-listen 0.0.0.0:50051");
+}
 
 Command attention_command() {
   return service_command(ServiceRole::attention,

@@ -106,6 +106,11 @@ std::chrono::nanoseconds AnswerStream::waited() const {
   return waited_;
 }
 
+std::int64_t AnswerStream::replay_mismatches() const {
+  const std::lock_guard lock(mutex_);
+  return replay_mismatches_;
+}
+
 void AnswerStream::mark_pending() {
   if (!pending_since_) pending_since_ = Clock::now();
 }
@@ -151,8 +156,9 @@ void AnswerStream::on_prompt_progress(std::int64_t done, std::int64_t total) {
 }
 
 void AnswerStream::on_finished(actors::FinishReason reason, const Error& error,
-                               const actors::Usage&) {
+                               const actors::Usage& usage) {
   update([&] {
+    replay_mismatches_ = usage.replay_mismatches;
     withdraw_ = false;
     if (!open()) return;
     if (reason == actors::FinishReason::cancelled) return end(withdrawn());

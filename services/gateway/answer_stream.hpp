@@ -71,6 +71,8 @@ class AnswerStream final : public actors::RequestListener {
   void abort(ApiError error);
   /// How long events have waited for the reader.
   std::chrono::nanoseconds waited() const;
+  /// Tokens that a replay drew otherwise than before; known at the end, must be 0.
+  std::int64_t replay_mismatches() const;
 
   void on_token(std::int64_t position, std::int32_t token, float logprob) override;
   void on_prompt_progress(std::int64_t done, std::int64_t total) override;
@@ -110,6 +112,7 @@ class AnswerStream final : public actors::RequestListener {
   bool end_taken_ = false;
   std::optional<Clock::time_point> pending_since_;
   std::chrono::nanoseconds waited_{};
+  std::int64_t replay_mismatches_ = 0;
 };
 
 }  // namespace troupe::services

@@ -26,7 +26,8 @@ struct CallRecord {
   std::int64_t generated_tokens = 0;
   double time_to_first_token_s = 0;
   double duration_s = 0;
-  double waited_s = 0;  // for the client to read
+  double waited_s = 0;                 // for the client to read
+  std::int64_t replay_mismatches = 0;  // must stay 0
 };
 
 struct GatewayHooks {

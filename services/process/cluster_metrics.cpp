@@ -78,7 +78,6 @@ ClusterMetrics::ClusterMetrics(MetricBook& book, std::string model)
   book_.set(kBuildInfo, {TROUPE_VERSION, std::string(kernels::kNumericsClass), TROUPE_BUILD_TYPE},
             1);
   take({});
-  take_ranks({});
   take_process();
 }
 

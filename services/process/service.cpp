@@ -149,7 +149,8 @@ int Service::fail_start(const Error& error) {
 
 std::optional<int> Service::open_front() {
   if (order_.parts.make_front) {
-    auto front = order_.parts.make_front({order_.config, *node_, metrics_.book(), log_});
+    auto front =
+        order_.parts.make_front({order_.config, served_name_, *node_, metrics_.book(), log_});
     if (!front) {
       const bool port = front.error().code == Errc::unavailable || front.error().code == Errc::io;
       return fail(port ? Fault::cannot_bind : model_fault(front.error().code),
@@ -192,7 +193,6 @@ std::optional<int> Service::serve() {
     const Error ready = node_->readiness();
     if (serving == (ready.code == Errc::ok)) continue;
     serving = !serving;
-    if (front_) front_->set_serving(serving);
     if (serving)
       log_.info("ready", "requests can be served");
     else
@@ -206,7 +206,6 @@ int Service::drain(int signal) {
   log_.info("draining", "no new work is taken",
             {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"},
              {"timeout_s", static_cast<std::int64_t>(order_.config.drain.timeout.count())}});
-  if (front_) front_->set_serving(false);
   if (front_) front_->drain();
   node_->drain();
   while (!(node_->drained() && (!front_ || front_->drained()))) {

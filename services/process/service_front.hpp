@@ -20,9 +20,7 @@ class ServiceFront {
   virtual ~ServiceFront() = default;
   /// What it listens on: {"grpc", "127.0.0.1:50051"}, ...
   virtual std::vector<std::pair<std::string, std::string>> addresses() const = 0;
-  /// What its health service says; called when it changes.
-  virtual void set_serving(bool serving) = 0;
-  /// No new calls; open ones go on.
+  /// No new calls, health says so; open ones go on.
   virtual void drain() = 0;
   virtual bool drained() const = 0;
   /// Before each scrape, from an ops thread, one at a time.
@@ -32,6 +30,7 @@ class ServiceFront {
 /// What a front is made of; all of it outlives the front.
 struct FrontContext {
   const ServiceConfig& config;
+  std::string served_name;
   actors::ClusterNode& node;
   MetricBook& metrics;
   Logger& log;

@@ -13,8 +13,10 @@ void ServiceMetrics::attach(const actors::ClusterNode& node, const actors::NodeS
   const std::lock_guard lock(mutex_);
   node_ = &node;
   if (settings.role == proto::Role::attention) attention_.emplace(book_, model_, settings.index);
-  if (settings.role == proto::Role::router || settings.colocated_router)
+  if (settings.role == proto::Role::router || settings.colocated_router) {
     router_.emplace(book_, model_, settings.expert_ranks, config);
+    cluster_.take_ranks({});
+  }
   if (settings.role == proto::Role::expert) expert_.emplace(book_, model_, settings.index, config);
 }
 

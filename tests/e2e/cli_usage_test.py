@@ -9,7 +9,7 @@ import unittest
 from tests.support import program
 
 COMMANDS = ("run", "chat", "model inspect", "model cast", "eval logits", "eval tokenizer")
-COMMANDS += ("attention", "router", "expert")
+COMMANDS += ("gateway", "attention", "router", "expert")
 COMMANDS += ("config check", "config print", "config print-defaults", "doctor", "version")
 FIRST_SCREEN_FLAGS_MAX = 13  # "about 12"
 

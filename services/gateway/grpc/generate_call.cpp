@@ -38,6 +38,7 @@ void record_end(Call& call, const AnswerStream& stream, const std::optional<Answ
                 const std::optional<ApiError>& error) {
   CallRecord& record = call.record();
   record.waited_s = std::chrono::duration<double>(stream.waited()).count();
+  record.replay_mismatches = stream.replay_mismatches();
   if (finish) {
     record.finish = finish->reason == AnswerFinish::Reason::stop ? "stop" : "length";
     record.generated_tokens = finish->generated_tokens;

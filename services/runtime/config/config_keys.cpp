@@ -18,6 +18,7 @@ concept Duration = requires {
 
 std::string show_value(const std::string& value) { return quoted_yaml(value); }
 std::string show_value(std::int64_t value) { return std::to_string(value); }
+std::string show_value(bool value) { return value ? "true" : "false"; }
 std::string show_value(const Address& value) { return quoted_yaml(value.text()); }
 template <Duration T>
 std::string show_value(T value) {
@@ -54,6 +55,16 @@ ConfigKey whole(std::string path, IntegerRange range, Get get) {
     if (!value) return unexpected(value.error());
     get(config) = std::remove_cvref_t<decltype(get(config))>(*value);
     return {};
+  };
+  return key;
+}
+
+template <class Get>
+ConfigKey truth(std::string path, Get get) {
+  ConfigKey key = key_of(std::move(path), get);
+  key.value = "true|false";
+  key.assign = [get](ServiceConfig& config, std::string_view text) {
+    return yes_no(get(config))(text);
   };
   return key;
 }
@@ -170,6 +181,8 @@ void add_engine(Table& table) {
             "Hugging Face checkpoint directory; empty: the bundled troupe-tiny");
   table.add(words("model.served_name", "NAME", TROUPE_AT(model.served_name)), kAllRoles, kMore,
             "Name in requests and metrics; empty: the directory's");
+  table.add(words("model.chat_template_file", "FILE", TROUPE_AT(model.chat_template_file)),
+            kGateway, kMore, "Jinja template instead of the model's own; empty: its own");
   table.add(one_of("engine.mode", {"bf16", "f32", "fp8-act"}, TROUPE_AT(engine.mode)), kAllRoles,
             kMore, "Activations; the same for all services of a cluster");
   table.add(words("engine.level", "LEVEL", TROUPE_AT(engine.level)), kAllRoles, kMore,
@@ -195,6 +208,11 @@ void add_roles(Table& table) {
             "Which gateway of the cluster this is");
   table.add(address("gateway.grpc_listen", TROUPE_AT(gateway.grpc_listen)), kGateway, kFirst,
             "Where clients reach the gRPC service");
+  table.add(truth("gateway.grpc_reflection", TROUPE_AT(gateway.grpc_reflection)), kGateway, kMore,
+            "Whether clients may ask which gRPC services there are");
+  table.add(
+      whole("gateway.stream_pending_kib", {1, 1 << 20}, TROUPE_AT(gateway.stream_pending_kib)),
+      kGateway, kMore, "Of an answer whose client reads too slowly, this much waits");
   table.add(address("admin.listen", TROUPE_AT(admin.listen)), kGateway, kFirst,
             "Where the admin gRPC service listens");
   table.add(whole("attention.index", {0, kIndexMax}, TROUPE_AT(attention.index)), kAttention,

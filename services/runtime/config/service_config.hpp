@@ -50,6 +50,7 @@ struct ServiceConfig {
   struct {
     std::string path;  // empty: the bundled model
     std::string served_name;
+    std::string chat_template_file;
   } model;
   struct {
     std::string mode = "bf16";
@@ -63,6 +64,8 @@ struct ServiceConfig {
   struct {
     std::int64_t index = 0;
     Address grpc_listen{"127.0.0.1", 50051};
+    bool grpc_reflection = true;
+    std::int64_t stream_pending_kib = 1024;
   } gateway;
   struct {
     Address listen{"127.0.0.1", 50052};

@@ -1,0 +1,133 @@
+// Joins a node, a served model and the two gRPC servers.
+#include "services/gateway/gateway_front.hpp"
+
+#include <atomic>
+
+#include "services/gateway/gateway_metrics.hpp"
+#include "services/gateway/grpc/admin_server.hpp"
+#include "services/gateway/grpc/gateway_server.hpp"
+#include "services/gateway/served_model.hpp"
+#include "services/prompt/open_model.hpp"
+
+namespace troupe::services {
+namespace {
+
+/// Members in order of need: the servers end before what they use.
+class GatewayFront final : public ServiceFront {
+ public:
+  GatewayFront(const FrontContext& context, ServedModel served)
+      : node_(context.node),
+        log_(context.log),
+        metrics_(context.metrics, context.served_name),
+        served_(std::move(served)) {}
+
+  Expected<void> open(const ServiceConfig& config);
+
+  std::vector<std::pair<std::string, std::string>> addresses() const override {
+    return {{"grpc", gateway_->address()}, {"admin", admin_->address()}};
+  }
+  void drain() override { gateway_->drain(); }
+  bool drained() const override { return gateway_->calls_open() == 0; }
+  void collect(const actors::NodeStatus& status) override {
+    metrics_.take(status.gateway.value_or(actors::GatewayStatus{}), gateway_->calls_open());
+  }
+
+ private:
+  void on_call_end(const CallRecord& call);
+  std::uint64_t placement_epoch();
+
+  actors::ClusterNode& node_;
+  Logger& log_;
+  GatewayMetrics metrics_;
+  ServedModel served_;
+  std::chrono::steady_clock::time_point epoch_asked_{};
+  std::uint64_t epoch_ = 0;
+  std::unique_ptr<AdminServer> admin_;
+  std::unique_ptr<GatewayServer> gateway_;
+};
+
+GrpcSettings grpc_settings(const ServiceConfig& config, const Address& listen) {
+  GrpcSettings settings;
+  settings.listen = listen;
+  settings.reflection = config.gateway.grpc_reflection;
+  return settings;
+}
+
+Unexpected naming(const char* key, const Error& error) {
+  return unexpected(Errc::unavailable, std::string(key) + ": " + error.detail);
+}
+
+Expected<void> GatewayFront::open(const ServiceConfig& config) {
+  auto admin = AdminServer::start(grpc_settings(config, config.admin.listen),
+                                  [this] { return node_.report(); });
+  if (!admin) return naming("admin.listen", admin.error());
+  admin_ = *std::move(admin);
+  GatewayServerSettings settings;
+  settings.grpc = grpc_settings(config, config.gateway.grpc_listen);
+  settings.stream.pending_bytes_max = static_cast<std::size_t>(config.gateway.stream_pending_kib)
+                                      << 10;
+  auto gateway =
+      GatewayServer::start(served_, node_, settings, [this] { return placement_epoch(); },
+                           {[this](const CallRecord& call) { on_call_end(call); }});
+  if (!gateway) return naming("gateway.grpc_listen", gateway.error());
+  gateway_ = *std::move(gateway);
+  return {};
+}
+
+/// Called four times a second; the node's actors are asked once.
+std::uint64_t GatewayFront::placement_epoch() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - epoch_asked_ < std::chrono::seconds(1)) return epoch_;
+  epoch_asked_ = now;
+  return epoch_ = node_.status().epoch;
+}
+
+void GatewayFront::on_call_end(const CallRecord& call) {
+  metrics_.record(call);
+  const LogFields fields{{"request_id", call.request_id},
+                         {"api", call.api},
+                         {"code", call.code},
+                         {"reason", call.reason},
+                         {"finish", call.finish},
+                         {"prompt_tokens", call.prompt_tokens},
+                         {"generated_tokens", call.generated_tokens},
+                         {"duration_ms", static_cast<std::int64_t>(call.duration_s * 1000)}};
+  const bool fault = call.code == "INTERNAL" || call.code == "UNKNOWN" || call.code == "DATA_LOSS";
+  log_.log(fault ? LogLevel::error : LogLevel::info, "call_ended", "", fields);
+}
+
+/// A checkpoint with the tokenizer beside it; FrontContext has the first, the parts keep both.
+using Opened = std::shared_ptr<std::shared_ptr<const OpenModel>>;
+
+Expected<std::shared_ptr<const model::Checkpoint>> open(const Opened& opened,
+                                                        const std::string& path) {
+  auto model = open_model(path);
+  if (!model) return unexpected(model.error());
+  *opened = std::make_shared<const OpenModel>(*std::move(model));
+  return std::shared_ptr<const model::Checkpoint>(*opened, &(*opened)->checkpoint);
+}
+
+Expected<std::unique_ptr<ServiceFront>> make_front(const Opened& opened,
+                                                   const FrontContext& context) {
+  ServedModel::Settings settings;
+  settings.name = context.served_name;
+  settings.mode = *model::parse_activation_mode(context.config.engine.mode);
+  settings.numerics_id = context.node.numerics_id();
+  settings.template_file = context.config.model.chat_template_file;
+  auto served = ServedModel::make(**opened, settings);
+  if (!served) return unexpected(served.error());
+  auto front = std::make_unique<GatewayFront>(context, *std::move(served));
+  if (auto listening = front->open(context.config); !listening)
+    return unexpected(listening.error());
+  return std::unique_ptr<ServiceFront>(std::move(front));
+}
+
+}  // namespace
+
+ServiceParts gateway_parts() {
+  auto opened = std::make_shared<std::shared_ptr<const OpenModel>>();
+  return {[opened](const std::string& path) { return open(opened, path); },
+          [opened](const FrontContext& context) { return make_front(opened, context); }};
+}
+
+}  // namespace troupe::services

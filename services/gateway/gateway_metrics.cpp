@@ -1,0 +1,73 @@
+// From finished calls and the status of a gateway to its metrics.
+#include "services/gateway/gateway_metrics.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace troupe::services {
+namespace {
+
+constexpr std::array kApis{"grpc_generate",   "grpc_generate_unary",      "grpc_tokenize",
+                           "grpc_detokenize", "grpc_apply_chat_template", "grpc_list_models",
+                           "grpc_get_model"};
+constexpr std::array kGenerating{"grpc_generate", "grpc_generate_unary"};
+constexpr std::array kCodes{
+    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+    "DATA_LOSS", "UNAUTHENTICATED"};
+constexpr std::array kReasons{"stop", "length", "cancelled", "error"};
+
+/// Label sets are closed: what is none of theirs gets no series.
+template <std::size_t N>
+bool is_one_of(const std::array<const char*, N>& set, std::string_view word) {
+  return std::any_of(set.begin(), set.end(), [&](const char* one) { return word == one; });
+}
+
+}  // namespace
+
+GatewayMetrics::GatewayMetrics(MetricBook& book, std::string model)
+    : book_(book), model_(std::move(model)) {
+  book_.declare(kGatewayMetrics);
+  for (const char* api : kApis) {
+    for (const char* code : kCodes) book_.add(kGatewayRequests, {model_, api, code}, 0);
+    book_.observe(kGatewayDuration, {model_, api}, Histogram(kLatencyBounds));
+  }
+  for (const char* api : kGenerating) book_.add(kGatewayBackpressure, {api}, 0);
+  for (const char* reason : kReasons) book_.add(kGatewayFinish, {model_, reason}, 0);
+  for (const auto* metric :
+       {&kGatewayPromptTokens, &kGatewayGeneratedTokens, &kGatewayReplayMismatch})
+    book_.add(*metric, {model_}, 0);
+  for (const auto* metric : {&kGatewayFirstToken, &kGatewayInterToken})
+    book_.observe(*metric, {model_}, Histogram(kLatencyBounds));
+  take({}, 0);
+}
+
+void GatewayMetrics::record(const CallRecord& call) {
+  if (!is_one_of(kApis, call.api)) return;
+  const std::string code = is_one_of(kCodes, call.code) ? call.code : "UNKNOWN";
+  book_.add(kGatewayRequests, {model_, call.api, code}, 1);
+  book_.observe(kGatewayDuration, {model_, call.api}, call.duration_s);
+  if (!is_one_of(kReasons, call.finish)) return;
+  book_.add(kGatewayFinish, {model_, call.finish}, 1);
+  book_.add(kGatewayPromptTokens, {model_}, static_cast<double>(call.prompt_tokens));
+  book_.add(kGatewayGeneratedTokens, {model_}, static_cast<double>(call.generated_tokens));
+  book_.add(kGatewayReplayMismatch, {model_}, static_cast<double>(call.replay_mismatches));
+  if (is_one_of(kGenerating, call.api)) book_.add(kGatewayBackpressure, {call.api}, call.waited_s);
+  if (call.generated_tokens < 1) return;
+  book_.observe(kGatewayFirstToken, {model_}, call.time_to_first_token_s);
+  const auto gaps = call.generated_tokens - 1;
+  if (gaps > 0)
+    book_.observe(
+        kGatewayInterToken, {model_},
+        std::max(0.0, call.duration_s - call.time_to_first_token_s) / static_cast<double>(gaps),
+        static_cast<std::uint64_t>(gaps));
+}
+
+void GatewayMetrics::take(const actors::GatewayStatus& status, std::int64_t calls_open) {
+  book_.set(kGatewayInFlight, {model_}, static_cast<double>(calls_open));
+  book_.add(kGatewayReplays, {model_}, static_cast<double>(replays_.take(status.replays_total)));
+}
+
+}  // namespace troupe::services
