@@ -1,0 +1,179 @@
+// Probes, metrics and strangers on the ops port.
+#include "services/runtime/ops/ops_server.hpp"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <future>
+#include <thread>
+
+#include "services/runtime/ops/listening_socket.hpp"
+
+namespace troupe::services {
+namespace {
+
+Descriptor connect_to(std::uint16_t port) {
+  Descriptor peer(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in place{};
+  place.sin_family = AF_INET;
+  place.sin_port = htons(port);
+  place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(::connect(peer.get(), reinterpret_cast<const sockaddr*>(&place), sizeof(place)), 0);
+  return peer;
+}
+
+/// All that comes until the other side closes.
+std::string read_all(const Descriptor& peer) {
+  std::string all;
+  std::array<char, 4096> part{};
+  for (ssize_t got = 0; (got = ::recv(peer.get(), part.data(), part.size(), 0)) > 0;)
+    all.append(part.data(), static_cast<std::size_t>(got));
+  return all;
+}
+
+void send_text(const Descriptor& peer, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t sent = ::send(peer.get(), text.data(), text.size(), MSG_NOSIGNAL);
+    if (sent <= 0) return;  // it has closed
+    text.remove_prefix(static_cast<std::size_t>(sent));
+  }
+}
+
+class OpsServerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    HealthSources sources;
+    sources.live = [] { return HealthChecks{{"main_loop", ""}}; };
+    sources.ready = [this] {
+      return HealthChecks{{"weights", ""}, {"cluster", ready_ ? "" : "not complete"}};
+    };
+    sources.started = [this] {
+      return HealthChecks{{"weights", started_ ? "" : "loading, layer 3 of 61"}};
+    };
+    sources.load_progress = [] { return 0.25; };
+    sources.metrics = [] { return std::string("t_total 1\n"); };
+    auto server = OpsServer::start({"127.0.0.1", 0}, std::move(sources));
+    ASSERT_TRUE(server.has_value()) << server.error().detail;
+    server_ = *std::move(server);
+  }
+
+  std::string raw(std::string_view request) {
+    const Descriptor peer = connect_to(server_->address().port);
+    send_text(peer, request);
+    return read_all(peer);
+  }
+  std::string get(const std::string& path) {
+    return raw("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n");
+  }
+
+  std::atomic<bool> ready_{true};
+  std::atomic<bool> started_{true};
+  std::unique_ptr<OpsServer> server_;
+};
+
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST_F(OpsServerTest, ProbesFollowTheChecks) {
+  EXPECT_TRUE(get("/livez").starts_with("HTTP/1.1 200"));
+  EXPECT_TRUE(get("/readyz").ends_with("\r\n\r\nok\n"));
+  ready_ = false;
+  const std::string answer = get("/readyz");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 503")) << answer;
+  EXPECT_TRUE(answer.ends_with("cluster: not complete\n")) << answer;
+  EXPECT_TRUE(get("/livez").starts_with("HTTP/1.1 200"));
+}
+
+TEST_F(OpsServerTest, VerboseListsEveryCheck) {
+  ready_ = false;
+  EXPECT_TRUE(get("/readyz?verbose").ends_with("[+]weights ok\n[-]cluster not complete\nnot ok\n"));
+  EXPECT_TRUE(get("/livez?verbose").ends_with("[+]main_loop ok\nok\n"));
+}
+
+TEST_F(OpsServerTest, StartupTellsHowFarLoadingIs) {
+  started_ = false;
+  ready_ = false;
+  EXPECT_TRUE(has(get("/startupz"), "layer 3 of 61"));
+  const std::string health = get("/health");
+  EXPECT_TRUE(health.starts_with("HTTP/1.1 503"));
+  EXPECT_TRUE(has(health, "{\"status\":\"loading\",\"progress\":0.250}")) << health;
+  started_ = true;
+  EXPECT_TRUE(has(get("/health"), "{\"status\":\"unavailable\"}"));
+  ready_ = true;
+  EXPECT_TRUE(has(get("/health"), "{\"status\":\"ok\"}"));
+}
+
+TEST_F(OpsServerTest, MetricsHaveTheirType) {
+  const std::string answer = get("/metrics");
+  EXPECT_TRUE(has(answer, "Content-Type: text/plain; version=0.0.4")) << answer;
+  EXPECT_TRUE(answer.ends_with("t_total 1\n"));
+}
+
+TEST_F(OpsServerTest, OtherPathsAndMethodsAreRefused) {
+  EXPECT_TRUE(get("/").starts_with("HTTP/1.1 404"));
+  EXPECT_TRUE(get("/../etc/passwd").starts_with("HTTP/1.1 404"));
+  EXPECT_TRUE(
+      raw("POST /livez HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi").starts_with("HTTP/1.1 405"));
+  EXPECT_TRUE(raw("HEAD /livez HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200"));
+}
+
+TEST_F(OpsServerTest, ForeignBytesAreAnswered400OrClosed) {
+  const std::string tls("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11);
+  for (const std::string& bytes :
+       {std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), tls + "\n", std::string("\0\0\0\n", 4),
+        std::string("GET\r\n\r\n"), std::string("hello\r\n\r\n"), std::string(64, '\n')}) {
+    const std::string answer = raw(bytes);
+    EXPECT_TRUE(answer.empty() || answer.starts_with("HTTP/1.1 400")) << bytes << "\n" << answer;
+  }
+  EXPECT_TRUE(get("/livez").starts_with("HTTP/1.1 200"));
+}
+
+TEST_F(OpsServerTest, NoRequestMayBeLongerThanItsLimit) {
+  const std::string line(1 << 20, 'a');
+  std::string headers = "GET /livez HTTP/1.1\r\n";
+  for (int i = 0; i < 10000; ++i) headers += "X-" + std::to_string(i) + ": y\r\n";
+  for (const std::string& request : {line, "GET /" + line, headers}) {
+    const std::string answer = raw(request);
+    EXPECT_FALSE(has(answer, " 200 ")) << answer.substr(0, 200);
+  }
+  EXPECT_TRUE(get("/livez").starts_with("HTTP/1.1 200"));
+}
+
+TEST_F(OpsServerTest, ProbesAreAnsweredWhileAPeerDawdles) {
+  const Descriptor silent = connect_to(server_->address().port);
+  const Descriptor slow = connect_to(server_->address().port);
+  send_text(slow, "GET /livez HT");
+  EXPECT_TRUE(get("/livez").starts_with("HTTP/1.1 200"));
+}
+
+TEST_F(OpsServerTest, ManyAtOnceAreAllAnswered) {
+  std::vector<std::future<bool>> answers;
+  for (int i = 0; i < 32; ++i)
+    answers.push_back(std::async(std::launch::async,
+                                 [this] { return get("/metrics").starts_with("HTTP/1.1 200"); }));
+  for (auto& answer : answers) EXPECT_TRUE(answer.get());
+}
+
+TEST_F(OpsServerTest, APortInUseIsNamed) {
+  const auto second = OpsServer::start(server_->address(), {});
+  ASSERT_FALSE(second.has_value());
+  EXPECT_EQ(second.error().code, Errc::unavailable);
+  EXPECT_TRUE(has(second.error().detail, server_->address().text())) << second.error().detail;
+  EXPECT_TRUE(has(second.error().detail, "in use")) << second.error().detail;
+}
+
+TEST(OpsServer, AHostThatIsNoneOfOursIsNamed) {
+  for (const char* host : {"192.0.2.1", "no.such.host.invalid"}) {
+    const auto server = OpsServer::start({host, 0}, {});
+    ASSERT_FALSE(server.has_value());
+    EXPECT_TRUE(has(server.error().detail, host)) << server.error().detail;
+  }
+}
+
+}  // namespace
+}  // namespace troupe::services
