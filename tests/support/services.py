@@ -1,0 +1,163 @@
+"""Services of a cluster as processes of their own: started, asked on their ops ports, stopped."""
+
+import json
+import re
+import signal
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+
+from tests.support import program
+
+
+def free_port():
+    """A TCP port of the loopback interface that nobody listens on now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Service:
+    """A running `troupe ROLE`; its log is read as it comes."""
+
+    def __init__(self, role, *flags, env=None):
+        flags = ("--ops-listen", "127.0.0.1:0", "--log-format", "json", *flags)
+        self.process = program.start(role, *flags, env=env)
+        self.role, self.lines = role, []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stderr:
+            with self._news:
+                self.lines.append(line.decode())
+                self._news.notify_all()
+        with self._news:
+            self.lines.append("")  # the end
+            self._news.notify_all()
+
+    @property
+    def text(self):
+        return "".join(self.lines)
+
+    def events(self, name):
+        """All log lines of that event so far."""
+        lines = [json.loads(line) for line in self.lines if line.startswith("{")]
+        return [line for line in lines if line["event"] == name]
+
+    def wait_for(self, name, where=lambda line: True, timeout_s=program.TIMEOUT_S):
+        """The first line of event `name` that `where` likes; fails when the process ends first."""
+        deadline = time.monotonic() + timeout_s
+        with self._news:
+            while True:
+                for line in self.events(name):
+                    if where(line):
+                        return line
+                left = deadline - time.monotonic()
+                if left <= 0 or (self.lines and self.lines[-1] == ""):
+                    raise AssertionError(f"{self.role} never said {name}:\n{self.text}")
+                self._news.wait(left)
+
+    @property
+    def ops(self):
+        return self.wait_for("ops_listening")["address"]
+
+    def get(self, path):
+        """(status, body) of a request to the ops port."""
+        try:
+            with urllib.request.urlopen(f"http://{self.ops}{path}", timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def scrape(self):
+        """{(name, labels as sorted pairs): value} of /metrics."""
+        values = {}
+        for line in self.get("/metrics")[1].splitlines():
+            if line.startswith("#"):
+                continue
+            name, labels, value = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line).groups()
+            pairs = re.findall(r'(\w+)="((?:\\.|[^"\\])*)"', labels or "")
+            values[name, tuple(sorted(pairs))] = float(value)
+        return values
+
+    def total(self, name, **labels):
+        """The sum of all series of `name` with these labels."""
+        wanted = set(labels.items())
+        return sum(v for (n, have), v in self.scrape().items() if n == name and wanted <= set(have))
+
+    def ended(self, timeout_s=program.TIMEOUT_S):
+        """The exit code once it ends by itself."""
+        code = self.process.wait(timeout_s)
+        self._reader.join(timeout_s)
+        return code
+
+    def stop(self, how=signal.SIGTERM):
+        """Gives back the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        code = self.ended()
+        self.close()
+        return code
+
+    def close(self):
+        """For the end of a test: nothing of it is left."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.ended()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            pipe.close()
+
+
+class Cluster:
+    """A router, an attention shard, some experts and a gateway, told so by one file."""
+
+    def __init__(self, folder, experts=2, settings="", gateway=True):
+        self.control = free_port()
+        self.config = f"{folder}/cluster.yaml"
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write(
+                f"cluster:\n  name: test-{self.control}\n"
+                f"  routers: ['127.0.0.1:{self.control}']\n"
+                f"control:\n  listen: '127.0.0.1:{self.control}'\n"
+                f"expert:\n  ranks: {experts}\n"
+                "gateway:\n  grpc_listen: '127.0.0.1:0'\nadmin:\n  listen: '127.0.0.1:0'\n"
+                f"budget:\n  hop_ms: 60000\n{settings}"
+            )
+        self.started = []
+        self.router = self.start("router")
+        self.experts = [self.start("expert", "--expert-rank", i) for i in range(experts)]
+        self.attention = self.start("attention")
+        self.gateway = self.start("gateway") if gateway else None
+
+    def start(self, role, *flags, env=None):
+        """One more service of this cluster."""
+        self.started.append(Service(role, "--config", self.config, *flags, env=env))
+        return self.started[-1]
+
+    def close(self):
+        """For the end of a test: nothing of it is left."""
+        for service in self.started:
+            service.close()
+
+    @property
+    def services(self):
+        all_of_them = [self.gateway, self.attention, *self.experts, self.router]
+        return [service for service in all_of_them if service]
+
+    def wait_until_ready(self):
+        for service in self.services:
+            service.wait_for("ready")
+        return self
+
+    @property
+    def address(self):
+        return self.gateway.wait_for("started")["grpc"]
+
+    def stop(self):
+        """Exit codes, gateway first."""
+        return [service.stop() for service in self.services]
