@@ -15,7 +15,7 @@ namespace troupe::services {
 /// A conversation to answer.
 struct ChatCall {
   std::vector<ChatMessage> messages;
-  std::string variables_json;  // further variables of the template; may be empty
+  std::string variables_json = {};  // further variables of the template; may be empty
   bool add_generation_prompt = true;
 };
 

@@ -19,7 +19,7 @@ class ServedModel {
     std::string name;  // empty: the directory's
     model::ActivationMode mode = model::ActivationMode::bf16;
     std::uint64_t numerics_id = 0;
-    std::string template_file;  // empty: the model's own
+    std::string template_file = {};  // empty: the model's own
   };
   /// A model without a chat template is served without chat; one that cannot be used is an error.
   /// *Errors*: those of ChatPrompt::load but `not_found`.

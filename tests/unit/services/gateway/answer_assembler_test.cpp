@@ -1,0 +1,108 @@
+// Pieces of an answer joined are the answer, and never half a character.
+#include "services/gateway/answer_assembler.hpp"
+
+#include <gtest/gtest.h>
+
+#include "model/tokenizer/utf8.hpp"
+#include "tests/unit/services/gateway/tiny_model.hpp"
+
+namespace troupe::services {
+namespace {
+
+const model::Tokenizer& tokenizer() { return *tiny_model().tokenizer; }
+
+AnswerForm form() {
+  AnswerForm form;
+  form.tokenizer = &tokenizer();
+  return form;
+}
+
+std::vector<std::int32_t> ids_of(std::string_view text) { return tokenizer().encode(text).value(); }
+
+/// Every token a piece of its own.
+std::vector<AnswerPiece> pieces(AnswerAssembler& assembler, const std::vector<std::int32_t>& ids) {
+  std::vector<AnswerPiece> out;
+  for (const auto id : ids) {
+    out.emplace_back();
+    assembler.push(id, -0.5f, out.back());
+  }
+  out.emplace_back();
+  assembler.finish(out.back());
+  return out;
+}
+
+std::string joined(const std::vector<AnswerPiece>& pieces) {
+  AnswerPiece whole;
+  for (const auto& piece : pieces) whole.append(piece);
+  return whole.text;
+}
+
+TEST(AnswerAssembler, PiecesOfTextAreWholeCharacters) {
+  const std::string text = "naïve 🦔 漢字 — end";
+  AnswerAssembler assembler(form());
+  const auto parts = pieces(assembler, ids_of(text));
+  for (const auto& part : parts) EXPECT_EQ(model::first_invalid_utf8(part.text), std::nullopt);
+  EXPECT_EQ(joined(parts), text);
+}
+
+TEST(AnswerAssembler, AnUnfinishedCharacterIsReplacedAtTheEnd) {
+  auto ids = ids_of("🦔");
+  ASSERT_GT(ids.size(), 1u);
+  ids.pop_back();
+  AnswerAssembler assembler(form());
+  EXPECT_EQ(joined(pieces(assembler, ids)), "\uFFFD");
+}
+
+TEST(AnswerAssembler, SilentIdsCountAndShowNoText) {
+  auto ids = ids_of("one two");
+  AnswerForm with = form();
+  with.silent_ids = {ids.back()};
+  AnswerAssembler assembler(with);
+  const auto parts = pieces(assembler, ids);
+  ids.pop_back();
+  EXPECT_EQ(joined(parts), tokenizer().decode(ids));
+  EXPECT_EQ(assembler.tokens(), static_cast<std::int64_t>(ids.size() + 1));
+  EXPECT_EQ(assembler.silent_end(), with.silent_ids.front());
+}
+
+TEST(AnswerAssembler, NothingCountsBehindAStopString) {
+  AnswerForm with = form();
+  with.stops = {"two"};
+  AnswerAssembler assembler(with);
+  const auto parts = pieces(assembler, ids_of("one two three four"));
+  EXPECT_EQ(joined(parts), "one ");
+  EXPECT_EQ(assembler.stop_match(), "two");
+  EXPECT_TRUE(parts.back().empty());
+  EXPECT_LT(assembler.tokens(), static_cast<std::int64_t>(ids_of("one two three four").size()));
+}
+
+TEST(AnswerAssembler, StopStringsWaitForMinTokens) {
+  AnswerForm with = form();
+  with.stops = {"a"};
+  const auto ids = ids_of("a b c d a b");
+  with.min_tokens = 3;
+  AnswerAssembler assembler(with);
+  const std::string text = joined(pieces(assembler, ids));
+  EXPECT_TRUE(text.starts_with("a b c"));
+  EXPECT_EQ(assembler.stop_match(), "a");
+}
+
+TEST(AnswerAssembler, LogprobsComeOnlyWhenAskedFor) {
+  AnswerForm with = form();
+  AnswerPiece piece;
+  AnswerAssembler(with).push(5, -0.25f, piece);
+  EXPECT_TRUE(piece.logprobs.empty());
+  with.logprobs = true;
+  AnswerAssembler(with).push(5, -0.25f, piece);
+  EXPECT_EQ(piece.logprobs, std::vector<float>{-0.25f});
+}
+
+TEST(AnswerAssembler, WithoutATokenizerThereAreIdsOnly) {
+  AnswerAssembler assembler(AnswerForm{});
+  const auto parts = pieces(assembler, {1, 2, 3});
+  EXPECT_EQ(joined(parts), "");
+  EXPECT_EQ(parts[1].ids, std::vector<std::int32_t>{2});
+}
+
+}  // namespace
+}  // namespace troupe::services

@@ -1,0 +1,244 @@
+// What becomes of a client's fields: the engine's request, or an error that names the field.
+#include "services/gateway/request_planner.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+
+#include "tests/unit/services/gateway/tiny_model.hpp"
+
+namespace troupe::services {
+namespace {
+
+GenerateCall text_call(std::string text = "In the beginning") {
+  GenerateCall call;
+  call.input = std::move(text);
+  return call;
+}
+
+PlannedRequest plan_of(const GenerateCall& call, const ServedModel& model = tiny_served()) {
+  auto planned = plan_request(model, call);
+  if (auto* error = std::get_if<ApiError>(&planned)) ADD_FAILURE() << error->message;
+  return std::get<PlannedRequest>(std::move(planned));
+}
+
+ApiError error_of(const GenerateCall& call, const ServedModel& model = tiny_served()) {
+  auto planned = plan_request(model, call);
+  auto* error = std::get_if<ApiError>(&planned);
+  if (error == nullptr) ADD_FAILURE() << "it was planned";
+  return error == nullptr ? ApiError{} : std::move(*error);
+}
+
+TEST(RequestPlanner, TakesDefaultsOfTheModel) {
+  const auto plan = plan_of(text_call());
+  EXPECT_FLOAT_EQ(plan.request.sampling.temperature, 0.7f);
+  EXPECT_FLOAT_EQ(plan.request.sampling.top_p, 0.95f);
+  EXPECT_EQ(plan.request.sampling.stop_token_ids, std::vector<std::int32_t>{1});
+  EXPECT_EQ(plan.request.sampling.max_tokens,
+            4096 - static_cast<std::int32_t>(plan.request.prompt.size()));
+  EXPECT_EQ(plan.request.valid_vocab, tiny_model().valid_vocab());
+  EXPECT_EQ(plan.drawn_seed, plan.request.sampling.seed);
+}
+
+TEST(RequestPlanner, TakesWhatTheClientSays) {
+  GenerateCall call = text_call();
+  call.sampling.temperature = 0;
+  call.sampling.max_tokens = 7;
+  call.sampling.stop_token_ids = {9};
+  call.sampling.logit_bias = {{5, 1.5f}, {3, -2.0f}};
+  call.sampling.logprobs = 0;
+  call.sampling.stop = {"END"};
+  const auto plan = plan_of(call);
+  EXPECT_EQ(plan.request.sampling.max_tokens, 7);
+  EXPECT_EQ(plan.request.sampling.stop_token_ids, (std::vector<std::int32_t>{9, 1}));
+  EXPECT_EQ(plan.request.sampling.logit_bias.front().first, 3);  // by id
+  EXPECT_EQ(plan.form.stops, call.sampling.stop);
+  EXPECT_TRUE(plan.form.logprobs);
+  EXPECT_EQ(plan.drawn_seed, std::nullopt);  // greedy draws nothing
+}
+
+TEST(RequestPlanner, ASeedOfTheClientIsNotADrawnOne) {
+  GenerateCall call = text_call();
+  call.sampling.seed = 42;
+  const auto plan = plan_of(call);
+  EXPECT_EQ(plan.request.sampling.seed, 42u);
+  EXPECT_EQ(plan.drawn_seed, std::nullopt);
+}
+
+TEST(RequestPlanner, IgnoringTheEndOfTextKeepsTheClientsOwnStopIds) {
+  GenerateCall call = text_call();
+  call.sampling.ignore_eos = true;
+  call.sampling.stop_token_ids = {9};
+  EXPECT_EQ(plan_of(call).request.sampling.stop_token_ids, std::vector<std::int32_t>{9});
+}
+
+TEST(RequestPlanner, TextGetsBosAndNeverBecomesASpecialToken) {
+  const auto& tokenizer = *tiny_model().tokenizer;
+  const std::string text = "<｜User｜>hello";
+  const auto prompt = plan_of(text_call(text)).request.prompt;
+  EXPECT_EQ(prompt.front(), *tokenizer.bos_id());
+  const std::vector<std::int32_t> rest(prompt.begin() + 1, prompt.end());
+  EXPECT_EQ(rest, tokenizer.encode(text, {.recognize_added_tokens = false}).value());
+  EXPECT_NE(rest, tokenizer.encode(text).value());
+}
+
+TEST(RequestPlanner, ATurnOfAChatIsWhatTheTemplateMakesOfIt) {
+  GenerateCall call;
+  call.input = ChatCall{{{"user", "hello"}}, "", true};
+  const auto expected =
+      ChatPrompt::load(*tiny_model().tokenizer, {}).value().encode({{"user", "hello"}}, "").value();
+  EXPECT_EQ(plan_of(call).request.prompt, expected.ids);
+}
+
+TEST(RequestPlanner, AnUnknownModelListsWhatIsServed) {
+  GenerateCall call = text_call();
+  call.model = "other";
+  const auto error = error_of(call);
+  EXPECT_EQ(error.code, ApiCode::not_found);
+  EXPECT_NE(error.message.find("troupe-tiny"), std::string::npos);
+}
+
+TEST(RequestPlanner, EveryFieldOutOfRangeIsNamed) {
+  struct Case {
+    std::function<void(GenerateCall&)> spoil;
+    std::string field;
+  };
+  const float nan = std::nanf("");
+  const std::vector<Case> cases{
+      {[](auto& c) { c.sampling.temperature = 2.1f; }, "sampling.temperature"},
+      {[&](auto& c) { c.sampling.temperature = nan; }, "sampling.temperature"},
+      {[](auto& c) { c.sampling.top_p = 0; }, "sampling.top_p"},
+      {[](auto& c) { c.sampling.top_k = -2; }, "sampling.top_k"},
+      {[](auto& c) { c.sampling.min_p = 1.5f; }, "sampling.min_p"},
+      {[](auto& c) { c.sampling.frequency_penalty = -3; }, "sampling.frequency_penalty"},
+      {[](auto& c) { c.sampling.presence_penalty = 3; }, "sampling.presence_penalty"},
+      {[](auto& c) { c.sampling.repetition_penalty = 0; }, "sampling.repetition_penalty"},
+      {[](auto& c) { c.sampling.n = 0; }, "sampling.n"},
+      {[](auto& c) { c.sampling.max_tokens = 0; }, "sampling.max_tokens"},
+      {[](auto& c) { c.sampling.min_tokens = -1; }, "sampling.min_tokens"},
+      {[](auto& c) {
+         c.sampling.max_tokens = 3;
+         c.sampling.min_tokens = 4;
+       },
+       "sampling.min_tokens"},
+      {[](auto& c) { c.sampling.logprobs = 21; }, "sampling.logprobs"},
+      {[](auto& c) {
+         c.sampling.stop = {"a", ""};
+       },
+       "sampling.stop[1]"},
+      {[](auto& c) { c.sampling.stop = {std::string(1025, 'a')}; }, "sampling.stop[0]"},
+      {[](auto& c) { c.sampling.stop = {"\xff"}; }, "sampling.stop[0]"},
+      {[](auto& c) { c.sampling.stop.assign(17, "a"); }, "sampling.stop"},
+      {[](auto& c) {
+         c.sampling.stop_token_ids = {1, 4224};
+       },
+       "sampling.stop_token_ids[1]"},
+      {[](auto& c) { c.sampling.stop_token_ids.assign(1025, 1); }, "sampling.stop_token_ids"},
+      {[](auto& c) {
+         c.sampling.logit_bias = {{-1, 0}};
+       },
+       "sampling.logit_bias[-1]"},
+      {[](auto& c) {
+         c.sampling.logit_bias = {{7, 101}};
+       },
+       "sampling.logit_bias[7]"},
+      {[](auto& c) { c.request_id = std::string(129, 'a'); }, "request_id"},
+      {[](auto& c) { c.request_id = "a b"; }, "request_id"},
+      {[](auto& c) { c.input = std::monostate(); }, "input"},
+      {[](auto& c) { c.input = std::string(); }, "text"},
+      {[](auto& c) { c.input = std::string("ab\xc3"); }, "text"},
+      {[](auto& c) { c.input = GenerateCall::IdsInput{}; }, "token_ids.ids"},
+      {[](auto& c) {
+         c.input = GenerateCall::IdsInput{1, -1};
+       },
+       "token_ids.ids[1]"},
+      {[](auto& c) { c.input = ChatCall{}; }, "chat.messages"},
+      {[](auto& c) {
+         c.input = ChatCall{{{"user", "\xff"}}};
+       },
+       "chat.messages[0].content"},
+      {[](auto& c) {
+         c.input = ChatCall{{{"", "x"}}};
+       },
+       "chat.messages[0].role"},
+      {[](auto& c) {
+         c.input = ChatCall{{{"user", "x"}}, "[1]"};
+       },
+       "chat.template_variables_json"},
+  };
+  for (const Case& one : cases) {
+    GenerateCall call = text_call();
+    one.spoil(call);
+    const auto error = error_of(call);
+    EXPECT_EQ(error.code, ApiCode::invalid_argument) << one.field;
+    ASSERT_FALSE(error.fields.empty()) << one.field;
+    EXPECT_EQ(error.fields.front().field, one.field);
+    EXPECT_NE(error.message.find(one.field), std::string::npos);
+  }
+}
+
+TEST(RequestPlanner, AllFieldsOutOfRangeAreNamedAtOnce) {
+  GenerateCall call = text_call();
+  call.sampling.temperature = 9;
+  call.sampling.top_p = 9;
+  EXPECT_EQ(error_of(call).fields.size(), 2u);
+}
+
+TEST(RequestPlanner, FieldsOfLaterFeaturesAreRefusedByName) {
+  GenerateCall call = text_call();
+  call.not_served = {"tools"};
+  EXPECT_EQ(error_of(call).code, ApiCode::unimplemented);
+  EXPECT_EQ(error_of(call).metadata.at("field"), "tools");
+  call = text_call();
+  call.sampling.n = 2;
+  EXPECT_EQ(error_of(call).code, ApiCode::unimplemented);
+  call = text_call();
+  call.sampling.logprobs = 1;
+  EXPECT_EQ(error_of(call).code, ApiCode::unimplemented);
+  call = text_call();
+  call.sampling.prompt_logprobs = 0;
+  EXPECT_EQ(error_of(call).code, ApiCode::unimplemented);
+}
+
+TEST(RequestPlanner, ThePromptAndMaxTokensMustFitTheContext) {
+  GenerateCall call = text_call();
+  call.input = GenerateCall::IdsInput(4000, 5);
+  call.sampling.max_tokens = 96;
+  EXPECT_EQ(plan_of(call).request.sampling.max_tokens, 96);
+  call.sampling.max_tokens = 97;
+  const auto error = error_of(call);
+  EXPECT_EQ(error.reason, "CONTEXT_LENGTH_EXCEEDED");
+  EXPECT_EQ(error.metadata.at("prompt_tokens"), "4000");
+  EXPECT_EQ(error.metadata.at("max_tokens"), "97");
+  EXPECT_EQ(error.metadata.at("context_length"), "4096");
+  call.sampling.max_tokens.reset();
+  call.input = GenerateCall::IdsInput(4096, 5);
+  EXPECT_EQ(error_of(call).reason, "CONTEXT_LENGTH_EXCEEDED");
+}
+
+TEST(RequestPlanner, TextThatCannotFitIsRefusedWithoutTokenizingIt) {
+  const auto error = error_of(text_call(std::string(std::size_t{50} << 20, 'a')));
+  EXPECT_EQ(error.reason, "CONTEXT_LENGTH_EXCEEDED");
+}
+
+TEST(RequestPlanner, WithoutATokenizerTextIsAPrecondition) {
+  GenerateCall call = text_call();
+  EXPECT_EQ(error_of(call, wordless_served()).code, ApiCode::failed_precondition);
+  EXPECT_EQ(error_of(call, wordless_served()).reason, "TOKENIZER_MISSING");
+  call.input = ChatCall{{{"user", "x"}}};
+  EXPECT_EQ(error_of(call, wordless_served()).reason, "TOKENIZER_MISSING");
+  call.input = GenerateCall::IdsInput{1, 2};
+  EXPECT_EQ(plan_of(call, wordless_served()).form.tokenizer, nullptr);
+  call.sampling.stop = {"a"};
+  EXPECT_EQ(error_of(call, wordless_served()).reason, "TOKENIZER_MISSING");
+}
+
+TEST(RequestPlanner, MadeIdsDifferAndAreFit) {
+  const std::string id = make_request_id();
+  EXPECT_NE(id, make_request_id());
+  EXPECT_EQ(check_request_id(id), std::nullopt);
+}
+
+}  // namespace
+}  // namespace troupe::services

@@ -1,0 +1,29 @@
+// The bundled model opened once for the tests of the gateway.
+#pragma once
+#include <filesystem>
+
+#include "services/gateway/served_model.hpp"
+
+namespace troupe::services {
+
+inline const OpenModel& tiny_model() {
+  static const Expected<OpenModel> opened =
+      open_model((std::filesystem::path(TROUPE_SOURCE_DIR) / "examples" / "troupe-tiny").string());
+  return opened.value();
+}
+
+inline const ServedModel& tiny_served() {
+  static const Expected<ServedModel> served =
+      ServedModel::make(tiny_model(), {.name = "", .numerics_id = 0x1234});
+  return served.value();
+}
+
+/// A model without a tokenizer.
+inline const ServedModel& wordless_served() {
+  static const Expected<OpenModel> opened = open_model(
+      (std::filesystem::path(TROUPE_SOURCE_DIR) / "tests/goldens/v3-mini/model").string());
+  static const Expected<ServedModel> served = ServedModel::make(opened.value(), {.name = "mini"});
+  return served.value();
+}
+
+}  // namespace troupe::services
