@@ -1,7 +1,6 @@
 // The loop between a request's events and standard output.
 #include "services/cli/answer_printer.hpp"
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -22,29 +21,21 @@ double seconds(actors::Clock::duration duration) {
 /// One answer on its way to stdout; stops writing once something went wrong.
 class Printing {
  public:
-  Printing(actors::RequestEngine& cluster, TokenText& tokens)
-      : cluster_(cluster), tokens_(tokens) {}
+  explicit Printing(AnswerSource& source) : source_(source) {}
 
-  PrintedAnswer run(actors::GenerateRequest request) {
-    const auto submitted = cluster_.submit(std::move(request), queue_);
-    if (!submitted) {
-      printed_.ending = Ending::failed;
-      printed_.answer.error = submitted.error();
-      return printed_;
-    }
-    id_ = *submitted;
-    while (!take(queue_->next(kInterruptPoll))) watch_for_interrupt();
-    write(tokens_.finish());
-    if (printed_.ending != Ending::reader_gone) write_newline();
+  PrintedAnswer run() {
+    while (!take(source_.next(kInterruptPoll))) watch_for_interrupt();
+    const bool nothing = printed_.ending == Ending::failed && printed_.text.empty();
+    if (printed_.ending != Ending::reader_gone && !nothing) write_newline();
     return printed_;
   }
 
  private:
   /// True: that was the last event.
-  bool take(const std::optional<AnswerQueue::Event>& event) {
+  bool take(const std::optional<AnswerSource::Event>& event) {
     if (!event) return false;
-    if (const auto* token = std::get_if<std::int32_t>(&*event)) {
-      write(tokens_.push(*token));
+    if (const auto* text = std::get_if<std::string>(&*event)) {
+      write(*text);
       return false;
     }
     printed_.answer = std::get<Answer>(*event);
@@ -78,39 +69,17 @@ class Printing {
   void stop(Ending why) {
     if (printed_.ending != Ending::complete) return;
     printed_.ending = why;
-    cluster_.cancel(id_);
+    source_.cancel();
   }
 
-  actors::RequestEngine& cluster_;
-  TokenText& tokens_;
-  std::shared_ptr<AnswerQueue> queue_ = std::make_shared<AnswerQueue>();
-  actors::RequestId id_ = 0;
+  AnswerSource& source_;
   PrintedAnswer printed_;
   Error write_error_;
 };
 
 }  // namespace
 
-TokenText::TokenText(const model::Tokenizer* tokenizer, std::vector<std::int32_t> hidden)
-    : hidden_(std::move(hidden)) {
-  if (tokenizer != nullptr) detokenizer_.emplace(*tokenizer, true);
-}
-
-std::string TokenText::push(std::int32_t token) {
-  if (!detokenizer_) {
-    std::string id = std::exchange(first_, false) ? "" : " ";
-    return id.append(std::to_string(token));
-  }
-  const bool hidden = std::find(hidden_.begin(), hidden_.end(), token) != hidden_.end();
-  return hidden ? "" : detokenizer_->push(token);
-}
-
-std::string TokenText::finish() { return detokenizer_ ? detokenizer_->finish() : ""; }
-
-PrintedAnswer print_answer(actors::RequestEngine& cluster, actors::GenerateRequest request,
-                           TokenText& tokens) {
-  return Printing(cluster, tokens).run(std::move(request));
-}
+PrintedAnswer print_answer(AnswerSource& source) { return Printing(source).run(); }
 
 std::string usage_line(const actors::Usage& usage) {
   const auto tokens = usage.generated_tokens;

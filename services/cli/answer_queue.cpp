@@ -15,7 +15,7 @@ void AnswerQueue::on_token(std::int64_t, std::int32_t token, float) { push(token
 
 void AnswerQueue::on_finished(actors::FinishReason reason, const Error& error,
                               const actors::Usage& usage) {
-  push(Answer{reason, error, usage});
+  push(Answer{reason, error, usage, std::nullopt});
 }
 
 void AnswerQueue::push(Event event) {

@@ -8,14 +8,9 @@
 #include <variant>
 
 #include "actors/request.hpp"
+#include "services/cli/answer_source.hpp"
 
 namespace troupe::services {
-
-struct Answer {
-  actors::FinishReason reason = actors::FinishReason::error;
-  Error error{Errc::ok, ""};
-  actors::Usage usage;
-};
 
 /// Bounded by the request's max_tokens. *Threading*: listener calls on one thread, `next` on
 /// another.

@@ -13,8 +13,8 @@ constexpr std::int64_t kMaxTokensDefault = 1024;
 
 struct Flags {
   GenerationFlags generation;
-  Conversation::Settings conversation;
-  std::string template_file;
+  std::string system;
+  ChatSettings chat;
   std::optional<std::string> once;
 };
 
@@ -36,18 +36,18 @@ void declare(OptionSet& options, Flags& flags) {
                  flags.once = std::string(value);
                  return {};
                }});
-  options.add({"--system", "TEXT", "System message", text(flags.conversation.system)});
+  options.add({"--system", "TEXT", "System message", text(flags.system)});
   flags.generation.declare_model(options);
   options.add({"--chat-template",
                "FILE",
                "Jinja template instead of the model's own",
-               text(flags.template_file),
+               text(flags.chat.template_file),
                {},
                Shown::help_all});
   options.add({"--template-vars",
                "JSON",
                "Further variables of the template, as an object",
-               json_object(flags.conversation.variables_json),
+               json_object(flags.chat.variables_json),
                {},
                Shown::help_all});
   flags.generation.sampling.declare(options, kMaxTokensDefault);
@@ -55,14 +55,21 @@ void declare(OptionSet& options, Flags& flags) {
   flags.generation.engine.declare(options);
 }
 
-int chat(Flags& flags) {
-  flags.conversation.template_file = flags.template_file;
-  Generation generation(flags.generation, kMaxTokensDefault);
-  if (const auto failed = generation.open()) return *failed;
-  if (const auto failed = generation.require_tokenizer()) return *failed;
-  Conversation conversation(generation, flags.conversation);
+int converse(const Flags& flags, ChatPartner& partner) {
+  Conversation conversation(partner, flags.system);
   if (const auto failed = conversation.prepare()) return *failed;
   return flags.once ? conversation.ask(*flags.once).exit_code : conversation.talk();
+}
+
+int chat(const Flags& flags) {
+  if (!flags.generation.url.empty()) {
+    RemoteGeneration generation(flags.generation, kMaxTokensDefault);
+    RemotePartner partner(generation, flags.chat);
+    return converse(flags, partner);
+  }
+  Generation generation(flags.generation, kMaxTokensDefault);
+  LocalPartner partner(generation, flags.chat);
+  return converse(flags, partner);
 }
 
 }  // namespace
@@ -76,6 +83,7 @@ Command chat_command() {
       "troupe chat",
       "troupe chat --once \"What is a lighthouse?\" --temperature 0",
       "troupe chat --model DIR --system \"Answer in one sentence.\"",
+      "troupe chat --url 127.0.0.1:50051",
   };
   command.make = [](OptionSet& options) {
     auto flags = std::make_shared<Flags>();

@@ -26,40 +26,29 @@ std::string trimmed(const std::string& text) {
 
 }  // namespace
 
-Conversation::Conversation(Generation& generation, Settings settings)
-    : generation_(generation), settings_(std::move(settings)) {
+Conversation::Conversation(ChatPartner& partner, std::string system)
+    : partner_(partner), system_(std::move(system)) {
   reset();
 }
 
 void Conversation::reset() {
   messages_.clear();
-  if (!settings_.system.empty()) messages_.push_back({"system", settings_.system});
+  if (!system_.empty()) messages_.push_back({"system", system_});
 }
 
 std::optional<int> Conversation::prepare() {
-  if (const auto valid = require_utf8(settings_.system, "the system message"); !valid) {
+  if (const auto valid = require_utf8(system_, "the system message"); !valid) {
     return report(Fault::prompt_not_utf8, valid.error().detail);
   }
-  auto prompt = ChatPrompt::load(*generation_.model().tokenizer, settings_.template_file);
-  if (!prompt) return report(Fault::chat_template, prompt.error().detail);
-  prompt_.emplace(*std::move(prompt));
-  return std::nullopt;
+  return partner_.prepare();
 }
 
 Generation::Result Conversation::ask(const std::string& question) {
   if (const auto valid = require_utf8(question, "the question"); !valid) {
     return {report(Fault::prompt_not_utf8, valid.error().detail), Ending::failed, ""};
   }
-  if (const auto fits = check_text_length(generation_.model(), question.size()); !fits) {
-    return {report(Fault::prompt_too_long, fits.error().detail), Ending::failed, ""};
-  }
   messages_.push_back({"user", question});
-  auto ids = prompt_->encode(messages_, settings_.variables_json);
-  if (!ids) {
-    messages_.pop_back();
-    return {report(Fault::chat_template, ids.error().detail), Ending::failed, ""};
-  }
-  Generation::Result result = generation_.answer(std::move(ids->ids), false);
+  Generation::Result result = partner_.answer(messages_);
   if (result.ending == Ending::failed) {
     messages_.pop_back();
   } else {
@@ -77,7 +66,7 @@ Conversation::Next Conversation::command(const std::string& line) {
   } else if (word == "/reset") {
     reset();
   } else if (word == "/system") {
-    settings_.system = trimmed(line.substr(space));
+    system_ = trimmed(line.substr(space));
     reset();
   } else {
     const std::vector<std::string> known{"/help", "/quit", "/reset", "/system"};

@@ -1,25 +1,19 @@
 // A chat: its messages, its slash commands, and one answer after another.
 #pragma once
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "services/cli/generation.hpp"
-#include "services/prompt/chat_prompt.hpp"
+#include "services/cli/chat_partner.hpp"
 
 namespace troupe::services {
 
 class Conversation {
  public:
-  struct Settings {
-    std::string system;
-    std::filesystem::path template_file;  // empty: the model's own
-    std::string variables_json;           // further variables of the template; may be empty
-  };
-  Conversation(Generation& generation, Settings settings);
+  /// `system`: the system message; empty: none.
+  Conversation(ChatPartner& partner, std::string system);
 
-  /// Loads the template. Returns the exit code of a reported error. `generation` must be open.
+  /// Before the first question. Returns the exit code of a reported error.
   std::optional<int> prepare();
   /// Answers `question` on stdout. A question that failed is forgotten; an answer that was
   /// interrupted is kept as far as it went.
@@ -32,9 +26,8 @@ class Conversation {
   Next command(const std::string& line);
   void reset();
 
-  Generation& generation_;
-  Settings settings_;
-  std::optional<ChatPrompt> prompt_;
+  ChatPartner& partner_;
+  std::string system_;
   std::vector<ChatMessage> messages_;
 };
 

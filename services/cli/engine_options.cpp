@@ -73,8 +73,12 @@ void EngineOptions::declare(OptionSet& options) {
                   return {};
                 }};
   options.add(std::move(shards));
-  options.add({"--transport", "T", "Between processes: auto, shm, tcp [auto]",
-               choice(transport, {"auto", "shm", "tcp"})});
+  options.add({"--transport",
+               "T",
+               "Between processes: auto, shm, tcp [auto]",
+               choice(transport, {"auto", "shm", "tcp"}),
+               {},
+               Shown::help_all});
   options.add({"--chunk", "C", "Prompt tokens computed per step; never changes a bit [scheduler's]",
                integer(chunk, {1, kChunkMax})});
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "services/cli/engine_answer.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/model_lookup.hpp"
 
@@ -14,11 +15,19 @@ constexpr float kGreedyBelow = 1e-5f;  // specification 8.1
 
 void say(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
 
+Fault fault_of(const Answer& answer) {
+  if (answer.fault) return *answer.fault;
+  return answer.error.code == Errc::io ? Fault::output_failed : engine_fault(answer.error.code);
+}
+
 }  // namespace
 
 void GenerationFlags::declare_model(OptionSet& options) {
   options.add({"--model", "DIR", "Hugging Face checkpoint directory [the bundled troupe-tiny]",
                text(model)});
+  options.add({"--url", "HOST:PORT",
+               "Ask a running gateway; --model is then a served name, engine flags have no effect",
+               text(url)});
 }
 
 std::optional<int> Generation::open() {
@@ -90,8 +99,12 @@ Generation::Result Generation::answer(std::vector<std::int32_t> prompt, bool as_
   if (drawn) say("seed " + std::to_string(request.sampling.seed));
   TokenText tokens(as_ids || !model_->tokenizer ? nullptr : &*model_->tokenizer,
                    request.sampling.stop_token_ids);
-  PrintedAnswer printed = print_answer(*cluster_, std::move(request), tokens);
-  Result result{0, printed.ending, std::move(printed.text)};
+  EngineAnswer answer(*cluster_, std::move(request), std::move(tokens));
+  return conclude(print_answer(answer));
+}
+
+Generation::Result conclude(PrintedAnswer printed) {
+  Generation::Result result{0, printed.ending, std::move(printed.text)};
   const Error& error = printed.answer.error;
   switch (printed.ending) {
     case Ending::complete: say(usage_line(printed.answer.usage)); break;
@@ -100,10 +113,7 @@ Generation::Result Generation::answer(std::vector<std::int32_t> prompt, bool as_
       result.exit_code = static_cast<int>(ExitCode::interrupt);
       break;
     case Ending::reader_gone: break;
-    case Ending::failed:
-      result.exit_code = report(
-          error.code == Errc::io ? Fault::output_failed : engine_fault(error.code), error.detail);
-      break;
+    case Ending::failed: result.exit_code = report(fault_of(printed.answer), error.detail); break;
   }
   return result;
 }

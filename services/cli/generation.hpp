@@ -15,6 +15,7 @@ namespace troupe::services {
 
 struct GenerationFlags {
   std::string model;
+  std::string url;  // not empty: a gateway there answers, and `model` is a served name
   EngineOptions engine;
   SamplingOptions sampling;
 
@@ -54,5 +55,8 @@ class Generation {
   std::optional<OpenModel> model_;
   std::unique_ptr<actors::RequestEngine> cluster_;  // after model_: it holds views of it
 };
+
+/// Prints the usage or reports the error of an answer that has been printed.
+Generation::Result conclude(PrintedAnswer printed);
 
 }  // namespace troupe::services

@@ -4,6 +4,7 @@
 #include "services/cli/command.hpp"
 #include "services/cli/generation.hpp"
 #include "services/cli/prompt_source.hpp"
+#include "services/cli/remote_generation.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/interrupts.hpp"
 
@@ -19,16 +20,9 @@ struct Flags {
   bool output_ids = false;
 };
 
-int run_ids(const Flags& flags, Generation& generation) {
-  if (flags.prompt.argument_given || !flags.prompt.prompt_file.empty()) {
-    return report(Fault::surplus_argument, "--ids replaces the prompt's text. Leave one out");
-  }
-  if (const auto failed = generation.open()) return *failed;
-  return generation.answer(*flags.ids, flags.output_ids).exit_code;
-}
-
-int run_text(const Flags& flags, Generation& generation) {
-  const auto text = read_prompt(flags.prompt);
+/// The prompt's text, or the exit code of a reported error.
+Answered<std::string, int> prompt_text(const Flags& flags) {
+  auto text = read_prompt(flags.prompt);
   if (!text && text.error().code == Errc::cancelled) return static_cast<int>(ExitCode::interrupt);
   if (!text) {
     const bool misused = text.error().code == Errc::invalid_argument;
@@ -37,7 +31,13 @@ int run_text(const Flags& flags, Generation& generation) {
   if (const auto valid = require_utf8(*text, "the prompt"); !valid) {
     return report(Fault::prompt_not_utf8, valid.error().detail);
   }
+  return *std::move(text);
+}
+
+int run_local(const Flags& flags, const std::string* text) {
+  Generation generation(flags.generation, kMaxTokensDefault);
   if (const auto failed = generation.open()) return *failed;
+  if (text == nullptr) return generation.answer(*flags.ids, flags.output_ids).exit_code;
   if (const auto failed = generation.require_tokenizer()) return *failed;
   auto ids = encode_raw(generation.model(), *text);
   if (!ids) {
@@ -45,6 +45,32 @@ int run_text(const Flags& flags, Generation& generation) {
     return report(long_text ? Fault::prompt_too_long : Fault::bad_value, ids.error().detail);
   }
   return generation.answer(*std::move(ids), flags.output_ids).exit_code;
+}
+
+int run_remote(const Flags& flags, const std::string* text) {
+  RemoteGeneration generation(flags.generation, kMaxTokensDefault);
+  GenerateCall call;
+  if (text != nullptr) {
+    call.input = *text;
+    return generation.answer(std::move(call), flags.output_ids).exit_code;
+  }
+  call.input = *flags.ids;
+  const auto speaks = generation.speaks_text();
+  if (const int* failed = std::get_if<int>(&speaks)) return *failed;
+  return generation.answer(std::move(call), flags.output_ids || !std::get<bool>(speaks)).exit_code;
+}
+
+int run(const Flags& flags) {
+  const auto work = flags.generation.url.empty() ? run_local : run_remote;
+  if (!flags.ids) {
+    const auto text = prompt_text(flags);
+    if (const int* failed = std::get_if<int>(&text)) return *failed;
+    return work(flags, &std::get<std::string>(text));
+  }
+  if (flags.prompt.argument_given || !flags.prompt.prompt_file.empty()) {
+    return report(Fault::surplus_argument, "--ids replaces the prompt's text. Leave one out");
+  }
+  return work(flags, nullptr);
 }
 
 void declare(OptionSet& options, Flags& flags) {
@@ -78,14 +104,12 @@ Command run_command() {
       "troupe run \"In the beginning\" --max-tokens 40",
       "troupe run --temperature 0 --prompt-file story.txt",
       "troupe run --model DIR --ids 0,17,4 --output-ids",
+      "troupe run --url 127.0.0.1:50051 \"In the beginning\"",
   };
   command.make = [](OptionSet& options) {
     auto flags = std::make_shared<Flags>();
     declare(options, *flags);
-    return [flags] {
-      Generation generation(flags->generation, kMaxTokensDefault);
-      return flags->ids ? run_ids(*flags, generation) : run_text(*flags, generation);
-    };
+    return [flags] { return run(*flags); };
   };
   return command;
 }

@@ -41,8 +41,8 @@ struct ApiError {
 };
 
 /// An answer, or why there is none.
-template <class T>
-using Answered = std::variant<T, ApiError>;
+template <class T, class Failure = ApiError>
+using Answered = std::variant<T, Failure>;
 
 /// INVALID_ARGUMENT / INVALID_FIELD; the message lists all of `fields`, which is not empty.
 ApiError invalid_fields(std::vector<FieldViolation> fields);

@@ -2,6 +2,7 @@
 """The gateway's gRPC: answers, streams, cancelling, deadlines, health, reflection, drain."""
 
 import itertools
+import re
 import signal
 import socket
 import unittest
@@ -144,6 +145,56 @@ class AnswerTest(ServedTest):
         self.assertEqual(failed.code, grpc.StatusCode.DEADLINE_EXCEEDED)
         _, whole = client.unary(self.served, request(ids=[5], **GREEDY))
         self.assertEqual(whole.usage.prompt_tokens, 1)
+
+
+class CommandLineTest(ServedTest, program.ProgramTest):
+    """`troupe run|chat --url` say what they say with the model opened here."""
+
+    def both(self, *words, **options):
+        here = program.run(*words, **options)
+        there = program.run(*words, "--url", self.served.address, **options)
+        self.assertEqual(there.returncode, here.returncode, there.stderr)
+        self.assertEqual(there.stdout, here.stdout)
+        return there
+
+    def test_the_same_words_and_the_same_lines(self):
+        greedy = ("--temperature", 0, "--max-tokens", 24)
+        done = self.both("run", *greedy, PROMPT)
+        self.assertRegex(done.stderr.decode(), r"\A24 tokens, TTFT \d+\.\d\d s, [\d.]+ tok/s\n\Z")
+        self.both("run", "--seed", 3, "--max-tokens", 40, "--output-ids", PROMPT)
+        self.both("run", *greedy, "--ids", "5,6,7", "--ignore-eos", "--logit-bias", "14=-100")
+        self.both("chat", *greedy, "--once", "What is a lighthouse?", "--system", "Be brief.")
+        turns = b"What is a lighthouse?\nWhat else?\n/reset\nWhat is a ship?\n"
+        self.both("chat", *greedy, stdin=turns)
+
+    def test_a_drawn_seed_is_printed_and_reproduces(self):
+        url = ("--url", self.served.address)
+        first = program.run("run", "--max-tokens", 12, PROMPT, *url)
+        seed = re.search(rb"^seed (\d+)$", first.stderr, re.M).group(1).decode()
+        self.both("run", "--max-tokens", 12, "--seed", seed, PROMPT)
+        again = program.run("run", "--max-tokens", 12, "--seed", seed, PROMPT, *url)
+        self.assertEqual(again.stdout, first.stdout)
+
+    def test_what_the_context_has_room_for_will_do(self):
+        self.both("run", "--temperature", 0, "-", stdin=b" word" * 3990)
+
+    def test_failures_are_faults(self):
+        url = ("--url", self.served.address)
+        self.fails(5, 5002, ["127.0.0.1:1", "refused"], "run", "x", "--url", "127.0.0.1:1")
+        self.fails(4, 4001, ["other", "troupe-tiny"], "run", "x", "--model", "other", *url)
+        self.fails(2, 1104, "4223", "run", "--ids", "0,4224", *url)
+        self.fails(2, 1102, "4096", "run", "x", "--max-tokens", 4096, *url)
+        self.fails(2, 1101, "UTF-8", "run", "-", *url, stdin=b"\xff")
+        self.fails(2, 1005, "--chat-template", "chat", "--chat-template", "f", *url)
+
+    def test_interrupt_stops_and_says_130(self):
+        words = ("--max-tokens", 3000, "--ignore-eos", PROMPT, "--url", self.served.address)
+        child = program.start("run", *words)
+        self.assertNotEqual(child.stdout.read(1), b"")
+        child.send_signal(signal.SIGINT)
+        _, stderr = child.communicate(timeout=program.TIMEOUT_S)
+        self.assertEqual(child.returncode, program.INTERRUPTED, stderr)
+        self.assertIn(b"interrupted", stderr)
 
 
 class PortTest(ServedTest):

@@ -63,7 +63,7 @@ MACHINE_HEADER = re.compile(
 )
 STANDARD_ONLY = {"core", "proto"}
 
-FOLDER_OF_TARGET = dict.fromkeys(("runtime", "prompt", "gateway", "protos"), "services")
+FOLDER_OF_TARGET = dict.fromkeys(("runtime", "prompt", "gateway", "client", "protos"), "services")
 TARGET_OF_FOLDER = re.compile(
     r"\btroupe_(core|kernels|model|proto|transport|actors|%s)\b" % "|".join(FOLDER_OF_TARGET)
 )

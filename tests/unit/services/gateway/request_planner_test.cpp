@@ -99,13 +99,26 @@ TEST(RequestPlanner, AnUnknownModelListsWhatIsServed) {
   EXPECT_NE(error.message.find("troupe-tiny"), std::string::npos);
 }
 
-TEST(RequestPlanner, EveryFieldOutOfRangeIsNamed) {
-  struct Case {
-    std::function<void(GenerateCall&)> spoil;
-    std::string field;
-  };
+struct Spoilt {
+  std::function<void(GenerateCall&)> spoil;
+  std::string field;
+};
+
+void expect_fields_named(const std::vector<Spoilt>& cases) {
+  for (const Spoilt& one : cases) {
+    GenerateCall call = text_call();
+    one.spoil(call);
+    const auto error = error_of(call);
+    EXPECT_EQ(error.code, ApiCode::invalid_argument) << one.field;
+    ASSERT_FALSE(error.fields.empty()) << one.field;
+    EXPECT_EQ(error.fields.front().field, one.field);
+    EXPECT_NE(error.message.find(one.field), std::string::npos);
+  }
+}
+
+TEST(RequestPlanner, EverySamplingFieldOutOfRangeIsNamed) {
   const float nan = std::nanf("");
-  const std::vector<Case> cases{
+  expect_fields_named({
       {[](auto& c) { c.sampling.temperature = 2.1f; }, "sampling.temperature"},
       {[&](auto& c) { c.sampling.temperature = nan; }, "sampling.temperature"},
       {[](auto& c) { c.sampling.top_p = 0; }, "sampling.top_p"},
@@ -143,6 +156,11 @@ TEST(RequestPlanner, EveryFieldOutOfRangeIsNamed) {
          c.sampling.logit_bias = {{7, 101}};
        },
        "sampling.logit_bias[7]"},
+  });
+}
+
+TEST(RequestPlanner, EveryInputThatCannotBeIsNamed) {
+  expect_fields_named({
       {[](auto& c) { c.request_id = std::string(129, 'a'); }, "request_id"},
       {[](auto& c) { c.request_id = "a b"; }, "request_id"},
       {[](auto& c) { c.input = std::monostate(); }, "input"},
@@ -166,16 +184,7 @@ TEST(RequestPlanner, EveryFieldOutOfRangeIsNamed) {
          c.input = ChatCall{{{"user", "x"}}, "[1]"};
        },
        "chat.template_variables_json"},
-  };
-  for (const Case& one : cases) {
-    GenerateCall call = text_call();
-    one.spoil(call);
-    const auto error = error_of(call);
-    EXPECT_EQ(error.code, ApiCode::invalid_argument) << one.field;
-    ASSERT_FALSE(error.fields.empty()) << one.field;
-    EXPECT_EQ(error.fields.front().field, one.field);
-    EXPECT_NE(error.message.find(one.field), std::string::npos);
-  }
+  });
 }
 
 TEST(RequestPlanner, AllFieldsOutOfRangeAreNamedAtOnce) {

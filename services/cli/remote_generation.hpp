@@ -1,0 +1,51 @@
+// What run and chat do with --url: requests to a gateway, its answers as those of our own engine.
+#pragma once
+#include <memory>
+
+#include "services/cli/answer_source.hpp"
+#include "services/cli/generation.hpp"
+#include "services/cli/token_text.hpp"
+#include "services/client/inference_client.hpp"
+
+namespace troupe::services {
+
+/// Prints a drawn seed to stderr, hands on text (or ids), and tells errors as faults.
+class RemoteAnswer final : public AnswerSource {
+ public:
+  RemoteAnswer(std::unique_ptr<ClientStream> stream, bool as_ids);
+  std::optional<Event> next(std::chrono::milliseconds patience) override;
+  void cancel() override;
+
+  /// Room for an answer behind a prompt that fitted only without max_tokens; after the end.
+  std::optional<std::int32_t> room() const { return room_; }
+
+ private:
+  Answer to_answer(ClientEnd end);
+
+  std::unique_ptr<ClientStream> stream_;
+  std::optional<TokenText> ids_;
+  bool cancelled_ = false;
+  std::optional<std::int32_t> room_;
+};
+
+class RemoteGeneration {
+ public:
+  /// `flags.url` is not empty; `flags.model` is a served name.
+  RemoteGeneration(const GenerationFlags& flags, std::int64_t max_tokens_default);
+
+  /// Streams the answer as Generation::answer does. `call` holds the input.
+  Generation::Result answer(GenerateCall call, bool as_ids);
+  /// Whether text can be printed, or the exit code of a reported error.
+  Answered<bool, int> speaks_text();
+
+ private:
+  const GenerationFlags& flags_;
+  std::int64_t max_tokens_default_;
+  InferenceClient client_;
+};
+
+/// What a failure of a call to `url` is to a user.
+Fault client_fault(const ClientFailure& failure);
+std::string client_message(const ClientFailure& failure, const std::string& url);
+
+}  // namespace troupe::services

@@ -1,0 +1,76 @@
+// A gateway as a client sees it: one call, its pieces as they come. No gRPC in here.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "actors/membership.hpp"
+#include "services/gateway/api_error.hpp"
+#include "services/gateway/generate_call.hpp"
+
+namespace troupe::services {
+
+/// Why a call failed; with the reason and metadata of a gateway's error, or none when nobody
+/// answered.
+struct ClientFailure {
+  ApiCode code = ApiCode::internal;
+  std::string message;
+  std::string reason;  // empty: it is no gateway's
+  std::map<std::string, std::string> metadata;
+  std::vector<std::string> fields;
+};
+
+/// The request was taken.
+struct ClientStart {
+  std::optional<std::uint64_t> drawn_seed;
+};
+struct ClientPiece {
+  std::vector<std::int32_t> ids;
+  std::string text;
+};
+/// The last event.
+struct ClientEnd {
+  std::optional<ClientFailure> failure;
+  std::int64_t prompt_tokens = 0;
+  std::int64_t generated_tokens = 0;
+  double time_to_first_token_s = 0;
+  double duration_s = 0;
+};
+using ClientEvent = std::variant<ClientStart, ClientPiece, ClientEnd>;
+
+/// A stream under way; what has come waits here, bounded by the request's max_tokens. Its end
+/// cancels the call. *Threading*: one thread at a time.
+class ClientStream {
+ public:
+  virtual ~ClientStream() = default;
+  /// The next event; nothing if none came within `patience`.
+  virtual std::optional<ClientEvent> next(std::chrono::milliseconds patience) = 0;
+  virtual void cancel() = 0;
+};
+
+/// *Threading*: any. Calls block.
+class InferenceClient {
+ public:
+  /// `url`: host:port, with or without grpc:// or http:// in front. Connects with the first call.
+  explicit InferenceClient(const std::string& url);
+  ~InferenceClient();
+
+  std::unique_ptr<ClientStream> generate(const GenerateCall& call);
+  /// Whether the model speaks text; empty `model`: the only one that is served.
+  Answered<bool, ClientFailure> speaks_text(const std::string& model);
+
+ private:
+  struct Channel;
+  std::unique_ptr<Channel> channel_;
+};
+
+/// Asks the admin port at `url` for the whole cluster.
+Answered<actors::ClusterReport, ClientFailure> fetch_cluster_report(
+    const std::string& url, std::chrono::milliseconds bound);
+
+}  // namespace troupe::services
