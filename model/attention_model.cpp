@@ -43,6 +43,7 @@ struct AttentionModel::Weights {
   kernels::WeightMatrix head;       // [V, H]
   std::vector<float> final_norm;    // [H]
   std::vector<LayerWeights> layers;
+  WeightFiles files;
   mutable ScratchPool scratch;  // of `logits`, which has no state to write to
 
   explicit Weights(const ModelConfig& c) : config(c), rope(c) {}
@@ -90,6 +91,7 @@ Expected<AttentionModel> AttentionModel::load(const Checkpoint& checkpoint, Nume
   w->final_norm = loader.vector("model.norm.weight", config.hidden_size);
   for (int layer = 0; layer < config.num_layers; ++layer)
     w->layers.push_back(load_layer(loader, config, layer));
+  w->files = loader.take_files();
   loader.scan();
   if (loader.error()) return unexpected(*loader.error());
   for (auto& layer : w->layers) derive_absorbed(layer.attention, config, numerics, engine);
@@ -211,6 +213,8 @@ void AttentionModel::logits(const StepState& state, std::span<const std::int64_t
                      .round_to_bf16 = w.numerics.rounds_to_bf16()});
   const LinearInput input{.x = normed, .stride = hidden, .tokens = count, .width = hidden};
   w.engine.linear(linear_args(input, w.head, out, w.config.vocab_size));
+  // Nothing leaves an attention shard but through here: one look covers the whole step.
+  w.files.end_process_if_truncated();
 }
 
 }  // namespace troupe::model

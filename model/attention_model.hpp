@@ -42,6 +42,8 @@ class AttentionModel {
   /// MoE layers: x += combined + shared (added in F32 in that order, rounded once).
   void finish_moe(StepState& state) const;
   /// Raw logits of the given rows of x after the last layer. out [rows.size(), vocab_size], F32.
+  /// Ends the process with exit code 4 when a weight file has been truncated (design 6); so does
+  /// what the other roles compute from mapped weights.
   void logits(const StepState& state, std::span<const std::int64_t> rows, float* out) const;
 
  private:

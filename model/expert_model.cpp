@@ -18,6 +18,7 @@ struct ExpertModel::Weights {
   Range range;
   bool quantised = false;           // every routed expert has block scales, or none has
   std::vector<MlpWeights> experts;  // [layer * held + (expert - range.first)]
+  std::vector<WeightFiles> files;   // [layer]
   mutable ScratchPool scratch;
 
   std::int64_t held() const { return range.last - range.first; }
@@ -67,6 +68,7 @@ Expected<ExpertModel> ExpertModel::load(const Checkpoint& checkpoint, Numerics n
   w->engine = engine;
   w->range = range;
   w->experts.resize(static_cast<std::size_t>(config.num_layers * w->held()));
+  w->files.resize(static_cast<std::size_t>(config.num_layers));
   WeightLoader loader(checkpoint, engine);
   for (int layer = 0; layer < config.num_layers; ++layer) {
     if (!config.is_moe(layer)) continue;
@@ -74,6 +76,7 @@ Expected<ExpertModel> ExpertModel::load(const Checkpoint& checkpoint, Numerics n
       w->experts[static_cast<std::size_t>(layer * w->held() + e - range.first)] = loader.mlp(
           "model.layers." + std::to_string(layer) + ".mlp.experts." + std::to_string(e) + ".",
           config.hidden_size, config.moe_intermediate_size);
+    w->files[static_cast<std::size_t>(layer)] = loader.take_files();
   }
   loader.scan();
   if (loader.error()) return unexpected(*loader.error());
@@ -211,6 +214,7 @@ void ExpertModel::run(std::int64_t layer, const Batch& batch) const {
                                   y + groups[i].begin * hidden, hidden));
   compute.engine.linears(linears);
   round_rows(compute, y, x.tokens, hidden, hidden);
+  w.files[static_cast<std::size_t>(layer)].end_process_if_truncated();
   compute.engine.pool->parallel_for(x.tokens, 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i)
       std::copy_n(y + i * hidden, hidden, batch.out + order[static_cast<std::size_t>(i)] * hidden);

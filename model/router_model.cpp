@@ -13,6 +13,7 @@ struct RouterModel::Weights {
   struct Gate {
     kernels::WeightMatrix weight;  // [E, H], BF16 or F32
     std::vector<float> bias;       // [E], F32 exactly as stored
+    WeightFiles files;
   };
   ModelConfig config;
   Numerics numerics;
@@ -47,6 +48,7 @@ Expected<RouterModel> RouterModel::load(const Checkpoint& checkpoint, Numerics n
     auto& gate = w->gates[static_cast<std::size_t>(layer)];
     gate.weight = loader.matrix(prefix + "weight", config.routed_experts, config.hidden_size);
     gate.bias = loader.vector(prefix + "e_score_correction_bias", config.routed_experts);
+    gate.files = loader.take_files();
   }
   loader.scan();
   if (loader.error()) return unexpected(*loader.error());
@@ -73,6 +75,7 @@ Routing RouterModel::gate(std::int64_t layer, const float* rows_in, std::int64_t
       select_experts(w.rule, scores + row * experts, gate.bias.data(),
                      routing.experts.data() + row * k, routing.weights.data() + row * k);
   });
+  gate.files.end_process_if_truncated();
   return routing;
 }
 

@@ -14,6 +14,7 @@ kernels::WeightMatrix WeightLoader::matrix(const std::string& name, std::int64_t
     return {};
   }
   to_scan_.emplace_back(name, *found);
+  files_.add(checkpoint_.mapping_of(*checkpoint_.find(name)));
   return *found;
 }
 
@@ -49,6 +50,7 @@ void WeightLoader::scan() {
           }
         }
       });
+  if (const auto whole = checkpoint_.check_sizes(); !whole && !error_) error_ = whole.error();
 }
 
 }  // namespace troupe::model

@@ -2,10 +2,12 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/engine.hpp"
 #include "model/checkpoint/checkpoint.hpp"
+#include "model/checkpoint/weight_files.hpp"
 #include "model/linear_layer.hpp"
 
 namespace troupe::model {
@@ -17,20 +19,24 @@ class WeightLoader {
   WeightLoader(const Checkpoint& checkpoint, const kernels::Engine& engine)
       : checkpoint_(checkpoint), engine_(engine) {}
 
-  /// A [rows, cols] weight whose FP8 codes have been scanned for NaN.
+  /// A [rows, cols] weight, mapped. Its codes are scanned for NaN by `scan`.
   kernels::WeightMatrix matrix(const std::string& name, std::int64_t rows, std::int64_t cols);
   std::vector<float> vector(const std::string& name, std::int64_t size);
   /// gate_proj, up_proj [inner, hidden] and down_proj [hidden, inner] under `prefix`.
   MlpWeights mlp(const std::string& prefix, std::int64_t hidden, std::int64_t inner);
 
-  /// Scans every matrix that was asked for, over all threads. Call once, before `error`.
+  /// Scans every matrix that was asked for, over all threads, then looks whether the files are
+  /// still whole. Call once, before `error`.
   void scan();
+  /// The files of the matrices that were asked for since the last call.
+  WeightFiles take_files() { return std::exchange(files_, {}); }
   const std::optional<Error>& error() const { return error_; }
 
  private:
   const Checkpoint& checkpoint_;
   const kernels::Engine& engine_;
   std::vector<std::pair<std::string, kernels::WeightMatrix>> to_scan_;
+  WeightFiles files_;
   std::optional<Error> error_;
 };
 

@@ -190,6 +190,7 @@ Expected<void> write_shard(const Checkpoint& checkpoint, const ShardPlan& plan,
       if (done) done = write_tensor(checkpoint, *tensor, writer);
   }
   if (done) done = writer.flush();
+  if (done) done = checkpoint.check_sizes();
   if (done) done = file->finish();
   plan.source->forget_pages();
   return done;

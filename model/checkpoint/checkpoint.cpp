@@ -127,6 +127,18 @@ std::span<const TensorView> Checkpoint::tensors() const { return state_->shards.
 std::span<const SafetensorsFile> Checkpoint::files() const { return state_->shards.files; }
 std::span<const std::string> Checkpoint::file_names() const { return state_->shards.names; }
 
+const MappedFile& Checkpoint::mapping_of(const TensorView& tensor) const {
+  const auto name = std::ranges::lower_bound(state_->shards.names, tensor.file);
+  return files()[static_cast<std::size_t>(name - state_->shards.names.begin())].mapping();
+}
+
+Expected<void> Checkpoint::check_sizes() const {
+  for (const SafetensorsFile& file : files())
+    if (!file.mapping().has_its_size())
+      return unexpected(Errc::truncated, file.path() + ": changed its size while it was read");
+  return {};
+}
+
 const TensorView* Checkpoint::find(std::string_view name) const {
   return find_tensor(state_->shards.tensors, name);
 }

@@ -44,6 +44,10 @@ class Checkpoint {
   std::span<const SafetensorsFile> files() const;
   /// Names of `files()` inside the directory.
   std::span<const std::string> file_names() const;
+  /// The mapping that holds `tensor`, which must be one of `tensors()`.
+  const MappedFile& mapping_of(const TensorView& tensor) const;
+  /// *Errors*: `truncated`, naming the first file that has not the size it was mapped with.
+  Expected<void> check_sizes() const;
 
   /// The tensor of exactly this name, or null.
   const TensorView* find(std::string_view name) const;

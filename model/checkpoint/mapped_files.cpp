@@ -72,11 +72,7 @@ void on_sigbus(int, siginfo_t* info, void*) {
     const std::uintptr_t begin = slot.begin.load(std::memory_order_acquire);
     if (begin == 0 || address < begin || address >= slot.end.load(std::memory_order_relaxed))
       continue;
-    say("error: ");
-    say(std::string_view(slot.path.data(), ::strnlen(slot.path.data(), slot.path.size())));
-    say(" was truncated or cannot be read any more while it was in use. Restore the file and "
-        "start again. [TROUPE-4004]\n");
-    ::_exit(kExitModelInvalid);
+    end_for_truncated_file({slot.path.data(), ::strnlen(slot.path.data(), slot.path.size())});
   }
   // Not ours: with the default action in place, returning repeats the fault.
   ::signal(SIGBUS, SIG_DFL);
@@ -106,20 +102,23 @@ Expected<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) return unexpected(os_error("open", path, errno));
   const Expected<std::span<const std::byte>> bytes = map_file(file, path);
-  ::close(file);
-  if (!bytes) return unexpected(bytes.error());
+  if (!bytes) {
+    ::close(file);
+    return unexpected(bytes.error());
+  }
   const std::size_t slot = list(path.string(), *bytes);
   if (slot == kMappedFilesMax) {
     unmap(*bytes);
+    ::close(file);
     return unexpected(Errc::resource_exhausted, path.string() + ": more than " +
                                                     std::to_string(kMappedFilesMax) +
                                                     " files are mapped by this process");
   }
-  return MappedFile(path.string(), *bytes, slot);
+  return MappedFile(path.string(), *bytes, file, slot);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)), bytes_(other.bytes_), slot_(other.slot_) {
+    : path_(std::move(other.path_)), bytes_(other.bytes_), file_(other.file_), slot_(other.slot_) {
   other.bytes_ = {};
 }
 
@@ -128,6 +127,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   close();
   path_ = std::move(other.path_);
   bytes_ = other.bytes_;
+  file_ = other.file_;
   slot_ = other.slot_;
   other.bytes_ = {};
   return *this;
@@ -139,7 +139,13 @@ void MappedFile::close() {
   if (bytes_.data() == nullptr) return;
   unlist(slot_);
   unmap(bytes_);
+  ::close(file_);
   bytes_ = {};
+}
+
+bool MappedFile::has_its_size() const {
+  struct stat info {};
+  return ::fstat(file_, &info) == 0 && static_cast<std::size_t>(info.st_size) == bytes_.size();
 }
 
 void MappedFile::forget_pages() const {
@@ -153,6 +159,14 @@ void install_sigbus_handler() {
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   ::sigemptyset(&action.sa_mask);
   ::sigaction(SIGBUS, &action, nullptr);
+}
+
+void end_for_truncated_file(std::string_view path) {
+  say("error: ");
+  say(path);
+  say(" was truncated or cannot be read any more while it was in use. Restore the file and "
+      "start again. [TROUPE-4004]\n");
+  ::_exit(kExitModelInvalid);
 }
 
 }  // namespace troupe::model

@@ -4,13 +4,15 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "core/expected.hpp"
 
 namespace troupe::model {
 
 /// A whole file mapped read-only. While it lives, it is listed in a table that the handler of
-/// `install_sigbus_handler` reads.
+/// `install_sigbus_handler` reads. It keeps a file descriptor, from which it knows when the file is
+/// cut inside its last remaining page, where reads give zeros and no signal.
 /// *Threading*: opening and closing take a lock; the bytes may be read from any thread.
 class MappedFile {
  public:
@@ -24,16 +26,19 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return bytes_; }
   const std::string& path() const { return path_; }
+  /// Whether the file has the size it was mapped with. One fstat.
+  bool has_its_size() const;
   /// Lets the kernel take the pages back; reading them again reads the file.
   void forget_pages() const;
 
  private:
-  MappedFile(std::string path, std::span<const std::byte> bytes, std::size_t slot)
-      : path_(std::move(path)), bytes_(bytes), slot_(slot) {}
+  MappedFile(std::string path, std::span<const std::byte> bytes, int file, std::size_t slot)
+      : path_(std::move(path)), bytes_(bytes), file_(file), slot_(slot) {}
   void close();
 
   std::string path_;
   std::span<const std::byte> bytes_;
+  int file_ = -1;
   std::size_t slot_ = 0;
 };
 
@@ -45,5 +50,8 @@ inline constexpr std::size_t kMappedFilesMax = 4096;
 /// (design 6). A SIGBUS elsewhere ends the process as it would without the handler. Call it once,
 /// after libraries that install handlers of their own.
 void install_sigbus_handler();
+
+/// Ends the process as the handler does, for a file that was found without its size.
+[[noreturn]] void end_for_truncated_file(std::string_view path);
 
 }  // namespace troupe::model

@@ -49,6 +49,7 @@ class SafetensorsFile {
   std::span<const std::byte> header_bytes() const;
   std::span<const std::byte> data(const SafetensorsEntry& entry) const;
   const std::string& path() const { return mapping_.path(); }
+  const MappedFile& mapping() const { return mapping_; }
   /// Lets the kernel take the file's pages back; reading them again reads the file.
   void forget_pages() const { mapping_.forget_pages(); }
 

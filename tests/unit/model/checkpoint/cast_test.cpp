@@ -225,6 +225,22 @@ TEST(Cast, ReportsProgressUpToTheTotal) {
   EXPECT_EQ(total, report->bytes_total);
 }
 
+TEST(Cast, AnInputThatIsCutMeanwhileGivesNoFile) {
+  TempDir dir;
+  write_sharded(dir / "in");
+  const fs::path cut = dir / "in/layer1.safetensors";
+  const auto bytes = fs::file_size(cut);
+  const auto report = cast_to_bf16(
+      dir / "in", dir / "out",
+      // One byte less is no SIGBUS: it would be cast as a zero.
+      {.progress = [&](std::uint64_t, std::uint64_t) { fs::resize_file(cut, bytes - 1); },
+       .stop = {}});
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, Errc::truncated);
+  EXPECT_NE(report.error().detail.find("layer1.safetensors"), std::string::npos);
+  EXPECT_FALSE(fs::exists(dir / "out/layer1.safetensors"));
+}
+
 void expect_refused(const fs::path& in, const fs::path& out, Errc code, const std::string& word) {
   const auto report = cast_to_bf16(in, out);
   ASSERT_FALSE(report) << "expected: " << word;

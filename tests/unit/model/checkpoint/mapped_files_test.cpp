@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "model/checkpoint/weight_files.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace troupe::model {
@@ -49,6 +50,24 @@ TEST(MappedFileDeathTest, TruncationEndsTheProcessWithExitFourAndTheName) {
         read_all(*file);
       },
       ::testing::ExitedWithCode(4), "error: .*/weights was truncated.*TROUPE-4004");
+}
+
+TEST(WeightFilesDeathTest, ACutInsideTheLastPageEndsTheProcessTheSameWay) {
+  TempDir dir;
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  testing::write_bytes(dir / "other", std::string(10'000, 'o'));
+  testing::write_bytes(dir / "weights", std::string(2 * page + 100, 'w'));
+  const auto other = MappedFile::open(dir / "other");
+  const auto file = MappedFile::open(dir / "weights");
+  WeightFiles files;
+  for (const auto* one : {&*other, &*file, &*file}) files.add(*one);
+  EXPECT_EQ(files.truncated(), std::nullopt);
+  ASSERT_EQ(::truncate((dir / "weights").c_str(), static_cast<off_t>(2 * page + 50)), 0);
+  read_all(*file);  // the reason for all this: no signal, zeros
+  EXPECT_EQ(std::to_integer<int>(file->bytes().back()), 0);
+  EXPECT_EQ(files.truncated(), (dir / "weights").string());
+  EXPECT_EXIT(files.end_process_if_truncated(), ::testing::ExitedWithCode(4),
+              "error: .*/weights was truncated.*TROUPE-4004");
 }
 
 TEST(MappedFileDeathTest, AnotherSigbusStillKills) {
