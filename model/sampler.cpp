@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "kernels/math.hpp"
@@ -130,6 +131,17 @@ std::int32_t race(const std::vector<Candidate>& candidates, float max, const Sam
   return winner;
 }
 
+/// Damaged weights, or activations past the largest F32: no token can be drawn from that.
+std::optional<Error> find_fault(std::span<const float> logits, std::int64_t position) {
+  const auto bad = std::ranges::count_if(logits, [](float l) { return !std::isfinite(l); });
+  if (bad == 0) return std::nullopt;
+  return Error{Errc::malformed, "no token can be drawn for position " + std::to_string(position) +
+                                    ": " + std::to_string(bad) + " of " +
+                                    std::to_string(logits.size()) +
+                                    " logits are NaN or infinite. The weights are damaged or "
+                                    "overflow in this mode; compare the files' checksums"};
+}
+
 Error out_of_range(const char* name, double value, const char* range) {
   return {Errc::invalid_argument,
           std::string(name) + " is " + std::to_string(value) + "; it must be " + range};
@@ -150,14 +162,17 @@ float logprob_of(const kernels::KernelTable& table, std::span<const float> logit
   return (logits[static_cast<std::size_t>(token)] - stats.max) - kernels::log_f32(stats.sum);
 }
 
-Sample sample(const kernels::KernelTable& table, std::span<const float> logits,
-              const SamplingParams& params, const SampleContext& context) {
-  const auto valid = static_cast<std::size_t>(context.valid_vocab);
-  std::vector<float> work(logits.begin(), logits.begin() + static_cast<std::ptrdiff_t>(valid));
-  for (float& l : work)  // NaN has no place in an order: it is never drawn where there is a number
-    if (std::isnan(l)) l = kMinusInfinity;
+Expected<Sample> sample(const kernels::KernelTable& table, std::span<const float> logits,
+                        const SamplingParams& params, const SampleContext& context) {
+  const auto valid = logits.first(static_cast<std::size_t>(context.valid_vocab));
+  if (auto fault = find_fault(valid, context.position)) return unexpected(*std::move(fault));
+  std::vector<float> work(valid.begin(), valid.end());
   apply_bias(work, params, context);
   apply_penalties(work, params, context);
+  if (std::ranges::max(work) == kMinusInfinity)
+    return unexpected(Errc::invalid_argument,
+                      "min_tokens forbids every id of the vocabulary at position " +
+                          std::to_string(context.position) + "; lower it or the stop ids");
   Sample drawn;
   if (params.temperature < kGreedyBelow) {
     drawn.token = argmax(work);

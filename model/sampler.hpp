@@ -45,9 +45,11 @@ struct SampleContext {
 
 /// Draws one token. logits [vocab], raw. Order of operations: specification 8.2; ties: larger
 /// first, then lower id; noise u = hash(seed, position, token id), race argmax(p / -log u).
-/// Same inputs, same bits, on every machine. *Threading*: any.
-Sample sample(const kernels::KernelTable& table, std::span<const float> logits,
-              const SamplingParams& params, const SampleContext& context);
+/// Same inputs, same bits, on every machine. *Errors*: `malformed` with the position when a logit
+/// of an id below valid_vocab is NaN or infinite; `invalid_argument` when every id is forbidden.
+/// *Threading*: any.
+Expected<Sample> sample(const kernels::KernelTable& table, std::span<const float> logits,
+                        const SamplingParams& params, const SampleContext& context);
 
 /// log-softmax of `token` over ids below valid_vocab.
 float logprob_of(const kernels::KernelTable& table, std::span<const float> logits,

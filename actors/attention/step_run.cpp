@@ -135,8 +135,13 @@ void StepRun::sample_rows(std::span<const HeadRow> rows, const float* logits) {
       const model::SampleContext context{
           tokens.first(prompt), tokens.subspan(prompt), static_cast<std::int64_t>(tokens.size()),
           asked.valid_vocab > 0 ? asked.valid_vocab : static_cast<std::int64_t>(vocab)};
-      outcomes_[rows[i].part].sample =
+      auto& outcome = outcomes_[rows[i].part];
+      const auto drawn =
           model::sample(*tools_.engine.table, {logits + i * vocab, vocab}, asked.sampling, context);
+      if (drawn)
+        outcome.sample = *drawn;
+      else
+        outcome.error = drawn.error();
     }
   };
   tools_.engine.pool->parallel_for(static_cast<std::int64_t>(rows.size()), 1, draw);

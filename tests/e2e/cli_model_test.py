@@ -50,6 +50,29 @@ class BrokenModelTest(program.ProgramTest):
         os.truncate(path, os.path.getsize(path) - 1)
         self.refused(4004, "model-00001-of-00002.safetensors")
 
+    def test_logits_that_are_no_numbers_end_the_request(self):
+        # The largest BF16 as final norm: every weight is a number, the logits are not.
+        self.fill_tensor("model.norm.weight", b"\x7f\x7f")
+        says = ["position", "logits are NaN or infinite"]
+        for temperature in (0, 1):
+            flags = ("--model", self.model, "--temperature", temperature)
+            self.fails(program.FAILURE, 9002, says, "run", "Hello", *flags)
+        ids, out = self.file("ids.json", "[[0, 5, 6]]"), self.path("out")
+        command = ("eval", "logits", self.model, "--ids-file", ids, "--out", out)
+        message = self.fails(program.FAILURE, 9002, says, *command, "--generate", 2)
+        self.assertIn("array 0", message)
+        self.assertIn("position 3", message)
+        self.assertFalse(os.path.exists(out))
+
+    def fill_tensor(self, name, element):
+        with open(os.path.join(self.model, "model.safetensors.index.json"), "rb") as file:
+            shard = os.path.join(self.model, json.load(file)["weight_map"][name])
+        with open(shard, "r+b") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            begin, end = json.loads(file.read(length))[name]["data_offsets"]
+            file.seek(8 + length + begin)
+            file.write(element * ((end - begin) // len(element)))
+
     def test_v32_is_refused_with_its_reason(self):
         self.edit_config(architectures=["DeepseekV32ForCausalLM"], model_type="deepseek_v32")
         self.refused(4003, "V3.2")

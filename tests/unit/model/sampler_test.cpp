@@ -13,12 +13,25 @@ namespace {
 
 class SamplerTest : public ::testing::Test {
  protected:
-  Sample draw(std::int64_t position = 0) {
+  Expected<Sample> try_draw(std::int64_t position = 0) {
     return sample(*table_, logits_, params_,
                   {.prompt = prompt_,
                    .generated = generated_,
                    .position = position,
                    .valid_vocab = valid_ > 0 ? valid_ : static_cast<std::int64_t>(logits_.size())});
+  }
+  Sample draw(std::int64_t position = 0) {
+    const auto drawn = try_draw(position);
+    if (drawn) return *drawn;
+    ADD_FAILURE() << drawn.error().detail;
+    return {.token = -1};
+  }
+  void expect_fault(Errc code, const std::string& says) {
+    const auto drawn = try_draw(17);
+    ASSERT_FALSE(drawn) << "drew " << drawn->token;
+    EXPECT_EQ(drawn.error().code, code);
+    EXPECT_NE(drawn.error().detail.find(says), std::string::npos) << drawn.error().detail;
+    EXPECT_NE(drawn.error().detail.find("position 17"), std::string::npos);
   }
   // Tokens drawn at many positions, with their counts.
   std::map<std::int32_t, int> draws(int count) {
@@ -44,21 +57,31 @@ TEST_F(SamplerTest, GreedyTakesTheLowestIdOnTies) {
   EXPECT_EQ(draw().token, 1);
 }
 
-TEST_F(SamplerTest, NaNIsNeverDrawnWhereThereIsANumber) {
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  logits_.assign(1000, nan);
-  logits_[7] = -5.0f;
-  logits_[9] = -6.0f;
-  for (const std::int32_t top_k : {0, 20}) {
-    params_.top_k = top_k;
-    EXPECT_EQ(support(200), (std::set<std::int32_t>{7, 9}));
+TEST_F(SamplerTest, NothingIsDrawnFromLogitsThatAreNotFinite) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+        -std::numeric_limits<float>::infinity()}) {
+    for (const float temperature : {0.0f, 1.0f}) {
+      params_.temperature = temperature;
+      logits_ = {1.0f, 3.0f, bad, 2.0f};
+      expect_fault(Errc::malformed, "1 of 4 logits");
+      logits_.assign(1000, bad);
+      expect_fault(Errc::malformed, "1000 of 1000 logits");
+    }
   }
-  params_.top_p = 0.5f;
-  EXPECT_EQ(support(50), (std::set<std::int32_t>{7}));
+  logits_ = {1.0f, 3.0f, std::numeric_limits<float>::quiet_NaN()};
+  valid_ = 2;
   params_.temperature = 0;
-  EXPECT_EQ(draw().token, 7);
-  logits_.assign(1000, nan);
-  EXPECT_EQ(draw().token, 0) << "nothing to choose from: the lowest id, as for equal logits";
+  EXPECT_EQ(draw().token, 1) << "a padding row is nobody's business";
+}
+
+TEST_F(SamplerTest, NothingIsDrawnWhenEveryIdIsForbidden) {
+  params_.min_tokens = 2;
+  params_.stop_token_ids = {0, 1, 2, 3, 4};
+  for (const float temperature : {0.0f, 1.0f}) {
+    params_.temperature = temperature;
+    expect_fault(Errc::invalid_argument, "min_tokens");
+  }
 }
 
 TEST_F(SamplerTest, PaddingRowsAreNeverDrawnAndDoNotCount) {
