@@ -92,8 +92,11 @@ int eval_logits(const Flags& flags) {
   if (flags.out.empty()) return missing_flag("--out");
   if (const auto failed = check_level(flags.engine)) return *failed;
   const auto prompts = read_ids_file(flags.ids_file);
+  if (!prompts && prompts.error().code == Errc::cancelled)
+    return static_cast<int>(ExitCode::interrupt);
   if (!prompts) return report(Fault::bad_input_file, prompts.error().detail);
-  const auto model = open_model(flags.directory);
+  const auto model =
+      open_model(flags.directory, {.tokenizer = !flags.valid_vocab, .defaults = false});
   if (!model) return report(model_fault(model.error().code), model.error().detail);
   if (const auto failed = check_input(flags, *prompts, *model)) return *failed;
 

@@ -24,14 +24,18 @@ std::int64_t OpenModel::valid_vocab() const {
   return tokenizer ? std::min<std::int64_t>(tokenizer->size(), rows) : rows;
 }
 
-Expected<OpenModel> open_model(const std::string& named) {
+Expected<OpenModel> open_model(const std::string& named, ModelParts parts) {
   auto directory = find_model(named);
   if (!directory) return unexpected(std::move(directory).error());
   auto checkpoint = model::Checkpoint::open(*directory);
   if (!checkpoint) return unexpected(std::move(checkpoint).error());
-  auto defaults = load_generation_defaults(*directory);
-  if (!defaults) return unexpected(std::move(defaults).error());
-  OpenModel opened{*std::move(checkpoint), std::nullopt, {}, *std::move(defaults)};
+  OpenModel opened{*std::move(checkpoint), std::nullopt, {}, {}};
+  if (parts.defaults) {
+    auto defaults = load_generation_defaults(*directory);
+    if (!defaults) return unexpected(std::move(defaults).error());
+    opened.defaults = *std::move(defaults);
+  }
+  if (!parts.tokenizer) return opened;
   auto tokenizer = model::Tokenizer::load(*directory);
   if (tokenizer) {
     opened.tokenizer = *std::move(tokenizer);

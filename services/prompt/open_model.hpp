@@ -23,10 +23,16 @@ struct OpenModel {
   std::int64_t valid_vocab() const;
 };
 
+/// What besides the weights is read; a file that is not read may be broken.
+struct ModelParts {
+  bool tokenizer = true;
+  bool defaults = true;  // generation_config.json
+};
+
 /// Finds (`model_lookup`), maps and checks. A missing or refused tokenizer is no error here; one
 /// that is malformed is. *Errors*: those of find_model, Checkpoint, Tokenizer and
 /// load_generation_defaults; `model_fault` tells the fault.
-Expected<OpenModel> open_model(const std::string& named);
+Expected<OpenModel> open_model(const std::string& named, ModelParts parts = {});
 
 /// *Errors*: `out_of_range` with both numbers when the prompt leaves no room for a token, or when
 /// `max_tokens`, if it is not 0, does not fit behind it.

@@ -98,6 +98,18 @@ class BrokenModelTest(program.ProgramTest):
         ids = self.succeeds("run", "--model", self.model, "--ids", "0,5", "--max-tokens", 2)
         self.assertEqual(len(ids.split()), 2)
 
+    def test_eval_logits_needs_no_tokenizer(self):
+        for name in ("tokenizer.json", "generation_config.json"):
+            with open(os.path.join(self.model, name), "w", encoding="utf-8") as file:
+                file.write("{ nonsense")
+        ids, out = self.file("ids.json", "[[0, 5, 6]]"), self.path("out")
+        command = ("eval", "logits", self.model, "--ids-file", ids, "--out", out, "--generate", 2)
+        message = self.fails(program.MODEL, 4002, ["tokenizer.json", "line 1, column 3"], *command)
+        self.assertNotIn("exception", message)
+        self.succeeds(*command, "--valid-vocab", 100)
+        os.remove(os.path.join(self.model, "tokenizer.json"))
+        self.succeeds(*command)
+
     def test_bad_generation_config(self):
         path = os.path.join(self.model, "generation_config.json")
         for text in ('{"temperature": "hot"}', '{"top_p": 7}', "{"):
