@@ -8,6 +8,8 @@
 #include <exception>
 #include <nlohmann/json.hpp>
 
+#include "model/config/json_error_text.hpp"
+
 namespace troupe::model {
 namespace {
 
@@ -56,7 +58,7 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
   }
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception& error) override {
-    return fail("not JSON at byte " + std::to_string(position) + ": " + error.what());
+    return fail(json_error_text(error.what(), position));
   }
 
   JsonValue root;
@@ -212,7 +214,7 @@ Expected<JsonValue> parse_json(std::string_view text, JsonLimits limits) {
     if (nlohmann::json::sax_parse(text.begin(), text.end(), &builder))
       return std::move(builder.root);
   } catch (const std::exception& error) {
-    return unexpected(Errc::malformed, error.what());
+    return unexpected(Errc::malformed, json_error_text(error.what(), 0));
   }
   return unexpected(Errc::malformed, builder.failure);
 }

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "model/config/json_error_text.hpp"
 #include "model/tokenizer/detokenizer.hpp"
 
 namespace troupe::model {
@@ -116,8 +117,10 @@ EvalAnswer eval_tokenizer_line(const Tokenizer& tokenizer, const ChatRenderer& r
     const auto answered = answer(tokenizer, render, line);
     if (answered) return as_line(*answered, true);
     return as_line({{"error", answered.error().detail}}, false);
-  } catch (const Json::exception& exception) {
-    return as_line({{"error", exception.what()}}, false);
+  } catch (const Json::parse_error& error) {
+    return as_line({{"error", json_error_text(error.what(), error.byte)}}, false);
+  } catch (const Json::exception& error) {
+    return as_line({{"error", json_error_text(error.what(), line.size())}}, false);
   }
 }
 

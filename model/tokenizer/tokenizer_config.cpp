@@ -1,50 +1,52 @@
 // TokenizerConfig: a handful of keys; everything else in the file is for other programs.
 #include "model/tokenizer/tokenizer_config.hpp"
 
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "model/checkpoint/files.hpp"
+#include "model/config/json_value.hpp"
 #include "model/tokenizer/utf8.hpp"
 
 namespace troupe::model {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr std::size_t kConfigBytesMax = 64 << 20;
 
 /// A token as a string or as {"content": string}; null and missing mean none.
-Expected<std::optional<std::string>> read_token(const Json& root, const char* key) {
-  const auto found = root.find(key);
-  if (found == root.end() || found->is_null()) return std::optional<std::string>();
-  const Json* text = &*found;
-  if (found->is_object()) {
-    const auto content = found->find("content");
-    text = content == found->end() ? nullptr : &*content;
-  }
-  if (text == nullptr || !text->is_string()) {
+Expected<std::optional<std::string>> read_token(const JsonValue& root, const char* key) {
+  const JsonValue* found = root.find(key);
+  if (found == nullptr || found->is_null()) return std::optional<std::string>();
+  if (found->object() != nullptr) found = found->find("content");
+  if (found == nullptr || found->string() == nullptr) {
     return unexpected(Errc::malformed,
                       std::string(key) + " is neither a string nor an object with content");
   }
-  return std::optional(text->get<std::string>());
+  return std::optional(*found->string());
 }
 
-Expected<std::optional<std::string>> read_template(const Json& root) {
-  const auto found = root.find("chat_template");
-  if (found == root.end() || found->is_null()) return std::optional<std::string>();
-  if (found->is_string()) return std::optional(found->get<std::string>());
-  if (!found->is_array()) {
+/// The member `key` of `entry` if it is a string, else null.
+const std::string* text_of(const JsonValue& entry, std::string_view key) {
+  const JsonValue* member = entry.find(key);
+  return member == nullptr ? nullptr : member->string();
+}
+
+Expected<std::optional<std::string>> read_template(const JsonValue& root) {
+  const JsonValue* found = root.find("chat_template");
+  if (found == nullptr || found->is_null()) return std::optional<std::string>();
+  if (found->string() != nullptr) return std::optional(*found->string());
+  if (found->array() == nullptr) {
     return unexpected(Errc::malformed, "chat_template is neither a string nor a list");
   }
-  for (std::size_t i = 0; i < found->size(); ++i) {
-    const Json& entry = (*found)[i];
-    const bool named = entry.is_object() && entry.contains("name") && entry.contains("template");
-    if (!named || !entry["name"].is_string() || !entry["template"].is_string()) {
-      return unexpected(Errc::malformed, "chat_template[" + std::to_string(i) +
+  std::size_t index = 0;
+  for (const JsonValue& entry : *found->array()) {
+    const std::string* name = text_of(entry, "name");
+    const std::string* text = text_of(entry, "template");
+    if (name == nullptr || text == nullptr) {
+      return unexpected(Errc::malformed, "chat_template[" + std::to_string(index) +
                                              "] is no {\"name\": text, \"template\": text}");
     }
-    if (entry["name"] == "default") return std::optional(entry["template"].get<std::string>());
+    if (*name == "default") return std::optional(*text);
+    ++index;
   }
   return std::optional<std::string>();
 }
@@ -67,20 +69,19 @@ Expected<void> use_template_file(const std::filesystem::path& path, TokenizerCon
 }  // namespace
 
 Expected<TokenizerConfig> TokenizerConfig::parse(std::string_view json) {
-  const Json root = Json::parse(json.begin(), json.end(), nullptr, /*allow_exceptions=*/false);
-  if (!root.is_object()) return unexpected(Errc::malformed, "not a JSON object");
+  const auto root = parse_json(json);
+  if (!root) return unexpected(root.error());
+  if (root->object() == nullptr) return unexpected(Errc::malformed, "not a JSON object");
   TokenizerConfig config;
-  if (const auto found = root.find("add_bos_token"); found != root.end() && !found->is_null()) {
-    if (!found->is_boolean()) {
-      return unexpected(Errc::malformed, "add_bos_token is not true or false");
-    }
-    config.add_bos_token = found->get<bool>();
+  if (const JsonValue* found = root->find("add_bos_token"); found != nullptr && !found->is_null()) {
+    if (!found->boolean()) return unexpected(Errc::malformed, "add_bos_token is not true or false");
+    config.add_bos_token = *found->boolean();
   }
-  auto bos = read_token(root, "bos_token");
+  auto bos = read_token(*root, "bos_token");
   if (!bos) return unexpected(bos.error());
-  auto eos = read_token(root, "eos_token");
+  auto eos = read_token(*root, "eos_token");
   if (!eos) return unexpected(eos.error());
-  auto chat_template = read_template(root);
+  auto chat_template = read_template(*root);
   if (!chat_template) return unexpected(chat_template.error());
   config.bos_token = *std::move(bos);
   config.eos_token = *std::move(eos);

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "model/config/json_error_text.hpp"
 #include "model/tokenizer/split_pattern.hpp"
 
 namespace troupe::model {
@@ -104,11 +105,7 @@ class Reader {
     return true;
   }
   bool parse_error(std::size_t byte, const std::string&, const Json::exception& exception) {
-    const std::string_view what = exception.what();  // "[json...] parse error at ...: syntax error"
-    const std::size_t text = what.find("] ");
-    return fail(Errc::malformed,
-                "not JSON at byte " + std::to_string(byte) + ": " +
-                    std::string(text == std::string_view::npos ? what : what.substr(text + 2)));
+    return fail(Errc::malformed, json_error_text(exception.what(), byte));
   }
 
  private:

@@ -4,6 +4,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "model/config/json_error_text.hpp"
+
 namespace troupe::model::jinja {
 namespace {
 
@@ -50,9 +52,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   }
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception& error) override {
-    std::string what = error.what();  // "[json.exception...] parse error at line ...: ..."
-    if (const auto stop = what.find("] "); stop != std::string::npos) what.erase(0, stop + 2);
-    return reject(Errc::malformed, what + " (byte " + std::to_string(position) + ")");
+    return reject(Errc::malformed, json_error_text(error.what(), position));
   }
 
   Value root;

@@ -72,10 +72,10 @@ std::string deep(std::size_t levels) { return std::string(levels, '[') + std::st
 
 TEST(EvalLines, SaysWhatIsWrongWithALine) {
   for (const auto& [line, detail] : std::vector<std::pair<std::string, std::string>>{
-           {"", "parse error"},
-           {"{", "parse error"},
-           {"\xff", "parse error"},
-           {R"({"text": "\ud800"})", "parse error"},
+           {"", "not JSON at byte"},
+           {"{", "not JSON at byte"},
+           {"\xff", "not JSON at byte"},
+           {R"({"text": "\ud800"})", "not JSON at byte"},
            {"[]", "not a JSON object"},
            {"{}", "none of"},
            {R"({"text": 1})", "\"text\" is not a string"},
