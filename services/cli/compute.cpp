@@ -25,9 +25,7 @@ Expected<void> check_layout(const Layout& layout, const model::ModelConfig& conf
 std::optional<int> check_level(const EngineOptions& options) {
   const auto table = kernels::select_level(options.level);
   if (table) return std::nullopt;
-  const bool unknown = table.error().code == Errc::invalid_argument;
-  return report(unknown ? Fault::bad_value : Fault::level_not_available,
-                "--level: " + table.error().detail);
+  return report(Fault::level_not_available, table.error().detail);
 }
 
 namespace {

@@ -135,8 +135,9 @@ int examine(const std::string& named) {
   checks.add(check_bandwidth(engine));
   checks.add(check_fma(engine));
   if (checks.failed() == 0) return 0;
-  return report(Fault::checks_failed,
-                std::to_string(checks.failed()) + " checks failed; each line says what to do");
+  return report(Fault::checks_failed, std::to_string(checks.failed()) +
+                                          (checks.failed() == 1 ? " check" : " checks") +
+                                          " failed; each line says what to do");
 }
 
 }  // namespace

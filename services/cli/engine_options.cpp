@@ -1,6 +1,8 @@
 // Parsing of the layout and the table of the engine's flags.
 #include "services/cli/engine_options.hpp"
 
+#include "kernels/registry.hpp"
+
 namespace troupe::services {
 namespace {
 
@@ -59,7 +61,10 @@ Expected<Layout> parse_layout(std::string_view text) {
 }
 
 void EngineOptions::declare(OptionSet& options) {
-  options.add({"--level", "LEVEL", "CPU level: auto, reference, avx2, avx512 [auto]", text(level)});
+  std::vector<std::string> levels{"auto"};  // whether this machine runs it is looked at later
+  for (const std::string_view known : kernels::known_levels()) levels.emplace_back(known);
+  options.add({"--level", "LEVEL", "CPU level: auto, reference, avx2, avx512 [auto]",
+               choice(level, std::move(levels))});
   options.add({"--mode", "MODE", "Activations: f32, bf16, fp8-act [bf16]",
                choice(mode, {"f32", "bf16", "fp8-act"})});
   options.add({"--threads", "T", "Compute threads [the machine's cores]",

@@ -5,6 +5,7 @@
 
 #include "model/checkpoint/files.hpp"
 #include "model/config/json_value.hpp"
+#include "services/cli/input_file.hpp"
 
 namespace troupe::services {
 namespace {
@@ -40,7 +41,7 @@ Expected<std::vector<std::int32_t>> ids_of(const JsonValue& json, std::size_t in
 }  // namespace
 
 Expected<IdArrays> read_ids_file(const std::filesystem::path& file) {
-  const auto text = model::read_text_file(file, kBytesMax);
+  const auto text = read_input(file, kBytesMax);
   if (!text) return unexpected(text.error());
   const auto json = model::parse_json(*text);
   if (!json) return model::at(file, json.error());

@@ -10,9 +10,9 @@ namespace troupe::services {
 
 using IdArrays = std::vector<std::vector<std::int32_t>>;
 
-/// A file that holds a non-empty JSON array of non-empty arrays of ids.
-/// *Errors*: `malformed`, `not_found`, `io`, `out_of_range`; each names the file and, where there
-/// is one, the index of the array.
+/// A file or pipe that holds a non-empty JSON array of non-empty arrays of ids.
+/// *Errors*: `malformed` naming the file and, where there is one, the index of the array; those of
+/// `read_input`.
 Expected<IdArrays> read_ids_file(const std::filesystem::path& file);
 
 struct IdBounds {

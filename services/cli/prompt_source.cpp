@@ -1,14 +1,8 @@
 // Reads prompts and checks that they are UTF-8.
 #include "services/cli/prompt_source.hpp"
 
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdio>
-
-#include "model/checkpoint/files.hpp"
 #include "model/tokenizer/utf8.hpp"
-#include "services/runtime/interrupts.hpp"
+#include "services/cli/input_file.hpp"
 #include "services/runtime/terminal.hpp"
 
 namespace troupe::services {
@@ -18,23 +12,6 @@ constexpr std::size_t kPromptBytesMax = std::size_t{256} << 20;
 constexpr const char* kNoPrompt =
     "no prompt given. Usage: troupe run [flags] \"prompt\", or - for standard input";
 
-Expected<std::string> read_stdin() {
-  std::string text;
-  std::string block(1 << 16, '\0');
-  while (true) {
-    const ::ssize_t got = ::read(STDIN_FILENO, block.data(), block.size());
-    if (got < 0 && errno == EINTR && !interrupted()) continue;
-    if (got < 0 && errno == EINTR) return unexpected(Errc::cancelled, "interrupted");
-    if (got < 0) return unexpected(model::os_error("read", "standard input", errno));
-    if (got == 0) return text;
-    text.append(block, 0, static_cast<std::size_t>(got));
-    if (text.size() > kPromptBytesMax) {
-      return unexpected(Errc::invalid_argument,
-                        "the prompt on standard input exceeds 256 MiB. Shorten it");
-    }
-  }
-}
-
 }  // namespace
 
 Expected<std::string> read_prompt(const PromptFlags& flags) {
@@ -43,12 +20,12 @@ Expected<std::string> read_prompt(const PromptFlags& flags) {
                       "both a prompt and --prompt-file are given. Leave one out");
   }
   if (!flags.prompt_file.empty() && flags.prompt_file != "-") {
-    return model::read_text_file(flags.prompt_file, kPromptBytesMax);
+    return read_input(flags.prompt_file, kPromptBytesMax);
   }
   if (flags.argument_given && flags.argument != "-") return flags.argument;
   const bool asked_for = flags.argument_given || !flags.prompt_file.empty();
   if (!asked_for && stdin_is_terminal()) return unexpected(Errc::invalid_argument, kNoPrompt);
-  auto text = read_stdin();
+  auto text = read_input("-", kPromptBytesMax);
   if (!asked_for && text && text->empty()) return unexpected(Errc::invalid_argument, kNoPrompt);
   return text;
 }

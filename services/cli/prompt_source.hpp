@@ -14,7 +14,7 @@ struct PromptFlags {
 
 /// The prompt's bytes as they are. Without argument and file, standard input is read if it is no
 /// terminal. *Errors*: `invalid_argument` for none or two sources or more than 256 MiB;
-/// `not_found`, `io` of the file.
+/// those of `read_input`.
 Expected<std::string> read_prompt(const PromptFlags& flags);
 
 /// *Errors*: `invalid_argument` naming the byte where `text` stops being UTF-8.

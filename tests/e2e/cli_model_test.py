@@ -195,6 +195,23 @@ class EvalLogitsTest(program.ProgramTest):
                 self.fails(program.USAGE, fault, says, *self.command(ids))
                 self.assertEqual(os.listdir(self.folder), ["ids.json"])
 
+    def test_ids_from_a_pipe(self):
+        command = list(self.command([[1]]))
+        at = command.index("--ids-file") + 1
+        for name in ("-", "/dev/stdin"):
+            command[at] = name
+            self.succeeds(*command, stdin=b"[[0, 5], [7]]")
+            self.assertEqual(self.header()["logits.0"], ("F32", [2, 320]))
+        read_end, write_end = os.pipe()
+        with open(write_end, "wb") as pipe:
+            pipe.write(b"[[0, 5, 6]]")
+        command[at] = f"/dev/fd/{read_end}"
+        self.succeeds(*command, pass_fds=[read_end])
+        os.close(read_end)
+        self.assertEqual(self.header()["logits.0"], ("F32", [3, 320]))
+        command[at] = self.folder
+        self.fails(program.USAGE, 1103, "Is a directory", *command)
+
     def test_other_mistakes(self):
         flags = ("--layout", "experts=17")
         self.fails(program.USAGE, 1105, ["17", "16"], *self.command([[1]], *flags))

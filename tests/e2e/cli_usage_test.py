@@ -135,7 +135,9 @@ class VariableTest(program.ProgramTest):
         self.fails(program.USAGE, 1006, ["TROUPE_TEMPERATURE", "hot"], "run", "x", env=env)
 
     def test_level_by_variable(self):
-        self.fails(program.USAGE, 1003, "--level", "run", "x", env={"TROUPE_LEVEL": "mmx"})
+        message = self.fails(program.USAGE, 1006, "mmx", "run", "x", env={"TROUPE_LEVEL": "mmx"})
+        self.assertIn("environment variable TROUPE_LEVEL", message)
+        self.assertIn("reference", message)
 
 
 class VersionTest(program.ProgramTest):
@@ -160,7 +162,7 @@ class DoctorTest(program.ProgramTest):
         self.assertEqual(len(lines), 6)
 
     def test_a_missing_model_fails_with_the_fix(self):
-        self.fails(program.FAILURE, 9004, "1 checks failed", "doctor", "--model", "nowhere")
+        self.fails(program.FAILURE, 9004, "1 check failed", "doctor", "--model", "nowhere")
 
 
 class ErrorPageTest(unittest.TestCase):
