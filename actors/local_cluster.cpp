@@ -57,16 +57,18 @@ Expected<void> check(const ClusterSettings& settings, const model::ModelConfig& 
 /// Loads in parallel: the weights are mapped, so this is page faults and derived copies.
 Expected<Models> load(const model::Checkpoint& checkpoint, model::Numerics numerics,
                       const kernels::Engine& engine,
-                      std::span<const model::ExpertModel::Range> ranges) {
+                      std::span<const model::ExpertModel::Range> ranges,
+                      model::LoadProgress* progress) {
   auto attention = std::async(std::launch::async, [&] {
-    return model::AttentionModel::load(checkpoint, numerics, engine);
+    return model::AttentionModel::load(checkpoint, numerics, engine, progress);
   });
-  auto router = std::async(std::launch::async,
-                           [&] { return model::RouterModel::load(checkpoint, numerics, engine); });
+  auto router = std::async(std::launch::async, [&] {
+    return model::RouterModel::load(checkpoint, numerics, engine, progress);
+  });
   std::vector<std::future<Expected<model::ExpertModel>>> experts;
   for (const auto& range : ranges)
     experts.push_back(std::async(std::launch::async, [&, range] {
-      return model::ExpertModel::load(checkpoint, numerics, engine, range);
+      return model::ExpertModel::load(checkpoint, numerics, engine, range, progress);
     }));
   Models models;
   std::optional<Error> failed;
@@ -150,7 +152,7 @@ Expected<void> LocalCluster::Impl::prepare() {
   pool = std::make_unique<kernels::ComputePool>(
       kernels::ComputePool::Settings{settings.threads, 1024});
   engine = {settings.table, pool.get()};
-  auto loaded = load(checkpoint, numerics, engine, ranges());
+  auto loaded = load(checkpoint, numerics, engine, ranges(), settings.loading.get());
   if (!loaded) return unexpected(loaded.error());
   models = std::move(*loaded);
   for (const auto& faults : hooks.faults) wire->set_faults(faults.from, faults.to, faults.plan);

@@ -12,6 +12,7 @@
 #include "kernels/registry.hpp"
 #include "model/checkpoint/checkpoint.hpp"
 #include "model/expert_model.hpp"
+#include "model/load_progress.hpp"
 #include "model/numerics.hpp"
 #include "model/placement.hpp"
 #include "transport/credits.hpp"
@@ -37,6 +38,7 @@ struct ClusterSettings {
   std::chrono::milliseconds hop_budget{60000};       // slow levels and sanitizers included
   std::chrono::milliseconds uncovered_budget{5000};  // wait for an expert nobody holds
   std::chrono::milliseconds start_budget{60000};     // for the roles to find each other
+  std::shared_ptr<model::LoadProgress> loading;      // told how far `start` is; may be null
 };
 
 /// What only tests set.

@@ -79,13 +79,14 @@ LayerWeights load_layer(WeightLoader& loader, const ModelConfig& config, int lay
 }  // namespace
 
 Expected<AttentionModel> AttentionModel::load(const Checkpoint& checkpoint, Numerics numerics,
-                                              const kernels::Engine& engine) {
+                                              const kernels::Engine& engine,
+                                              LoadProgress* progress) {
   const ModelConfig& config = checkpoint.config();
   auto w = std::make_unique<Weights>(config);
   w->numerics = numerics;
   w->engine = engine;
   w->softmax_scale = softmax_scale(config);
-  WeightLoader loader(checkpoint, engine);
+  WeightLoader loader(checkpoint, engine, progress);
   w->embedding = loader.matrix("model.embed_tokens.weight", config.vocab_size, config.hidden_size);
   w->head = loader.matrix("lm_head.weight", config.vocab_size, config.hidden_size);
   w->final_norm = loader.vector("model.norm.weight", config.hidden_size);

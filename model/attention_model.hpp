@@ -7,6 +7,7 @@
 #include "core/expected.hpp"
 #include "kernels/engine.hpp"
 #include "model/checkpoint/checkpoint.hpp"
+#include "model/load_progress.hpp"
 #include "model/numerics.hpp"
 #include "model/step.hpp"
 
@@ -20,7 +21,8 @@ class AttentionModel {
  public:
   /// `checkpoint` must outlive the model. *Errors*: those of the checkpoint's accessors.
   static Expected<AttentionModel> load(const Checkpoint& checkpoint, Numerics numerics,
-                                       const kernels::Engine& engine);
+                                       const kernels::Engine& engine,
+                                       LoadProgress* progress = nullptr);
   AttentionModel(AttentionModel&&) noexcept;
   ~AttentionModel();
 

@@ -61,7 +61,8 @@ bool experts_are_quantised(const Checkpoint& checkpoint) {
 }
 
 Expected<ExpertModel> ExpertModel::load(const Checkpoint& checkpoint, Numerics numerics,
-                                        const kernels::Engine& engine, Range range) {
+                                        const kernels::Engine& engine, Range range,
+                                        LoadProgress* progress) {
   auto w = std::make_unique<Weights>();
   const ModelConfig& config = w->config = checkpoint.config();
   w->numerics = numerics;
@@ -69,7 +70,7 @@ Expected<ExpertModel> ExpertModel::load(const Checkpoint& checkpoint, Numerics n
   w->range = range;
   w->experts.resize(static_cast<std::size_t>(config.num_layers * w->held()));
   w->files.resize(static_cast<std::size_t>(config.num_layers));
-  WeightLoader loader(checkpoint, engine);
+  WeightLoader loader(checkpoint, engine, progress);
   for (int layer = 0; layer < config.num_layers; ++layer) {
     if (!config.is_moe(layer)) continue;
     for (std::int64_t e = range.first; e < range.last; ++e)

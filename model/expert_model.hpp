@@ -8,6 +8,7 @@
 #include "core/expected.hpp"
 #include "kernels/engine.hpp"
 #include "model/checkpoint/checkpoint.hpp"
+#include "model/load_progress.hpp"
 #include "model/numerics.hpp"
 
 namespace troupe::model {
@@ -35,7 +36,8 @@ class ExpertModel {
 
   /// *Errors*: those of the checkpoint's accessors; NaN codes of the held experts are refused.
   static Expected<ExpertModel> load(const Checkpoint& checkpoint, Numerics numerics,
-                                    const kernels::Engine& engine, Range range);
+                                    const kernels::Engine& engine, Range range,
+                                    LoadProgress* progress = nullptr);
   ExpertModel(ExpertModel&&) noexcept;
   ~ExpertModel();
   const ModelConfig& config() const;

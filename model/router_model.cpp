@@ -29,7 +29,7 @@ RouterModel::~RouterModel() = default;
 const ModelConfig& RouterModel::config() const { return weights_->config; }
 
 Expected<RouterModel> RouterModel::load(const Checkpoint& checkpoint, Numerics numerics,
-                                        const kernels::Engine& engine) {
+                                        const kernels::Engine& engine, LoadProgress* progress) {
   auto w = std::make_unique<Weights>();
   const ModelConfig& config = w->config = checkpoint.config();
   w->numerics = numerics;
@@ -40,7 +40,7 @@ Expected<RouterModel> RouterModel::load(const Checkpoint& checkpoint, Numerics n
              .experts_per_token = config.experts_per_token,
              .norm_topk_prob = config.norm_topk_prob,
              .route_scale = config.route_scale};
-  WeightLoader loader(checkpoint, engine);
+  WeightLoader loader(checkpoint, engine, progress);
   w->gates.resize(static_cast<std::size_t>(config.num_layers));
   for (int layer = 0; layer < config.num_layers; ++layer) {
     if (!config.is_moe(layer)) continue;

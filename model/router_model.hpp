@@ -8,6 +8,7 @@
 #include "core/expected.hpp"
 #include "kernels/engine.hpp"
 #include "model/checkpoint/checkpoint.hpp"
+#include "model/load_progress.hpp"
 #include "model/numerics.hpp"
 
 namespace troupe::model {
@@ -22,7 +23,8 @@ struct Routing {
 class RouterModel {
  public:
   static Expected<RouterModel> load(const Checkpoint& checkpoint, Numerics numerics,
-                                    const kernels::Engine& engine);
+                                    const kernels::Engine& engine,
+                                    LoadProgress* progress = nullptr);
   RouterModel(RouterModel&&) noexcept;
   ~RouterModel();
   const ModelConfig& config() const;

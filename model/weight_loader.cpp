@@ -4,6 +4,13 @@
 #include <mutex>
 
 namespace troupe::model {
+namespace {
+
+std::uint64_t byte_count(const kernels::WeightMatrix& matrix) {
+  return static_cast<std::uint64_t>(matrix.bytes());
+}
+
+}  // namespace
 
 kernels::WeightMatrix WeightLoader::matrix(const std::string& name, std::int64_t rows,
                                            std::int64_t cols) {
@@ -14,6 +21,7 @@ kernels::WeightMatrix WeightLoader::matrix(const std::string& name, std::int64_t
     return {};
   }
   to_scan_.emplace_back(name, *found);
+  if (progress_ != nullptr) progress_->expect(name, byte_count(*found));
   files_.add(checkpoint_.mapping_of(*checkpoint_.find(name)));
   return *found;
 }
@@ -41,7 +49,9 @@ void WeightLoader::scan() {
   engine_.pool->parallel_for(
       static_cast<std::int64_t>(to_scan_.size()), 1, [&](std::int64_t begin, std::int64_t end) {
         for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-          auto ok = check_codes(to_scan_[i].first, to_scan_[i].second);
+          const auto& [name, matrix] = to_scan_[i];
+          auto ok = check_codes(name, matrix);
+          if (progress_ != nullptr) progress_->finish(name, byte_count(matrix));
           if (ok) continue;
           std::lock_guard lock(mutex);
           if (i < first_bad) {  // the same error whichever thread finds one first

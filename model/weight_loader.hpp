@@ -9,6 +9,7 @@
 #include "model/checkpoint/checkpoint.hpp"
 #include "model/checkpoint/weight_files.hpp"
 #include "model/linear_layer.hpp"
+#include "model/load_progress.hpp"
 
 namespace troupe::model {
 
@@ -16,8 +17,10 @@ namespace troupe::model {
 /// returns an empty value, and `error` tells what it was.
 class WeightLoader {
  public:
-  WeightLoader(const Checkpoint& checkpoint, const kernels::Engine& engine)
-      : checkpoint_(checkpoint), engine_(engine) {}
+  /// `progress`, if there is one, hears of every matrix: expected when it is asked for, finished
+  /// when it has been scanned.
+  WeightLoader(const Checkpoint& checkpoint, const kernels::Engine& engine, LoadProgress* progress)
+      : checkpoint_(checkpoint), engine_(engine), progress_(progress) {}
 
   /// A [rows, cols] weight, mapped. Its codes are scanned for NaN by `scan`.
   kernels::WeightMatrix matrix(const std::string& name, std::int64_t rows, std::int64_t cols);
@@ -35,6 +38,7 @@ class WeightLoader {
  private:
   const Checkpoint& checkpoint_;
   const kernels::Engine& engine_;
+  LoadProgress* progress_;
   std::vector<std::pair<std::string, kernels::WeightMatrix>> to_scan_;
   WeightFiles files_;
   std::optional<Error> error_;

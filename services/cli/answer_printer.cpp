@@ -13,6 +13,7 @@ namespace troupe::services {
 namespace {
 
 constexpr std::chrono::milliseconds kInterruptPoll{50};
+constexpr std::chrono::milliseconds kPromptQuietFor{500};
 
 double seconds(actors::Clock::duration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -21,7 +22,10 @@ double seconds(actors::Clock::duration duration) {
 /// One answer on its way to stdout; stops writing once something went wrong.
 class Printing {
  public:
-  explicit Printing(AnswerSource& source) : source_(source) {}
+  Printing(AnswerSource& source, ProgressStyle style)
+      : source_(source),
+        prompt_({"prompt", style == ProgressStyle::bar ? style : ProgressStyle::none,
+                 kPromptQuietFor, ProgressUnit::tokens}) {}
 
   PrintedAnswer run() {
     while (!take(source_.next(kInterruptPoll))) watch_for_interrupt();
@@ -34,6 +38,12 @@ class Printing {
   /// True: that was the last event.
   bool take(const std::optional<AnswerSource::Event>& event) {
     if (!event) return false;
+    if (const auto* prompt = std::get_if<PromptProgress>(&*event)) {
+      prompt_.update(static_cast<std::uint64_t>(prompt->done),
+                     static_cast<std::uint64_t>(prompt->total));
+      return false;
+    }
+    prompt_.clear();
     if (const auto* text = std::get_if<std::string>(&*event)) {
       write(*text);
       return false;
@@ -73,13 +83,16 @@ class Printing {
   }
 
   AnswerSource& source_;
+  Progress prompt_;
   PrintedAnswer printed_;
   Error write_error_;
 };
 
 }  // namespace
 
-PrintedAnswer print_answer(AnswerSource& source) { return Printing(source).run(); }
+PrintedAnswer print_answer(AnswerSource& source, ProgressStyle style) {
+  return Printing(source, style).run();
+}
 
 std::string usage_line(const actors::Usage& usage) {
   const auto tokens = usage.generated_tokens;

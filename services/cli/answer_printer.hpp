@@ -4,6 +4,7 @@
 
 #include "actors/request.hpp"
 #include "services/cli/answer_source.hpp"
+#include "services/runtime/progress.hpp"
 
 namespace troupe::services {
 
@@ -21,8 +22,9 @@ struct PrintedAnswer {
 };
 
 /// Writes the pieces of `source` as they come and a newline at the end. Ctrl-C and a closed stdout
-/// cancel it; it has ended when this returns.
-PrintedAnswer print_answer(AnswerSource& source);
+/// cancel it; it has ended when this returns. With `ProgressStyle::bar` a prompt that takes long
+/// shows a bar, which goes before the first token comes.
+PrintedAnswer print_answer(AnswerSource& source, ProgressStyle style);
 
 /// "41 tokens, TTFT 0.21 s, 38 tok/s"
 std::string usage_line(const actors::Usage& usage);

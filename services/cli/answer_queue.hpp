@@ -12,15 +12,16 @@
 
 namespace troupe::services {
 
-/// Bounded by the request's max_tokens. *Threading*: listener calls on one thread, `next` on
-/// another.
+/// Bounded by the request's steps and max_tokens. *Threading*: listener calls on one thread, `next`
+/// on another.
 class AnswerQueue final : public actors::RequestListener {
  public:
-  using Event = std::variant<std::int32_t, Answer>;  // a token, or the end
+  using Event = std::variant<PromptProgress, std::int32_t, Answer>;  // a token, or the end
 
   /// The next event; nothing if none came within `patience`.
   std::optional<Event> next(std::chrono::milliseconds patience);
 
+  void on_prompt_progress(std::int64_t done, std::int64_t total) override;
   void on_token(std::int64_t position, std::int32_t token, float logprob) override;
   void on_finished(actors::FinishReason reason, const Error& error,
                    const actors::Usage& usage) override;

@@ -18,10 +18,15 @@ struct Answer {
   std::optional<Fault> fault;  // what `error` is to a user, where its code does not tell
 };
 
+struct PromptProgress {
+  std::int64_t done = 0;  // prompt tokens
+  std::int64_t total = 0;
+};
+
 /// *Threading*: one thread at a time.
 class AnswerSource {
  public:
-  using Event = std::variant<std::string, Answer>;  // what to print, or the end
+  using Event = std::variant<PromptProgress, std::string, Answer>;  // what to print, or the end
 
   virtual ~AnswerSource() = default;
   /// The next event; nothing if none came within `patience`.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "services/cli/loading_notice.hpp"
+#include "services/cli/loading_progress.hpp"
 #include "services/cli/process_cluster.hpp"
 #include "services/runtime/interrupts.hpp"
 
@@ -118,8 +119,9 @@ StartedLocal start_local(const OpenModel& model, const EngineOptions& options,
   if (const auto fits = check_layout(options.layout, model.config()); !fits) {
     return {nullptr, report(Fault::impossible_layout, fits.error().detail)};
   }
-  const auto settings = settings_of(options, requests);
-  const LoadingNotice notice(model.checkpoint.directory().string());
+  auto settings = settings_of(options, requests);
+  const LoadingProgress loading(progress_style(options.no_progress));
+  settings.loading = loading.counters();
   auto cluster = actors::LocalCluster::start(model.checkpoint, settings);
   if (!cluster) {
     return {nullptr, report(model_fault(cluster.error().code), cluster.error().detail)};

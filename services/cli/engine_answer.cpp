@@ -20,6 +20,7 @@ std::optional<AnswerSource::Event> EngineAnswer::next(std::chrono::milliseconds 
   if (end_) return *std::exchange(end_, std::nullopt);
   auto event = queue_->next(patience);
   if (!event) return std::nullopt;
+  if (const auto* prompt = std::get_if<PromptProgress>(&*event)) return *prompt;
   if (const auto* token = std::get_if<std::int32_t>(&*event)) return tokens_.push(*token);
   end_ = std::get<Answer>(std::move(*event));
   return tokens_.finish();

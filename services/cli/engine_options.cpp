@@ -86,6 +86,9 @@ void EngineOptions::declare(OptionSet& options) {
                Shown::help_all});
   options.add({"--chunk", "C", "Prompt tokens computed per step; never changes a bit [scheduler's]",
                integer(chunk, {1, kChunkMax})});
+  Option quiet{"--no-progress", "", "No progress bar and no progress lines", yes_no(no_progress)};
+  quiet.shown = Shown::help_all;
+  options.add(std::move(quiet));
 }
 
 }  // namespace troupe::services

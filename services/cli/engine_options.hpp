@@ -31,6 +31,7 @@ struct EngineOptions {
   std::string transport = "auto";       // between processes
   std::optional<std::int64_t> threads;  // none: the cores
   std::optional<std::int64_t> chunk;    // none: the scheduler's default
+  bool no_progress = false;
 
   void declare(OptionSet& options);
 };

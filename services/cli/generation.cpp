@@ -100,7 +100,7 @@ Generation::Result Generation::answer(std::vector<std::int32_t> prompt, bool as_
   TokenText tokens(as_ids || !model_->tokenizer ? nullptr : &*model_->tokenizer,
                    request.sampling.stop_token_ids);
   EngineAnswer answer(*cluster_, std::move(request), std::move(tokens));
-  return conclude(print_answer(answer));
+  return conclude(print_answer(answer, progress_style(flags_.engine.no_progress)));
 }
 
 Generation::Result conclude(PrintedAnswer printed) {

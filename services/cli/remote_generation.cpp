@@ -131,12 +131,12 @@ Generation::Result RemoteGeneration::answer(GenerateCall call, bool as_ids) {
   const bool soft = !call.sampling.max_tokens;
   if (soft) call.sampling.max_tokens = static_cast<std::int32_t>(max_tokens_default_);
   RemoteAnswer first(client_.generate(call), as_ids);
-  PrintedAnswer printed = print_answer(first);
+  PrintedAnswer printed = print_answer(first, ProgressStyle::none);
   if (soft && printed.answer.fault == Fault::prompt_too_long && first.room()) {
     // Nobody asked for that many tokens: what there is room for will do.
     call.sampling.max_tokens = *first.room();
     RemoteAnswer again(client_.generate(call), as_ids);
-    printed = print_answer(again);
+    printed = print_answer(again, ProgressStyle::none);
   }
   if (printed.answer.fault == Fault::cannot_connect) {
     ClientFailure failure;

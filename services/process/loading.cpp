@@ -35,7 +35,7 @@ void Loading::show() {
   const auto now = progress();
   if (now.layers_total == 0) return;
   if (bar_) {
-    bar_->set_label("loading layer " + std::to_string(now.layers_done) + "/" +
+    bar_->relabel("loading layer " + std::to_string(now.layers_done) + "/" +
                     std::to_string(now.layers_total));
     return bar_->update(now.bytes_done, now.bytes_total);
   }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include "services/runtime/terminal.hpp"
 
@@ -13,9 +14,9 @@ namespace {
 constexpr int kBarCells = 24;
 constexpr std::chrono::milliseconds kRedrawEvery{100};
 
-std::string printed(const char* format, double value, const char* unit) {
+std::string printed(const char* format, double value) {
   std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), format, value, unit);
+  std::snprintf(text.data(), text.size(), format, value);
   return text.data();
 }
 
@@ -23,10 +24,38 @@ double share(std::uint64_t done, std::uint64_t total) {
   return total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total);
 }
 
+/// A binary unit and how many bytes it is.
+struct ByteUnit {
+  const char* name = "B";
+  double bytes = 1;
+};
+
+ByteUnit unit_of(std::uint64_t bytes) {
+  constexpr std::array<const char*, 5> kUnits{"B", "KiB", "MiB", "GiB", "TiB"};
+  ByteUnit unit;
+  for (std::size_t i = 1; i < kUnits.size(); ++i) {
+    if (static_cast<double>(bytes) < unit.bytes * 1024) break;
+    unit = {kUnits[i], unit.bytes * 1024};
+  }
+  return unit;
+}
+
+/// `bytes` in `unit`; whole bytes have no decimal.
+std::string in_unit(std::uint64_t bytes, ByteUnit unit) {
+  return printed(unit.bytes > 1 ? "%.1f" : "%.0f", static_cast<double>(bytes) / unit.bytes);
+}
+
+/// "412.3/642.1 GiB": both in the unit of the total.
+std::string bytes_of_total(std::uint64_t done, std::uint64_t total) {
+  const ByteUnit unit = unit_of(total);
+  return in_unit(done, unit) + "/" + in_unit(total, unit) + " " + unit.name;
+}
+
 std::string duration(double seconds) {
   const auto whole = static_cast<long long>(seconds + 0.5);
   if (whole < 60) return std::to_string(whole) + "s";
-  return std::to_string(whole / 60) + "m" + std::to_string(whole % 60) + "s";
+  if (whole < 3600) return std::to_string(whole / 60) + "m" + std::to_string(whole % 60) + "s";
+  return std::to_string(whole / 3600) + "h" + std::to_string(whole / 60 % 60) + "m";
 }
 
 }  // namespace
@@ -38,6 +67,20 @@ ProgressStyle progress_style(bool no_progress) {
   return stderr_is_terminal() ? ProgressStyle::bar : ProgressStyle::lines;
 }
 
+std::string progress_line(std::string_view label, ProgressUnit unit, std::uint64_t done,
+                          std::uint64_t total, double seconds) {
+  const bool bytes = unit == ProgressUnit::bytes;
+  const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
+  std::string text(label);
+  text += "  " + (bytes ? bytes_of_total(done, total)
+                        : std::to_string(done) + "/" + std::to_string(total) + " tokens");
+  if (rate <= 0) return text;
+  text += "  " + (bytes ? human_bytes(static_cast<std::uint64_t>(rate)) + "/s"
+                        : printed(rate < 10 ? "%.1f tok/s" : "%.0f tok/s", rate));
+  if (done < total) text += "  ETA " + duration(static_cast<double>(total - done) / rate);
+  return text;
+}
+
 Progress::Progress(Settings settings)
     : settings_(std::move(settings)), started_(Clock::now()), drawn_(started_ - kRedrawEvery) {}
 
@@ -45,26 +88,25 @@ Progress::~Progress() {
   if (bar_begun_) std::fputs("\n", stderr);
 }
 
-void Progress::update(std::uint64_t bytes_done, std::uint64_t bytes_total) {
+void Progress::update(std::uint64_t done, std::uint64_t total) {
   if (settings_.style == ProgressStyle::none) return;
   if (Clock::now() - started_ < settings_.quiet_for) return;
   if (settings_.style == ProgressStyle::bar) {
-    draw_bar(bytes_done, bytes_total);
+    draw_bar(done, total);
   } else {
-    print_tenth(bytes_done, bytes_total);
+    print_tenth(done, total);
   }
+}
+
+void Progress::clear() {
+  if (!std::exchange(bar_begun_, false)) return;
+  std::fputs("\r\033[K", stderr);
+  std::fflush(stderr);
 }
 
 std::string Progress::line(std::uint64_t done, std::uint64_t total) const {
   const double seconds = std::chrono::duration<double>(Clock::now() - started_).count();
-  const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
-  std::string text = settings_.label + " " + printed("%3.0f%%%s", 100 * share(done, total), "") +
-                     "  " + human_bytes(done) + " / " + human_bytes(total);
-  if (rate > 0) {
-    text += "  " + human_bytes(static_cast<std::uint64_t>(rate)) + "/s";
-    if (done < total) text += "  ETA " + duration(static_cast<double>(total - done) / rate);
-  }
-  return text;
+  return progress_line(settings_.label, settings_.unit, done, total, seconds);
 }
 
 void Progress::draw_bar(std::uint64_t done, std::uint64_t total) {
@@ -88,14 +130,8 @@ void Progress::print_tenth(std::uint64_t done, std::uint64_t total) {
 }
 
 std::string human_bytes(std::uint64_t bytes) {
-  constexpr std::array<const char*, 5> kUnits{"B", "KiB", "MiB", "GiB", "TiB"};
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  while (value >= 1024 && unit + 1 < kUnits.size()) {
-    value /= 1024;
-    ++unit;
-  }
-  return unit == 0 ? std::to_string(bytes) + " B" : printed("%.1f %s", value, kUnits[unit]);
+  const ByteUnit unit = unit_of(bytes);
+  return in_unit(bytes, unit) + " " + unit.name;
 }
 
 }  // namespace troupe::services

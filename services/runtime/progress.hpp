@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace troupe::services {
 
@@ -11,7 +12,9 @@ enum class ProgressStyle { bar, lines, none };
 /// A bar only when stderr is a terminal and NO_COLOR is not set; nothing with --no-progress.
 ProgressStyle progress_style(bool no_progress);
 
-/// Shows bytes done of bytes in all on stderr.
+enum class ProgressUnit { bytes, tokens };
+
+/// Shows on stderr how much is done: `LABEL  412.3/642.1 GiB  3.1 GiB/s  ETA 1m14s`.
 /// *Threading*: one thread. Nothing is printed before `quiet_for` has passed.
 class Progress {
  public:
@@ -19,15 +22,18 @@ class Progress {
     std::string label;  // "casting"
     ProgressStyle style = ProgressStyle::none;
     std::chrono::milliseconds quiet_for{0};
+    ProgressUnit unit = ProgressUnit::bytes;
   };
   explicit Progress(Settings settings);
   Progress(const Progress&) = delete;
   /// Ends the bar's line if one was begun.
   ~Progress();
 
-  void update(std::uint64_t bytes_done, std::uint64_t bytes_total);
+  void update(std::uint64_t done, std::uint64_t total);
   /// From the next update on: "loading layer 31/61".
-  void set_label(std::string label) { settings_.label = std::move(label); }
+  void relabel(std::string label) { settings_.label = std::move(label); }
+  /// Takes the bar away, so that the line can be used for something else.
+  void clear();
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -41,6 +47,10 @@ class Progress {
   int tenths_printed_ = 0;
   bool bar_begun_ = false;
 };
+
+/// The line that Progress shows after `seconds` of work. Without a rate there is no ETA.
+std::string progress_line(std::string_view label, ProgressUnit unit, std::uint64_t done,
+                          std::uint64_t total, double seconds);
 
 /// "412.3 MiB", "3.1 GiB": binary units, one decimal.
 std::string human_bytes(std::uint64_t bytes);
