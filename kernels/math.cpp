@@ -1,6 +1,7 @@
 // Polynomial exp, log, sin, cos and pow; every step is one correctly rounded IEEE operation.
 #include "kernels/math.hpp"
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -28,6 +29,14 @@ double power_of_two(int n) {
   return std::bit_cast<double>(static_cast<std::uint64_t>(n + 1023) << 52);
 }
 
+/// The polynomial with `coefficients`, highest power first, at x: one fused multiply-add each.
+template <class T, std::size_t N>
+T horner(const std::array<T, N>& coefficients, T x) {
+  T sum = coefficients[0];
+  for (std::size_t i = 1; i < N; ++i) sum = std::fma(sum, x, coefficients[i]);
+  return sum;
+}
+
 /// value = high + low, |low| <= ulp(high) / 2.
 struct Pair {
   double high = 0;
@@ -49,20 +58,11 @@ Pair exact_sum(double a, double b) {
 
 /// e^x for |x| <= ln2 / 2: Taylor to x^13; the next term, (ln2/2)^14 / 14! = 4e-18, is under 2^-57.
 double exp_reduced(double x) {
-  double p = 1.0 / 6227020800.0;  // 1 / 13!
-  p = std::fma(p, x, 1.0 / 479001600.0);
-  p = std::fma(p, x, 1.0 / 39916800.0);
-  p = std::fma(p, x, 1.0 / 3628800.0);
-  p = std::fma(p, x, 1.0 / 362880.0);
-  p = std::fma(p, x, 1.0 / 40320.0);
-  p = std::fma(p, x, 1.0 / 5040.0);
-  p = std::fma(p, x, 1.0 / 720.0);
-  p = std::fma(p, x, 1.0 / 120.0);
-  p = std::fma(p, x, 1.0 / 24.0);
-  p = std::fma(p, x, 1.0 / 6.0);
-  p = std::fma(p, x, 0.5);
-  p = std::fma(p, x, 1.0);
-  return std::fma(p, x, 1.0);
+  return horner(std::array{1.0 / 6227020800.0,  // 1 / 13!
+                           1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0, 1.0 / 362880.0,
+                           1.0 / 40320.0, 1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0,
+                           1.0 / 6.0, 0.5, 1.0, 1.0},
+                x);
 }
 
 /// x = 2^exponent * (1 + fraction) with 1 + fraction in [sqrt(1/2), sqrt(2)). x > 0, finite.
@@ -90,18 +90,9 @@ Split split(double x) {
 
 /// (atanh(s) - s) * 2 / s, a series in z = s^2 <= 0.0295; the term left out is under 1e-18.
 double atanh_tail(double z) {
-  double p = 2.0 / 23.0;
-  p = std::fma(p, z, 2.0 / 21.0);
-  p = std::fma(p, z, 2.0 / 19.0);
-  p = std::fma(p, z, 2.0 / 17.0);
-  p = std::fma(p, z, 2.0 / 15.0);
-  p = std::fma(p, z, 2.0 / 13.0);
-  p = std::fma(p, z, 2.0 / 11.0);
-  p = std::fma(p, z, 2.0 / 9.0);
-  p = std::fma(p, z, 2.0 / 7.0);
-  p = std::fma(p, z, 2.0 / 5.0);
-  p = std::fma(p, z, 2.0 / 3.0);
-  return p * z;
+  return z * horner(std::array{2.0 / 23.0, 2.0 / 21.0, 2.0 / 19.0, 2.0 / 17.0, 2.0 / 15.0,
+                               2.0 / 13.0, 2.0 / 11.0, 2.0 / 9.0, 2.0 / 7.0, 2.0 / 5.0, 2.0 / 3.0},
+                    z);
 }
 
 /// ln x with about 60 bits: ln(1 + f) = 2 atanh(s), s = f / (2 + f) kept as a pair.
@@ -136,15 +127,11 @@ Reduced reduce(double x) {
 /// sin(a.high + a.low), |a| <= pi/4: Taylor to a^19, next term (pi/4)^21 / 21! = 1e-22.
 double sin_reduced(Pair a) {
   const double z = a.high * a.high;
-  double p = -1.0 / 121645100408832000.0;  // -1 / 19!
-  p = std::fma(p, z, 1.0 / 355687428096000.0);
-  p = std::fma(p, z, -1.0 / 1307674368000.0);
-  p = std::fma(p, z, 1.0 / 6227020800.0);
-  p = std::fma(p, z, -1.0 / 39916800.0);
-  p = std::fma(p, z, 1.0 / 362880.0);
-  p = std::fma(p, z, -1.0 / 5040.0);
-  p = std::fma(p, z, 1.0 / 120.0);
-  p = std::fma(p, z, -1.0 / 6.0);
+  const double p =
+      horner(std::array{-1.0 / 121645100408832000.0,  // -1 / 19!
+                        1.0 / 355687428096000.0, -1.0 / 1307674368000.0, 1.0 / 6227020800.0,
+                        -1.0 / 39916800.0, 1.0 / 362880.0, -1.0 / 5040.0, 1.0 / 120.0, -1.0 / 6.0},
+             z);
   const double correction = a.low * std::fma(-0.5, z, 1.0);
   return a.high + std::fma(z * a.high, p, correction);
 }
@@ -152,14 +139,11 @@ double sin_reduced(Pair a) {
 /// cos(a.high + a.low), |a| <= pi/4: Taylor to a^18, next term (pi/4)^20 / 20! = 3e-21.
 double cos_reduced(Pair a) {
   const double z = a.high * a.high;
-  double p = -1.0 / 6402373705728000.0;  // -1 / 18!
-  p = std::fma(p, z, 1.0 / 20922789888000.0);
-  p = std::fma(p, z, -1.0 / 87178291200.0);
-  p = std::fma(p, z, 1.0 / 479001600.0);
-  p = std::fma(p, z, -1.0 / 3628800.0);
-  p = std::fma(p, z, 1.0 / 40320.0);
-  p = std::fma(p, z, -1.0 / 720.0);
-  p = std::fma(p, z, 1.0 / 24.0);
+  const double p =
+      horner(std::array{-1.0 / 6402373705728000.0,  // -1 / 18!
+                        1.0 / 20922789888000.0, -1.0 / 87178291200.0, 1.0 / 479001600.0,
+                        -1.0 / 3628800.0, 1.0 / 40320.0, -1.0 / 720.0, 1.0 / 24.0},
+             z);
   const double half = 0.5 * z;
   const double head = 1.0 - half;
   const double lost = (1.0 - head) - half;  // of the subtraction above
@@ -185,14 +169,7 @@ float exp_f32(float x) {
   const float clamped = x < kExpLowest ? kExpLowest : (x > kExpHighest ? kExpHighest : x);
   const float n = std::fma(clamped, kExpLog2E, kExpToInteger) - kExpToInteger;
   const float r = std::fma(n, -kExpLn2Low, std::fma(n, -kExpLn2High, clamped));
-  float p = kExpC7;
-  p = std::fma(p, r, kExpC6);
-  p = std::fma(p, r, kExpC5);
-  p = std::fma(p, r, kExpC4);
-  p = std::fma(p, r, kExpC3);
-  p = std::fma(p, r, kExpC2);
-  p = std::fma(p, r, 1.0f);
-  p = std::fma(p, r, 1.0f);
+  const float p = horner(std::array{kExpC7, kExpC6, kExpC5, kExpC4, kExpC3, kExpC2, 1.0f, 1.0f}, r);
   const auto whole = static_cast<std::int32_t>(n);
   const std::int32_t half = whole >> 1;
   const float a = std::bit_cast<float>((half + 127) << 23);

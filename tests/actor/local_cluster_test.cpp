@@ -8,6 +8,7 @@
 namespace troupe::actors {
 namespace {
 
+using testing::greedy;
 using testing::Recorder;
 
 const model::Checkpoint& mini() {
@@ -15,15 +16,6 @@ const model::Checkpoint& mini() {
       model::Checkpoint::open(std::string(TROUPE_SOURCE_DIR) + "/tests/goldens/v3-mini/model");
   EXPECT_TRUE(checkpoint) << (checkpoint ? "" : checkpoint.error().detail);
   return *checkpoint;
-}
-
-GenerateRequest greedy(std::vector<std::int32_t> prompt, std::int32_t max_tokens) {
-  GenerateRequest request;
-  request.prompt = std::move(prompt);
-  request.sampling.temperature = 0;
-  request.sampling.max_tokens = max_tokens;
-  request.sampling.ignore_eos = true;
-  return request;
 }
 
 std::unique_ptr<LocalCluster> start(ClusterSettings settings, ClusterHooks hooks = {}) {

@@ -35,6 +35,29 @@ void expect_the_same_bits(const Recorder& heard) {
   EXPECT_EQ(heard.usage.replay_mismatches, 0);
 }
 
+/// A stage with a request under way, and a link on it that can freeze.
+struct FreezingStage {
+  FreezingStage(StageOptions options, PeerId from, PeerId to, GenerateRequest asked = request())
+      : stage(with_plan(std::move(options), from, to, plan)), heard(stage.submit(asked)) {}
+
+  /// Freezes the link once three tokens have come.
+  void freeze() {
+    ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 3; }));
+    plan->freeze();
+  }
+
+  std::shared_ptr<transport::FaultPlan> plan = std::make_shared<transport::FaultPlan>(1);
+  Stage stage;
+  std::shared_ptr<Recorder> heard;
+
+ private:
+  static StageOptions with_plan(StageOptions options, PeerId from, PeerId to,
+                                const std::shared_ptr<transport::FaultPlan>& plan) {
+    options.faults[{from, to}] = plan;
+    return options;
+  }
+};
+
 std::int64_t pages_used(Stage& stage) {
   std::int64_t used = 0;
   for (auto& shard : stage.shards)
@@ -165,96 +188,72 @@ TEST(Loss, OfTheGatewayFreesItsPages) {
 TEST(Freeze, OfOneRouterIsFoundByTheHopBudget) {
   StageOptions options;
   options.routers = 2;
-  auto plan = std::make_shared<transport::FaultPlan>(1);
-  options.faults[{attention_id(0), router_id(0)}] = plan;
-  Stage stage{options};
-  auto heard = stage.submit(request());
-  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 3; }));
-  plan->freeze();
-  ASSERT_TRUE(stage.run(heard));
-  expect_the_same_bits(*heard);
-  EXPECT_GE(stage.shards[0]->status().work_items_resent_total, 1);
+  FreezingStage run(options, attention_id(0), router_id(0));
+  run.freeze();
+  ASSERT_TRUE(run.stage.run(run.heard));
+  expect_the_same_bits(*run.heard);
+  EXPECT_GE(run.stage.shards[0]->status().work_items_resent_total, 1);
 }
 
 TEST(Freeze, OfTheOnlyRouterEndsRequestsByTheHopBudget) {
-  StageOptions options;
-  auto plan = std::make_shared<transport::FaultPlan>(1);
-  options.faults[{attention_id(0), router_id(0)}] = plan;
-  Stage stage{options};
-  auto heard = stage.submit(request());
-  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 3; }));
-  plan->freeze();
-  ASSERT_TRUE(stage.run(heard));
-  EXPECT_EQ(heard->error.code, Errc::deadline_exceeded) << heard->error.detail;
-  EXPECT_NE(heard->error.detail.find("router 0"), std::string::npos) << heard->error.detail;
+  FreezingStage run({}, attention_id(0), router_id(0));
+  run.freeze();
+  ASSERT_TRUE(run.stage.run(run.heard));
+  const Error& error = run.heard->error;
+  EXPECT_EQ(error.code, Errc::deadline_exceeded) << error.detail;
+  EXPECT_NE(error.detail.find("router 0"), std::string::npos) << error.detail;
 }
 
 TEST(Freeze, OfAnExpertShardEndsRequestsByTheHopBudgetAndNamesIt) {
   StageOptions options;
   options.experts = 2;
-  auto plan = std::make_shared<transport::FaultPlan>(1);
-  options.faults[{router_id(0), expert_id(1)}] = plan;
-  Stage stage{options};
-  auto heard = stage.submit(request());
-  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 3; }));
-  plan->freeze();
-  ASSERT_TRUE(stage.run(heard));
-  EXPECT_EQ(heard->error.code, Errc::deadline_exceeded) << heard->error.detail;
-  EXPECT_NE(heard->error.detail.find("expert shard 1"), std::string::npos) << heard->error.detail;
+  FreezingStage run(options, router_id(0), expert_id(1));
+  run.freeze();
+  ASSERT_TRUE(run.stage.run(run.heard));
+  const Error& error = run.heard->error;
+  EXPECT_EQ(error.code, Errc::deadline_exceeded) << error.detail;
+  EXPECT_NE(error.detail.find("expert shard 1"), std::string::npos) << error.detail;
   // Awake again, it serves; what it still answers to the old question is stale.
-  plan->thaw();
-  auto next = stage.submit(request());
-  ASSERT_TRUE(stage.run(next));
+  run.plan->thaw();
+  auto next = run.stage.submit(request());
+  ASSERT_TRUE(run.stage.run(next));
   expect_the_same_bits(*next);
 }
 
 TEST(Freeze, OfAnAttentionShardIsFoundByItsSilence) {
   StageOptions options;
   options.attention = 2;
-  auto plan = std::make_shared<transport::FaultPlan>(1);
-  options.faults[{attention_id(0), gateway_id()}] = plan;
-  Stage stage{options};
-  auto heard = stage.submit(request());
-  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 3; }));
-  plan->freeze();
-  ASSERT_TRUE(stage.run(heard));
-  expect_the_same_bits(*heard);
-  EXPECT_EQ(heard->usage.attempts, 2);
+  FreezingStage run(options, attention_id(0), gateway_id());
+  run.freeze();
+  ASSERT_TRUE(run.stage.run(run.heard));
+  expect_the_same_bits(*run.heard);
+  EXPECT_EQ(run.heard->usage.attempts, 2);
 }
 
 TEST(Freeze, OfAGatewayEndsItsLease) {
   StageOptions options;
-  auto plan = std::make_shared<transport::FaultPlan>(1);
-  options.faults[{gateway_id(), attention_id(0)}] = plan;
   options.gateway.silence_budget = 1h;  // or it would drop the link first
-  Stage stage{options};
-  auto heard = stage.submit(greedy(counting_prompt(40), 100));
-  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 3; }));
-  plan->freeze();
+  FreezingStage run(options, gateway_id(), attention_id(0), greedy(counting_prompt(40), 100));
+  run.freeze();
   // All tokens are computed long before; what is left behind goes with the lease.
-  ASSERT_TRUE(stage.run_until([&] { return pages_used(stage) == 0; }));
+  ASSERT_TRUE(run.stage.run_until([&] { return pages_used(run.stage) == 0; }));
 }
 
 TEST(Freeze, OfAGatewayPastItsLeaseIsReplayedWhenItWakes) {
   StageOptions options;
-  auto plan = std::make_shared<transport::FaultPlan>(1);
-  options.faults[{gateway_id(), attention_id(0)}] = plan;
   options.gateway.silence_budget = 1h;
   options.shard.batch.step_rows_max = 1;
-  Stage stage{options};
-  auto asked = greedy(counting_prompt(40), 100);
-  auto heard = stage.submit(asked);
-  ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 3; }));
-  plan->freeze();
-  stage.rest(options.gateway.lease + 1s);  // before the shard has drawn them all
-  ASSERT_TRUE(stage.run_until([&] { return pages_used(stage) == 0; }));
-  ASSERT_LT(heard->tokens.size(), 100u);
-  plan->thaw();
-  ASSERT_TRUE(stage.run(heard));
-  EXPECT_EQ(heard->reason, FinishReason::length) << heard->error.detail;
-  EXPECT_EQ(heard->tokens.size(), 100u);
-  EXPECT_EQ(heard->usage.attempts, 2);
-  EXPECT_EQ(heard->usage.replay_mismatches, 0);
+  FreezingStage run(options, gateway_id(), attention_id(0), greedy(counting_prompt(40), 100));
+  run.freeze();
+  run.stage.rest(options.gateway.lease + 1s);  // before the shard has drawn them all
+  ASSERT_TRUE(run.stage.run_until([&] { return pages_used(run.stage) == 0; }));
+  ASSERT_LT(run.heard->tokens.size(), 100u);
+  run.plan->thaw();
+  ASSERT_TRUE(run.stage.run(run.heard));
+  EXPECT_EQ(run.heard->reason, FinishReason::length) << run.heard->error.detail;
+  EXPECT_EQ(run.heard->tokens.size(), 100u);
+  EXPECT_EQ(run.heard->usage.attempts, 2);
+  EXPECT_EQ(run.heard->usage.replay_mismatches, 0);
 }
 
 class Faulty : public ::testing::TestWithParam<transport::Fault> {};

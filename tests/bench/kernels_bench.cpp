@@ -100,17 +100,15 @@ void report_flops(benchmark::State& state, const Machine& machine, double flops,
   state.counters["share"] = flops / seconds * 1e-9 / machine.peak_gflops;
 }
 
-/// One row through one matrix: args are threads, rows of the matrix, columns, rows of x.
-void decode(benchmark::State& state, DType dtype) {
-  const Machine machine(static_cast<int>(state.range(0)));
+/// Seconds of x [m, k] through one matrix [n, k]: args are threads, n, k, m.
+double linear_seconds(benchmark::State& state, const Machine& machine, Weights& weights,
+                      DType dtype) {
   const std::int64_t n = state.range(1);
   const std::int64_t k = state.range(2);
   const std::int64_t m = state.range(3);
-  Weights weights;
   const std::vector<float> x = random_rows(m * k);
   std::vector<float> y(static_cast<std::size_t>(m * n));
-  const double bytes = static_cast<double>(weights.next(dtype, n, k).bytes());
-  const double seconds = fastest(state, machine.engine, [&] {
+  return fastest(state, machine.engine, [&] {
     machine.engine.linear({.x = x.data(),
                            .x_stride = k,
                            .w = weights.next(dtype, n, k),
@@ -118,26 +116,21 @@ void decode(benchmark::State& state, DType dtype) {
                            .y_stride = n,
                            .tokens = m});
   });
-  report_read(state, machine, bytes, seconds);
+}
+
+void decode(benchmark::State& state, DType dtype) {
+  const Machine machine(static_cast<int>(state.range(0)));
+  Weights weights;
+  const auto bytes =
+      static_cast<double>(weights.next(dtype, state.range(1), state.range(2)).bytes());
+  report_read(state, machine, bytes, linear_seconds(state, machine, weights, dtype));
 }
 
 void prefill(benchmark::State& state, DType dtype) {
   const Machine machine(static_cast<int>(state.range(0)));
-  const std::int64_t n = state.range(1);
-  const std::int64_t k = state.range(2);
-  const std::int64_t m = state.range(3);
   Weights weights;
-  const std::vector<float> x = random_rows(m * k);
-  std::vector<float> y(static_cast<std::size_t>(m * n));
-  const double seconds = fastest(state, machine.engine, [&] {
-    machine.engine.linear({.x = x.data(),
-                           .x_stride = k,
-                           .w = weights.next(dtype, n, k),
-                           .y = y.data(),
-                           .y_stride = n,
-                           .tokens = m});
-  });
-  report_flops(state, machine, 2.0 * static_cast<double>(m * n * k), seconds);
+  const auto macs = static_cast<double>(state.range(1) * state.range(2) * state.range(3));
+  report_flops(state, machine, 2.0 * macs, linear_seconds(state, machine, weights, dtype));
 }
 
 /// All linears of one token of make_model.py's bench-200m, in the model's order and groups.

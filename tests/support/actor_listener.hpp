@@ -90,4 +90,14 @@ class Recorder : public RequestListener {
   bool finished_ = false;
 };
 
+/// A greedy request that never stops early.
+inline GenerateRequest greedy(std::vector<std::int32_t> prompt, std::int32_t max_tokens) {
+  GenerateRequest request;
+  request.prompt = std::move(prompt);
+  request.sampling.temperature = 0;
+  request.sampling.max_tokens = max_tokens;
+  request.sampling.ignore_eos = true;
+  return request;
+}
+
 }  // namespace troupe::actors::testing

@@ -280,16 +280,6 @@ class Stage : public GatewayRole::Sink {
   TimePoint now_{std::chrono::hours(1)};
 };
 
-/// A greedy request that never stops early.
-inline GenerateRequest greedy(std::vector<std::int32_t> prompt, std::int32_t max_tokens) {
-  GenerateRequest request;
-  request.prompt = std::move(prompt);
-  request.sampling.temperature = 0;
-  request.sampling.max_tokens = max_tokens;
-  request.sampling.ignore_eos = true;
-  return request;
-}
-
 inline std::vector<std::int32_t> counting_prompt(int length) {
   std::vector<std::int32_t> prompt;
   for (int i = 0; i < length; ++i) prompt.push_back((7 * i + 3) % 128);

@@ -7,21 +7,14 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/frame_samples.hpp"
+
 namespace troupe::proto {
 namespace {
 
 FrameHeader request() {
-  FrameHeader header;
+  FrameHeader header = testing::sample_header();
   header.kind = static_cast<std::uint16_t>(FrameKind::expert_rows);
-  header.cluster_id = 1;
-  header.numerics_id = 2;
-  header.sender_incarnation = 3;
-  header.work_id = 4;
-  header.attempt = 5;
-  header.layer = 6;
-  header.term = 7;
-  header.epoch = 8;
-  header.remaining_us = 9;
   return header;
 }
 
@@ -68,11 +61,15 @@ TEST(Answers, KindsAnswerOnlyTheirQuestions) {
 }
 
 TEST(SentBy, AnotherLifeOfAPeerIsAnotherPeer) {
-  const PeerIdentity peer{1, 2, 3};
-  EXPECT_TRUE(sent_by(peer, request()));
-  EXPECT_FALSE(sent_by({1, 2, 4}, request()));
-  EXPECT_FALSE(sent_by({1, 3, 3}, request()));
-  EXPECT_FALSE(sent_by({2, 2, 3}, request()));
+  const FrameHeader sent = request();
+  const PeerIdentity peer{sent.cluster_id, sent.numerics_id, sent.sender_incarnation};
+  EXPECT_TRUE(sent_by(peer, sent));
+  for (auto* field :
+       {&PeerIdentity::cluster_id, &PeerIdentity::numerics_id, &PeerIdentity::incarnation}) {
+    PeerIdentity other = peer;
+    ++(other.*field);
+    EXPECT_FALSE(sent_by(other, sent));
+  }
 }
 
 TEST(BudgetAfter, SubtractsResidenceAndKeepsZeroForNone) {
