@@ -1,4 +1,4 @@
-// Loads by role.
+// Loads what the roles of one process need of the checkpoint.
 #include "actors/node/node_models.hpp"
 
 #include "actors/node/node_identity.hpp"

@@ -18,6 +18,7 @@ import grpc
 
 from tests.support import grpc_client as client
 from tests.support import up_cluster
+from tests.support.poll_until import eventually
 
 ASKED = {"text": "In the beginning", "temperature": 0, "max_tokens": 8}
 
@@ -30,13 +31,13 @@ def answered(up):
 
 
 def one_round(up, role):
-    old = up_cluster.eventually(lambda: up.pid(role), role)
+    old = eventually(lambda: up.pid(role), role)
     before = set(up.children())
     killed = time.monotonic()
     os.kill(old, signal.SIGKILL)
-    up_cluster.eventually(lambda: set(up.children()) - before, f"another {role}")
+    eventually(lambda: set(up.children()) - before, f"another {role}")
     back = time.monotonic()
-    up_cluster.eventually(lambda: answered(up), "an answer")
+    eventually(lambda: answered(up), "an answer")
     return back - killed, time.monotonic() - back
 
 

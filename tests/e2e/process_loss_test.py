@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Services of a running cluster are killed, stopped and started again: process_loss_test.py [--rounds N].
+"""Services of a running cluster are killed, stopped and started. Argument: [--rounds N].
 
 Whatever is hit, every request ends: with the right tokens, or with an error that names the peer.
 """
@@ -14,7 +14,7 @@ import grpc
 from tests.support import grpc_client as client
 from tests.support import up_cluster
 from tests.support.grpc_client import request
-from tests.support.up_cluster import eventually
+from tests.support.poll_until import eventually
 
 PROMPT = "In the beginning God created the heaven and the"
 ASKED = {"text": PROMPT, "temperature": 0, "max_tokens": 48}

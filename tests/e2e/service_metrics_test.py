@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Metrics of a cluster of processes: docs/metrics.md and a scrape agree, and the counts are exact."""
+"""Metrics of a cluster of processes: docs/metrics.md and a scrape agree; the counts are exact."""
 
 import json
 import os

@@ -112,7 +112,10 @@ class PortTest(ServiceTest):
             flags = ("--control-listen", address, "--cluster-routers", address)
             control = self.service("router", *flags)
             self.refused(control, program.CONNECTION, 5001, ["control", address])
-            flags = {"gateway.grpc_listen": "--gateway-grpc-listen", "admin.listen": "--admin-listen"}
+            flags = {
+                "gateway.grpc_listen": "--gateway-grpc-listen",
+                "admin.listen": "--admin-listen",
+            }
             for key, flag in flags.items():
                 ports = {name: "127.0.0.1:0" for name in flags.values()} | {flag: address}
                 words = [word for pair in ports.items() for word in pair]

@@ -11,6 +11,7 @@ import grpc
 
 from tests.support import grpc_client as client
 from tests.support import program
+from tests.support.poll_until import eventually
 
 ROLES = {"gateway": 1, "attention": 2, "router": 3, "expert": 4}
 ACTIVE = client.admin_pb.MEMBER_STATE_ACTIVE
@@ -25,17 +26,6 @@ def free_ports(count):
     for one in sockets:
         one.close()
     return ports
-
-
-def eventually(condition, what, timeout_s=program.TIMEOUT_S):
-    """What `condition` gives once it is true; asks again until then."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"not within {timeout_s} s: {what}")
 
 
 class Up:

@@ -1,0 +1,18 @@
+"""Waits for a condition with a deadline: the only place where a test may sleep."""
+
+import time
+
+from tests.support import program
+
+_PERIOD_S = 0.02
+
+
+def eventually(condition, what, timeout_s=program.TIMEOUT_S):
+    """What `condition` gives once it is true; asks again until then."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(_PERIOD_S)
+    raise AssertionError(f"not within {timeout_s} s: {what}")
