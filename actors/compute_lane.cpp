@@ -3,6 +3,10 @@
 
 #include <poll.h>
 
+#include <utility>
+
+#include "kernels/compute_pool.hpp"
+
 namespace troupe::actors {
 
 ComputeLane::ComputeLane(Submit submit, transport::Doorbell& bell, std::size_t jobs_max)
@@ -16,6 +20,12 @@ void ComputeLane::post(Work work, Work done) {
   job->done = std::move(done);
   jobs_.push_back(std::move(job));
   if (!refused_.empty() || !offer(jobs_.back().get())) refused_.push_back(jobs_.back().get());
+}
+
+void ComputeLane::run_here(const Work& work, Work done) {
+  const kernels::SoloGuard alone;  // a loop waits for nobody
+  work();
+  here_.push_back(std::move(done));
 }
 
 bool ComputeLane::offer(Job* job) {
@@ -33,6 +43,10 @@ bool ComputeLane::drain() {
   bool busy = false;
   while (!refused_.empty() && offer(refused_.front())) {
     refused_.pop_front();
+    busy = true;
+  }
+  for (auto& done : std::exchange(here_, {})) {
+    if (done) done();
     busy = true;
   }
   if (finished_.load(std::memory_order_acquire) == 0) return busy;
@@ -59,6 +73,7 @@ void ComputeLane::abandon() {
     bell_.silence();
   }
   jobs_.clear();
+  here_.clear();
   finished_.store(0);
 }
 

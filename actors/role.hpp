@@ -1,7 +1,10 @@
 // What every polled role is to the loop that drives it, and what the loop lends it. No CAF here.
 #pragma once
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "actors/compute_lane.hpp"
 #include "actors/local_wire.hpp"
@@ -19,14 +22,17 @@ struct RoleContext {
   ComputeLane::Submit compute;
   kernels::Engine engine;
   std::size_t jobs_max = 64;
+  /// Work that is estimated shorter runs on the loop (see Role::run); 0: everything to the pool.
+  std::chrono::microseconds inline_us_max{200};
   std::shared_ptr<RolePulse> pulse = std::make_shared<RolePulse>();  // one per role
 };
 
 /// A role without its thread: driven by `poll` from an actor's loop, or by a test that also owns
 /// the time.
 ///
-/// *Threading*: one thread, construction and destruction included. Nothing blocks and nothing
-/// computes, except the destructor, which waits for the role's own compute jobs.
+/// *Threading*: one thread, construction and destruction included. Nothing blocks, and nothing
+/// computes for longer than inline_us_max a pass, except the destructor, which waits for the role's
+/// own compute jobs.
 class Role : protected Peers::Events {
  public:
   explicit Role(const RoleContext& context)
@@ -36,7 +42,8 @@ class Role : protected Peers::Events {
         engine_(context.engine),
         peers_(context.credentials, context.peers, context.wire->buffers(), *this),
         compute_(context.compute, bell_, context.jobs_max),
-        pulse_(context.pulse) {
+        pulse_(context.pulse),
+        inline_us_max_(context.inline_us_max) {
     peers_.set_watcher([this](PeerId peer, const Error* lost) { note_link(peer, lost); });
   }
   Role(const Role&) = delete;
@@ -51,10 +58,14 @@ class Role : protected Peers::Events {
   /// One pass: frames, finished jobs, deadlines, new work. True: there was something to do.
   bool poll(TimePoint now) {
     now_ = now;
+    inline_spent_ = {};
     took_frames_ = takes_frames();
     bool busy = took_frames_ && peers_.progress(now);
-    busy |= compute_.drain();
-    busy |= work();
+    for (int round = 0; round < kRoundsMax; ++round) {
+      busy |= compute_.drain();
+      busy |= work();
+      if (!compute_.ran_here()) break;  // else its results go out in this pass
+    }
     if (busy) pulse_->step();
     if (now - load_told_ >= kLoadPeriod) tell_load();
     return busy;
@@ -101,6 +112,16 @@ class Role : protected Peers::Events {
 
   TimePoint now() const { return now_; }
 
+  /// Work of about so many multiply-adds, on the loop if it is short, else on the pool; `done` is
+  /// called on the loop, never from here.
+  void run(std::int64_t multiply_adds, ComputeLane::Work work, ComputeLane::Work done) {
+    const auto estimate = kHandling + std::chrono::microseconds(multiply_adds / kMultiplyAddsPerUs);
+    if (inline_spent_ + estimate > inline_us_max_)
+      return compute_.post(std::move(work), std::move(done));
+    inline_spent_ += estimate;
+    compute_.run_here(work, std::move(done));
+  }
+
   void tell_load() {
     load_told_ = now_;
     pulse_->set_load(load());
@@ -113,6 +134,11 @@ class Role : protected Peers::Events {
     if (link_watcher_) link_watcher_(peer, lost);
   }
 
+  /// A fourth of what one thread reaches with one row and BF16 weights from memory (16 GB/s,
+  /// docs/performance.md): loops share their cores with others.
+  static constexpr std::int64_t kMultiplyAddsPerUs = 2000;
+  static constexpr std::chrono::microseconds kHandling{5};  // of any work: buffers, scratch
+  static constexpr int kRoundsMax = 4;                      // then links and mail have their turn
   static constexpr std::chrono::milliseconds kPoolRetry{1};
   static constexpr std::chrono::milliseconds kLoadPeriod{20};
   std::shared_ptr<LocalWire> wire_;
@@ -126,6 +152,8 @@ class Role : protected Peers::Events {
   TimePoint load_told_{};
   TimePoint now_{};
   bool took_frames_ = true;
+  std::chrono::microseconds inline_us_max_;
+  std::chrono::microseconds inline_spent_{};  // in this pass, as estimated
 };
 
 }  // namespace troupe::actors

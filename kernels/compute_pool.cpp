@@ -27,6 +27,8 @@ constexpr unsigned int kMxcsr = 0x1f80;
 /// layer are shorter; a wake-up by the kernel costs 5 to 50 us.
 constexpr std::chrono::microseconds kIdleSpin{40};
 
+thread_local bool solo = false;  // this thread shares nothing out
+
 int usable_cores() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
@@ -174,13 +176,16 @@ void ComputePool::parallel_for(std::int64_t count, std::int64_t grain, const Sha
   TROUPE_CHECK(grain > 0, "grain " + std::to_string(grain));
   if (count <= 0) return;
   const MxcsrGuard guard;
-  if (count <= grain) return share(0, count);
+  if (count <= grain || solo) return share(0, count);
   Loop loop;
   loop.share = &share;
   loop.count = count;
   loop.grain = grain;
   state_->share_out(loop);
 }
+
+SoloGuard::SoloGuard() : outer_(std::exchange(solo, true)) {}
+SoloGuard::~SoloGuard() { solo = outer_; }
 
 MxcsrGuard::MxcsrGuard() : saved_(_mm_getcsr()) { _mm_setcsr(kMxcsr); }
 MxcsrGuard::~MxcsrGuard() { _mm_setcsr(saved_); }

@@ -54,4 +54,16 @@ class MxcsrGuard {
   unsigned int saved_;
 };
 
+/// While it lives, `parallel_for` on this thread shares nothing out: it computes all shares itself,
+/// so that it waits for nobody. For short work on threads that must not wait.
+class SoloGuard {
+ public:
+  SoloGuard();
+  SoloGuard(const SoloGuard&) = delete;
+  ~SoloGuard();
+
+ private:
+  bool outer_;
+};
+
 }  // namespace troupe::kernels

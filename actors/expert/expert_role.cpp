@@ -128,13 +128,17 @@ void ExpertRole::start(BatchPtr batch) {
                        {Errc::deadline_exceeded, "queued past the budget of the work item"});
   }
   ++jobs_open_;
-  compute_.post([this, batch] { compute(*batch); },
-                [this, batch] {
-                  --jobs_open_;
-                  forget_rows(*batch);
-                  count(*batch);
-                  answer(*batch);
-                });
+  const auto& config = model_->config();
+  const auto pairs = static_cast<std::int64_t>(batch->held.size());
+  run(
+      pairs * 3 * config.hidden_size * config.moe_intermediate_size,  // gate, up and down
+      [this, batch] { compute(*batch); },
+      [this, batch] {
+        --jobs_open_;
+        forget_rows(*batch);
+        count(*batch);
+        answer(*batch);
+      });
 }
 
 void ExpertRole::compute(Batch& batch) const {

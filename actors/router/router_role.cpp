@@ -158,8 +158,10 @@ void RouterRole::gate(ItemId id) {
   const bool quantise = published_->quantised_rows;
   auto routing = std::make_shared<model::Routing>();
   auto quantised = std::make_shared<transport::Buffer>();
-  compute_.post(
-      [this, frame = ledger_.find(id)->frame, routing, quantised, quantise] {
+  const auto& item = *ledger_.find(id);
+  run(
+      row_work::gate_work(model_->config(), item.rows),
+      [this, frame = item.frame, routing, quantised, quantise] {
         *routing = row_work::gate(*model_, engine_, *frame);
         if (quantise) *quantised = row_work::quantise(*model_, engine_, *frame, peers_.buffers());
       },
@@ -293,12 +295,15 @@ void RouterRole::combine(RouterItem& item) {
   input->replies = std::move(item.replies);
   input->frames = std::move(item.reply_frames);
   auto rows = std::make_shared<transport::Buffer>();
-  compute_.post([this, input,
-                 rows] { *rows = row_work::combine(*model_, engine_, *input, peers_.buffers()); },
-                [this, id = item.id, rows, began = Clock::now()] {
-                  answer(id, rows);
-                  counts_.combine_seconds.observe(Clock::now() - began);
-                });
+  run(
+      row_work::combine_work(model_->config(), item.rows),
+      [this, input, rows] {
+        *rows = row_work::combine(*model_, engine_, *input, peers_.buffers());
+      },
+      [this, id = item.id, rows, began = Clock::now()] {
+        answer(id, rows);
+        counts_.combine_seconds.observe(Clock::now() - began);
+      });
 }
 
 void RouterRole::answer(ItemId id, std::shared_ptr<transport::Buffer> rows) {

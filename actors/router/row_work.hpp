@@ -10,6 +10,19 @@
 
 namespace troupe::actors::row_work {
 
+/// To unpack, pack or quantise an element takes about as long as this many multiply-adds.
+inline constexpr std::int64_t kConversions = 4;
+
+// --- how much the jobs below do, in multiply-adds ---
+/// [rows, H] x [H, experts], each row unpacked and quantised.
+inline std::int64_t gate_work(const model::ModelConfig& config, std::int64_t rows) {
+  return rows * config.hidden_size * (config.routed_experts + kConversions);
+}
+/// K replies of every row unpacked and added.
+inline std::int64_t combine_work(const model::ModelConfig& config, std::int64_t rows) {
+  return rows * config.hidden_size * (config.experts_per_token + 1) * kConversions;
+}
+
 // --- compute jobs; `frame` carries Rows ---
 model::Routing gate(const model::RouterModel& model, const kernels::Engine& engine,
                     const transport::ReceivedFrame& frame);

@@ -67,6 +67,7 @@ struct StageOptions {
   GatewaySettings gateway;
   transport::CreditGrant grant = PeersSettings{}.grant;
   std::uint32_t attempts_max = 3;
+  std::chrono::microseconds inline_us_max{0};  // so that jobs are under way between two steps
   std::map<std::pair<PeerId, PeerId>, std::shared_ptr<transport::FaultPlan>> faults;
 
   StageOptions() {
@@ -154,6 +155,7 @@ class Stage : public GatewayRole::Sink {
     context.credentials.identity = {11, 22, 1000 + peer_id(role, index)};
     context.credentials.join_token[0] = std::byte{7};
     context.peers.grant = options_.grant;
+    context.inline_us_max = options_.inline_us_max;
     context.wire = wire_;
     context.compute = [this](ComputeLane::Work job) {
       jobs_.push_back(std::move(job));
