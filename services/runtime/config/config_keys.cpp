@@ -10,6 +10,7 @@ namespace {
 constexpr std::int64_t kIndexMax = 65535;
 constexpr std::int64_t kMillisecondsMax = 24 * 3600 * 1000;
 constexpr IntegerRange kDuration{1, kMillisecondsMax};
+constexpr std::int64_t kCreditRowsMax = 1 << 20;
 
 template <class T>
 concept Duration = requires {
@@ -155,6 +156,7 @@ constexpr Roles kAttention = only(ServiceRole::attention);
 constexpr Roles kRouter = only(ServiceRole::router);
 constexpr Roles kExpert = only(ServiceRole::expert);
 constexpr Roles kRouting = kAttention | kRouter;
+constexpr Roles kReceiving = kRouting | kExpert;
 
 #define TROUPE_AT(member) \
   [](auto& config) -> auto& { return config.member; }
@@ -228,8 +230,8 @@ void add_roles(Table& table) {
             "Which router of cluster.routers this is");
   table.add(whole("expert.rank", {0, kIndexMax}, TROUPE_AT(expert.rank)), kExpert, kFirst,
             "Holds expert e of E where floor(e * ranks / E) is this");
-  table.add(whole("expert.ranks", {1, kIndexMax + 1}, TROUPE_AT(expert.ranks)),
-            static_cast<Roles>(kRouting | kExpert), kFirst, "Expert services of the cluster");
+  table.add(whole("expert.ranks", {1, kIndexMax + 1}, TROUPE_AT(expert.ranks)), kReceiving, kFirst,
+            "Expert services of the cluster");
 }
 
 void add_process(Table& table) {
@@ -237,6 +239,12 @@ void add_process(Table& table) {
             kAllRoles, kFirst, "What carries rows: the best there is, shared memory, or TCP");
   table.add(list_of("transport.ucx_options", "NAME=VALUE,...", TROUPE_AT(transport.ucx_options)),
             kAllRoles, kMore, "Further settings of UCX, without the prefix UCX_");
+  table.add(whole("transport.credit_decode_rows", {0, kCreditRowsMax},
+                  TROUPE_AT(transport.credit_decode_rows)),
+            kReceiving, kMore, "Rows a sender may have open here that are kept for decode");
+  table.add(whole("transport.credit_prefill_rows", {1, kCreditRowsMax},
+                  TROUPE_AT(transport.credit_prefill_rows)),
+            kReceiving, kMore, "Rows a sender may have open here, of prefill or decode");
   table.add(address("ops.listen", TROUPE_AT(ops.listen)), kAllRoles, kFirst,
             "Where probes and metrics are served; plain HTTP, keep it inside");
   table.add(whole("drain.timeout_s", {0, 24 * 3600}, TROUPE_AT(drain.timeout)), kAllRoles, kMore,

@@ -90,6 +90,8 @@ struct ServiceConfig {
   struct {
     std::string lanes = "auto";
     std::vector<std::string> ucx_options;
+    std::int64_t credit_decode_rows = 512;
+    std::int64_t credit_prefill_rows = 4096;
   } transport;
   struct {
     Address listen{"127.0.0.1", 9090};
