@@ -85,7 +85,7 @@ void MemberCore::refused(std::size_t index, const AnnounceReply& reply, TimePoin
   if (reply.refusal != Refusal::rank_taken) return;
   if (!director.taken_since) director.taken_since = now;
   if (now - *director.taken_since >= 2 * settings_.lost_after)
-    fatal_ = Error{reply.error.code, "rank taken: " + reply.error.detail};
+    fatal_ = Error{Errc::overloaded, "rank taken: " + reply.error.detail};
 }
 
 void MemberCore::on_roster(Roster roster) {

@@ -98,7 +98,8 @@ class MemberCore {
   /// The director to ask: the followed one, else any that let us in.
   std::optional<std::size_t> director() const;
   bool welcome_at(std::size_t director) const;
-  /// Set when no director will ever let it in.
+  /// Set when no director will ever let it in; `overloaded` when its rank stays taken, which may
+  /// change.
   const std::optional<Error>& fatal() const { return fatal_; }
 
  private:

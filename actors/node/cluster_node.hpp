@@ -92,7 +92,8 @@ class ClusterNode : public RequestEngine {
   /// State DRAINING: no new work is taken, open requests go on. Done when none is open.
   virtual void drain() = 0;
   virtual bool drained() const = 0;
-  /// Set when the node cannot go on (refused for good, rank taken): say it and exit.
+  /// Set when the node cannot go on: say it and exit. `overloaded` when its rank stays taken, which
+  /// may change; refused for good otherwise.
   virtual std::optional<Error> fatal() const = 0;
 };
 

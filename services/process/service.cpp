@@ -189,7 +189,9 @@ std::optional<int> Service::serve() {
     const int signal = signals_.wait(kIdlePoll);
     beat();
     if (signal != 0) return drain(signal);
-    if (const auto fatal = node_->fatal()) return fail(Fault::cluster_refused, fatal->detail);
+    if (const auto fatal = node_->fatal())
+      return fail(fatal->code == Errc::overloaded ? Fault::try_later : Fault::cluster_refused,
+                  fatal->detail);
     const Error ready = node_->readiness();
     if (serving == (ready.code == Errc::ok)) continue;
     serving = !serving;

@@ -160,19 +160,20 @@ class RefusalTest(ServiceTest):
         flags = ("--expert-rank", "99", "--expert-ranks", "100")
         self.refused(self.service("expert", *flags), program.CONFIG, 3005, "32")
 
-    def test_another_token_mode_or_rank_is_refused_by_the_cluster(self):
+    def test_another_token_mode_name_or_rank_is_refused_by_the_cluster(self):
         cluster = self.cluster(experts=1, gateway=False).wait_until_ready()
         token = self.file("token", "another")
         for flags, says in (
             (("--cluster-join-token-file", token), "token"),
             (("--engine-mode", "f32"), "numerics"),
             (("--cluster-name", "elsewhere"), "cluster"),
-            (("--expert-rank", "0"), "rank"),
         ):
             with self.subTest(flags=flags):
                 service = cluster.start("expert", *flags)
                 message = self.refused(service, program.CONNECTION, 5003, "")
                 self.assertIn(says, message.lower())
+        taken = cluster.start("expert", "--expert-rank", "0")
+        self.refused(taken, program.TEMPORARY, 8001, ["rank taken", "alive"])
         refusals = cluster.router.events("member_refused")
         self.assertGreaterEqual(len(refusals), 4)  # said on both sides
         self.assertEqual({line["level"] for line in refusals}, {"warning"})

@@ -41,10 +41,10 @@ def run(*words, stdin=b"", env=None, timeout=TIMEOUT_S, **options):
     )
 
 
-def start(*words, env=None, **options):
-    """A running `troupe WORDS` with pipes."""
+def start(*words, env=None, within=(), **options):
+    """A running `troupe WORDS` with pipes; `within`: words in front of it."""
     pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
-    command = [binary(), *map(str, words)]
+    command = [*within, binary(), *map(str, words)]
     return subprocess.Popen(command, env=environment(env), **{**pipes, **options})
 
 

@@ -1,15 +1,12 @@
 """Services of a cluster as processes of their own: started, asked on their ops ports, stopped."""
 
 import json
-import re
 import signal
 import socket
 import threading
 import time
-import urllib.error
-import urllib.request
 
-from tests.support import program
+from tests.support import ops, program
 
 
 def free_port():
@@ -22,9 +19,10 @@ def free_port():
 class Service:
     """A running `troupe ROLE`; its log is read as it comes."""
 
-    def __init__(self, role, *flags, env=None):
+    def __init__(self, role, *flags, env=None, within=()):
+        """`within`: words in front of the program, such as `ip netns exec NAME`."""
         flags = ("--ops-listen", "127.0.0.1:0", "--log-format", "json", *flags)
-        self.process = program.start(role, *flags, env=env)
+        self.process = program.start(role, *flags, env=env, within=within)
         self.role, self.lines = role, []
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -38,6 +36,10 @@ class Service:
         with self._news:
             self.lines.append("")  # the end
             self._news.notify_all()
+
+    @property
+    def pid(self):
+        return self.process.pid
 
     @property
     def text(self):
@@ -67,28 +69,11 @@ class Service:
 
     def get(self, path):
         """(status, body) of a request to the ops port."""
-        try:
-            with urllib.request.urlopen(f"http://{self.ops}{path}", timeout=30) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    def scrape(self):
-        """{(name, labels as sorted pairs): value} of /metrics."""
-        values = {}
-        for line in self.get("/metrics")[1].splitlines():
-            if line.startswith("#"):
-                continue
-            name, labels, value = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line).groups()
-            pairs = re.findall(r'(\w+)="((?:\\.|[^"\\])*)"', labels or "")
-            values[name, tuple(sorted(pairs))] = float(value)
-        return values
+        return ops.get(self.ops, path)
 
     def total(self, name, **labels):
         """The sum of all series of `name` with these labels."""
-        wanted = set(labels.items())
-        return sum(v for (n, have), v in self.scrape().items() if n == name and wanted <= set(have))
+        return sum(ops.values(self.ops, name, labels))
 
     def ended(self, timeout_s=program.TIMEOUT_S):
         """The exit code once it ends by itself."""
@@ -113,16 +98,28 @@ class Service:
             pipe.close()
 
 
+def stop_all(services):
+    """SIGTERM to all at once; gives back the exit codes."""
+    for service in services:
+        if service.process.poll() is None:
+            service.process.terminate()
+    codes = [service.ended() for service in services]
+    for service in services:
+        service.close()
+    return codes
+
+
 class Cluster:
     """A router, an attention shard, some experts and a gateway, told so by one file."""
 
-    def __init__(self, folder, experts=2, settings="", gateway=True):
+    def __init__(self, folder, experts=2, settings="", gateway=True, token_file=""):
         self.control = free_port()
         self.config = f"{folder}/cluster.yaml"
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(
                 f"cluster:\n  name: test-{self.control}\n"
                 f"  routers: ['127.0.0.1:{self.control}']\n"
+                f"  join_token_file: '{token_file}'\n"
                 f"control:\n  listen: '127.0.0.1:{self.control}'\n"
                 f"expert:\n  ranks: {experts}\n"
                 "gateway:\n  grpc_listen: '127.0.0.1:0'\nadmin:\n  listen: '127.0.0.1:0'\n"

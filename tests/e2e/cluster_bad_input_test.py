@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""Wrong members and strangers: said on both sides, and nobody who belongs there notices."""
+
+import contextlib
+import os
+import signal
+import tempfile
+import unittest
+from concurrent import futures
+
+import grpc
+
+from tests.support import grpc_client as client
+from tests.support import listeners, program, up_cluster
+from tests.support.grpc_client import request
+from tests.support.poll_until import eventually
+from tests.support.services import Cluster
+
+ASKED = {"text": "In the beginning God created", "temperature": 0, "max_tokens": 24}
+SEED = 20241226
+V3_MINI = os.path.join(program.GOLDENS, "v3-mini", "model")
+
+
+class ClusterTest(unittest.TestCase):
+    """A running cluster with a join token; as client.Served for the calls of grpc_client."""
+
+    SETTINGS = ""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="troupe-bad-input-")
+        cls.addClassCleanup(folder.cleanup)
+        token = os.path.join(folder.name, "token")
+        with open(token, "w", encoding="utf-8") as file:
+            file.write("open sesame\n")
+        cls.cluster = Cluster(folder.name, settings=cls.SETTINGS, token_file=token)
+        cls.addClassCleanup(cls.cluster.close)
+        cls.cluster.wait_until_ready()
+        cls.channel = grpc.insecure_channel(cls.cluster.address)
+        cls.addClassCleanup(cls.channel.close)
+        cls.inference = client.inference_pb2_grpc.InferenceServiceStub(cls.channel)
+        cls.expected = client.stream(cls, request(**ASKED)).ids
+
+    def served(self):
+        self.assertEqual(client.stream(self, request(**ASKED)).ids, self.expected)
+
+
+class WrongInputTest(ClusterTest):
+    def refused(self, reason, says, role, *flags):
+        """The newcomer ends with TROUPE-5003; both sides have said why."""
+        service = self.cluster.start(role, *flags)
+        self.assertEqual(service.ended(), program.CONNECTION, service.text)
+        own = service.wait_for("failed")
+        self.assertEqual(own["code"], "TROUPE-5003")
+        (told,) = service.events("member_refused")
+        ours = self.cluster.router.wait_for("member_refused", lambda l: f"{service.pid}" in str(l))
+        self.assertEqual((told["level"], ours["level"]), ("error", "warning"))
+        self.assertEqual((told["reason"], ours["reason"]), (reason, reason))
+        for part in says:
+            self.assertIn(part, own["msg"])
+            self.assertIn(part, str(ours))
+
+    def test_another_model(self):
+        says = ("expert 0", "numerics id", "same model")
+        self.refused("numerics", says, "expert", "--model-path", V3_MINI)
+
+    def test_another_mode(self):
+        says = ("attention 1", "numerics id", "mode")
+        flags = ("--attention-index", 1, "--engine-mode", "f32")
+        self.refused("numerics", says, "attention", *flags)
+
+    def test_another_number_of_ranks(self):
+        says = ("expert 2", "3 expert ranks", "expert.ranks")
+        self.refused("ranks", says, "expert", "--expert-ranks", 3, "--expert-rank", 2)
+
+    def test_another_cluster(self):
+        says = ("gateway 1", "cluster.name")
+        self.refused("cluster", says, "gateway", "--gateway-index", 1, "--cluster-name", "other")
+
+    def test_without_the_join_token(self):
+        flags = ("--expert-rank", 1, "--cluster-join-token-file", "")
+        self.refused("token", ("join token",), "expert", *flags)
+
+    def test_a_second_live_rank_waits_and_takes_over(self):
+        first = self.cluster.experts[0]
+        second = self.cluster.start("expert", "--expert-rank", 0)
+        told = second.wait_for("member_refused")
+        self.assertEqual((told["reason"], told["level"]), ("rank_taken", "warning"))
+        self.assertIn(str(first.pid), told["detail"])
+        ours = self.cluster.router.wait_for("member_refused", lambda l: f"{second.pid}" in str(l))
+        self.assertEqual(ours["reason"], "rank_taken")
+        self.served()  # by the first
+        first.process.send_signal(signal.SIGKILL)
+        second.wait_for("ready")
+        self.cluster.experts[0] = second
+        eventually(self.again, "service by the second", 60)
+
+    def test_an_oversize_message_is_refused_by_its_size(self):
+        options = [("grpc.max_send_message_length", -1)]
+        with grpc.insecure_channel(self.cluster.address, options=options) as channel:
+            inference = client.inference_pb2_grpc.InferenceServiceStub(channel)
+            large = request(text="x" * (64 << 20))
+            for call, asked in (
+                (inference.Tokenize, client.pb.TokenizeRequest(text=large.text)),
+                (inference.GenerateUnary, client.pb.GenerateUnaryRequest(request=large)),
+                (inference.Generate, large),
+            ):
+                failed = client.failure_of(call, asked, timeout=60)
+                self.assertEqual(failed.code, grpc.StatusCode.RESOURCE_EXHAUSTED, failed.message)
+                self.assertIn("larger than max", failed.message)
+
+    def again(self):
+        try:
+            self.served()
+            return True
+        except grpc.RpcError:
+            return False
+
+    def tearDown(self):
+        self.served()
+
+
+class StrangersTest(ClusterTest):
+    def run_with_strangers(self):
+        """Ports of each service, and what became of requests meanwhile."""
+        load = up_cluster.Load(self, request(**ASKED))
+        before = {service: listeners.of(service.pid) for service in self.cluster.services}
+        with contextlib.ExitStack() as quiet:
+            ports = sum(before.values(), [])
+            with futures.ThreadPoolExecutor(len(ports)) as pool:
+                for connections in pool.map(lambda at: listeners.annoy(at, SEED), ports):
+                    for connection in connections:
+                        quiet.enter_context(connection)
+            have = len(load.answers)
+            more = lambda: len(load.answers) >= have + 3
+            eventually(more, "answers while strangers are silent")
+            for service in self.cluster.services:
+                self.assertEqual(service.get("/livez")[0], 200)
+        return before, load.stop()
+
+    def test_strangers_on_every_port_change_nothing(self):
+        before, answers = self.run_with_strangers()
+        for answer in answers:
+            self.assertIsNone(answer.failure, answer.failure and answer.failure.message)
+            self.assertEqual(answer.ids, self.expected)
+        named = {"router": 2, "attention": 1, "expert": 1, "gateway": 3}  # ops, control, gRPC, ...
+        for service, ports in before.items():
+            self.assertIsNone(service.process.poll(), service.text)
+            self.assertGreater(len(ports), named[service.role], "UCX listens over tcp")
+            self.assertEqual(service.get("/readyz")[0], 200)
+            self.assertEqual(listeners.of(service.pid), ports)
+            self.assertFalse(service.events("link_lost"), service.text)
+        self.served()
+
+
+class StrangersOverTcpTest(StrangersTest):
+    SETTINGS = "transport:\n  lanes: tcp\n"
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
