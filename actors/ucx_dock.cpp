@@ -13,7 +13,10 @@ std::string_view to_string(Transport transport) {
 }
 
 std::string lane_fault(Transport asked, const std::string& lanes) {
-  if (asked != Transport::shm || lanes == "inproc" || lanes.find("posix") != lanes.npos) return {};
+  if (asked == Transport::automatic || lanes == "inproc") return {};
+  if (asked == Transport::tcp)
+    return lanes == "tcp" ? "" : "UCX_TLS or transport.ucx_options allow other transports";
+  if (lanes.find("posix") != lanes.npos) return {};
   return "the two processes share no memory: other hosts, or other IPC, PID or network namespaces, "
          "or UCX_TLS excludes posix";
 }
@@ -35,7 +38,7 @@ Expected<std::unique_ptr<transport::UcxLink>> UcxDock::make() {
     for (const auto& name : settings_.ucx_set_by_user)
       if (events_)
         events_({NodeEvent::Severity::info, "ucx_variable_kept",
-                 "name=UCX_" + name + " your environment wins over the built-in setting"});
+                 "your environment wins over the built-in setting name=UCX_" + name});
   }
   return transport::UcxLink::make(*context_);
 }

@@ -24,7 +24,7 @@ struct DockSettings {
   std::vector<std::string> ucx_set_by_user;  // likewise; set in the environment, where they win
 };
 
-/// The reason to warn: shared memory was asked for and the lanes have none. Empty otherwise.
+/// The reason to warn: the lanes are not what was asked for. Empty otherwise.
 std::string lane_fault(Transport asked, const std::string& lanes);
 
 /// *Threading*: one loop, construction and destruction included. Its links must die before it.
