@@ -17,7 +17,7 @@ packages=(
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc grpc-proto
   libgtest-dev libbenchmark-dev
 )
-test_packages=(python3 python3-venv git binutils)
+test_packages=(python3 python3-venv git binutils iproute2)
 
 with_tests=no
 for argument in "$@"; do
