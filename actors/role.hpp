@@ -67,7 +67,11 @@ class Role : protected Peers::Events {
       if (!compute_.ran_here()) break;  // else its results go out in this pass
     }
     if (busy) pulse_->step();
-    if (now - load_told_ >= kLoadPeriod) tell_load();
+    if (now - load_told_ >= kLoadPeriod) {
+      // A loop that looks at open work makes progress; a computation may take long.
+      if (!busy) pulse_->step();
+      tell_load();
+    }
     return busy;
   }
   /// Last call before sleeping; false when something came meanwhile.
@@ -84,6 +88,10 @@ class Role : protected Peers::Events {
     sooner(role_deadline());
     if (compute_.crowded_out()) sooner(now_ + kPoolRetry);
     return next;
+  }
+  /// When a loop with open work looks again, only to show that it is alive.
+  std::optional<TimePoint> next_look() const {
+    return loaded_ ? std::optional(load_told_ + kLookPeriod) : std::nullopt;
   }
   /// As if every peer had been lost, so all work is dropped; goes on under another incarnation.
   void rejoin(std::uint64_t incarnation, TimePoint now) {
@@ -124,7 +132,9 @@ class Role : protected Peers::Events {
 
   void tell_load() {
     load_told_ = now_;
-    pulse_->set_load(load());
+    const auto load = this->load();
+    loaded_ = load.oldest_work.has_value();
+    pulse_->set_load(load);
   }
   void note_link(PeerId peer, const Error* lost) {
     if (lost != nullptr)
@@ -141,6 +151,7 @@ class Role : protected Peers::Events {
   static constexpr int kRoundsMax = 4;                      // then links and mail have their turn
   static constexpr std::chrono::milliseconds kPoolRetry{1};
   static constexpr std::chrono::milliseconds kLoadPeriod{20};
+  static constexpr std::chrono::milliseconds kLookPeriod{100};  // while work is open
   std::shared_ptr<LocalWire> wire_;
   PeerId self_;
   transport::Doorbell& bell_;
@@ -150,6 +161,7 @@ class Role : protected Peers::Events {
   std::shared_ptr<RolePulse> pulse_;
   Peers::Watcher link_watcher_;
   TimePoint load_told_{};
+  bool loaded_ = false;
   TimePoint now_{};
   bool took_frames_ = true;
   std::chrono::microseconds inline_us_max_;

@@ -38,7 +38,9 @@ class RoleActor : public polled_actor<typename Handle::base> {
     return role_->arm();
   }
   std::optional<TimePoint> next_deadline() const override {
-    const auto deadline = role_->next_deadline();
+    auto deadline = role_->next_deadline();
+    const auto look = role_->next_look();
+    if (look && (!deadline || *look < *deadline)) deadline = look;
     if (!deadline || !context_.hides_stops) return deadline;
     return clock_.wake(*deadline);
   }

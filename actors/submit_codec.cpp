@@ -46,6 +46,7 @@ SequenceRequest read_submit(const proto::FrameHeader& header, const proto::Submi
                             GatewayIndex gateway, TimePoint now) {
   SequenceRequest request;
   request.gateway = gateway;
+  request.arrived = now;
   request.request = header.work_id;
   request.attempt = header.attempt;
   request.tokens = submit.token_ids.to_vector();

@@ -272,6 +272,8 @@ std::optional<TimePoint> AttentionRole::role_deadline() const {
   return next;
 }
 
+RoleLoad AttentionRole::load() const { return {scheduler_.oldest(), scheduler_.waiting()}; }
+
 AttentionStatus AttentionRole::status() const {
   return {static_cast<std::int64_t>(scheduler_.running()),
           static_cast<std::int64_t>(scheduler_.waiting()),

@@ -72,6 +72,7 @@ class AttentionRole : public Role {
   void on_lost(PeerId peer, const Error& why) override;
   bool work() override;
   std::optional<TimePoint> role_deadline() const override;
+  RoleLoad load() const override;
 
   void admit(PeerId gateway, const transport::ReceivedFrame& frame);
   void renew(PeerId gateway, const transport::ReceivedFrame& frame);

@@ -243,4 +243,12 @@ void BatchScheduler::release(Sequence& sequence) {
 
 std::vector<SequenceEvent> BatchScheduler::take_events() { return std::exchange(events_, {}); }
 
+std::optional<TimePoint> BatchScheduler::oldest() const {
+  std::optional<TimePoint> oldest;
+  for (const auto* queue : {&running_, &waiting_})
+    for (const auto& sequence : *queue)
+      if (!oldest || sequence->asked.arrived < *oldest) oldest = sequence->asked.arrived;
+  return oldest;
+}
+
 }  // namespace troupe::actors

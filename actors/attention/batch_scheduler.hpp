@@ -29,6 +29,7 @@ struct SequenceRequest {
   bool prompt_logits = false;
   bool generated_logits = false;
   std::optional<TimePoint> deadline;
+  TimePoint arrived{};
 };
 
 /// A sequence that runs or waits. `asked.tokens` grows with each token drawn.
@@ -117,6 +118,8 @@ class BatchScheduler {
   std::size_t running() const { return running_.size(); }
   std::size_t waiting() const { return waiting_.size(); }
   std::int64_t pages_reserved() const { return pages_reserved_; }
+  /// When the oldest one came that runs or waits.
+  std::optional<TimePoint> oldest() const;
   bool idle() const { return running_.empty() && waiting_.empty(); }
 
  private:

@@ -128,13 +128,15 @@ void ExpertRole::start(BatchPtr batch) {
                        {Errc::deadline_exceeded, "queued past the budget of the work item"});
   }
   ++jobs_open_;
+  const auto arrived = computing_.insert(batch->arrived);
   const auto& config = model_->config();
   const auto pairs = static_cast<std::int64_t>(batch->held.size());
   run(
       pairs * 3 * config.hidden_size * config.moe_intermediate_size,  // gate, up and down
       [this, batch] { compute(*batch); },
-      [this, batch] {
+      [this, batch, arrived] {
         --jobs_open_;
+        computing_.erase(arrived);
         forget_rows(*batch);
         count(*batch);
         answer(*batch);
@@ -213,6 +215,16 @@ void ExpertRole::send_failed(PeerId router, const proto::FrameHeader& asked, con
   const proto::Failed failed{static_cast<std::uint16_t>(error.code), 0,
                              proto::clip_detail(error.detail)};
   peers_.send(router, transport::make_frame(peers_.buffers(), header, failed));
+}
+
+RoleLoad ExpertRole::load() const {
+  RoleLoad load;
+  if (!computing_.empty()) load.oldest_work = *computing_.begin();
+  for (const auto& lane : queue_)
+    if (!lane.empty() && (!load.oldest_work || lane.front()->arrived < *load.oldest_work))
+      load.oldest_work = lane.front()->arrived;
+  load.queued_rows = static_cast<std::uint64_t>(counts_.queued_rows);
+  return load;
 }
 
 ExpertStatus ExpertRole::status() const {

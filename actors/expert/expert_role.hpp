@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "actors/role.hpp"
@@ -57,6 +58,7 @@ class ExpertRole : public Role {
   void on_lost(PeerId peer, const Error& why) override;
   bool work() override;
   std::optional<TimePoint> role_deadline() const override { return std::nullopt; }
+  RoleLoad load() const override;
 
   std::optional<Error> find_fault(const transport::ReceivedFrame& frame) const;
   void split_pairs(Batch& batch) const;
@@ -74,6 +76,7 @@ class ExpertRole : public Role {
   /// Rows of each router that are queued or being computed; its batches count down.
   std::map<PeerId, std::shared_ptr<std::int64_t>> under_way_;
   std::size_t jobs_open_ = 0;
+  std::multiset<TimePoint> computing_;  // when they arrived
   std::uint64_t newest_term_ = 0;
   std::uint64_t newest_epoch_ = 0;
   ExpertStatus counts_;

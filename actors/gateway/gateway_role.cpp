@@ -52,7 +52,7 @@ Expected<void> GatewayRole::submit(const SubmitOrder& order, TimePoint now) {
     shards_[shard].heard = now;  // begins to count now
     shards_[shard].lease_due = TimePoint{};
   }
-  open_[order.request] = {order.attempt, shard, prompt + sampling.max_tokens, header};
+  open_[order.request] = {order.attempt, shard, prompt + sampling.max_tokens, header, now};
   ++requests_total_;
   if (order.attempt > 0) ++replays_total_;
   peers_.send(shard, transport::make_frame(peers_.buffers(), header, submit.body()));
@@ -213,6 +213,14 @@ std::optional<TimePoint> GatewayRole::role_deadline() const {
     if (takes_frames()) sooner(state.heard + settings_.silence_budget);
   }
   return next;
+}
+
+RoleLoad GatewayRole::load() const {
+  RoleLoad load;
+  for (const auto& [request, open] : open_)
+    if (!load.oldest_work || open.began < *load.oldest_work) load.oldest_work = open.began;
+  load.queued_rows = open_.size();
+  return load;
 }
 
 GatewayStatus GatewayRole::status() const {

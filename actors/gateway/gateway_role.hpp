@@ -68,6 +68,7 @@ class GatewayRole : public Role {
     PeerId shard = 0;
     std::int64_t kv_tokens = 0;
     proto::FrameHeader header;
+    TimePoint began{};
     std::uint64_t first_leased = 0;  // number of the first lease that named it; 0: none yet
   };
   struct Shard {
@@ -81,6 +82,7 @@ class GatewayRole : public Role {
   void on_lost(PeerId peer, const Error& why) override;
   bool work() override;
   std::optional<TimePoint> role_deadline() const override;
+  RoleLoad load() const override;
   bool takes_frames() const override;
 
   PeerId pick_shard() const;

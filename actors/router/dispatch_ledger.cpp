@@ -214,6 +214,12 @@ void DispatchLedger::shard_lost(model::ShardIndex shard) {
   for (const auto id : there) recall(id, {});
 }
 
+std::int64_t DispatchLedger::open_rows() const {
+  std::int64_t rows = 0;
+  for (const auto& [id, item] : items_) rows += item.rows;
+  return rows;
+}
+
 std::vector<ItemId> DispatchLedger::items() const {
   std::vector<ItemId> ids;
   for (const auto& [id, item] : items_) ids.push_back(id);

@@ -31,6 +31,7 @@ struct RouterItem {
   ItemId id = 0;
   PeerId asker = 0;
   std::shared_ptr<transport::ReceivedFrame> frame;  // Rows; kept until the reply is sent
+  TimePoint arrived{};
   TimePoint deadline;
   std::int64_t rows = 0;
   model::Routing routing;                        // empty until gated
@@ -111,6 +112,8 @@ class DispatchLedger {
   void shard_lost(model::ShardIndex shard);
 
   std::vector<ItemId> items() const;
+  const RouterItem* oldest() const { return items_.empty() ? nullptr : &items_.begin()->second; }
+  std::int64_t open_rows() const;
   std::vector<ItemId> items_of(PeerId asker) const;
   /// The experts and shards an item still waits for, for people.
   std::string missing(const RouterItem& item) const;

@@ -124,7 +124,9 @@ void RouterRole::accept_rows(PeerId asker, transport::ReceivedFrame&& frame) {
   const auto lane = frame.header.lane;
   auto kept = std::make_shared<transport::ReceivedFrame>(std::move(frame));
   const auto deadline = deadline_of(kept->header, settings_.hop_budget, now());
-  ungated_[lane].push_back(ledger_.open(asker, std::move(kept), deadline).id);
+  auto& item = ledger_.open(asker, std::move(kept), deadline);
+  item.arrived = now();
+  ungated_[lane].push_back(item.id);
   ++counts_.items_total;
 }
 
@@ -395,6 +397,13 @@ std::vector<std::int64_t> RouterRole::uncovered() const {
       count += live_.of(layer, expert).empty() ? 1 : 0;
   }
   return counts;
+}
+
+RoleLoad RouterRole::load() const {
+  RoleLoad load;
+  if (const auto* oldest = ledger_.oldest()) load.oldest_work = oldest->arrived;
+  load.queued_rows = static_cast<std::uint64_t>(ledger_.open_rows());
+  return load;
 }
 
 RouterStatus RouterRole::status() const {

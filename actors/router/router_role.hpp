@@ -78,6 +78,7 @@ class RouterRole : public Role {
   void on_lost(PeerId peer, const Error& why) override;
   bool work() override;
   std::optional<TimePoint> role_deadline() const override;
+  RoleLoad load() const override;
 
   void accept_rows(PeerId asker, transport::ReceivedFrame&& frame);
   std::optional<Error> find_fault(const transport::ReceivedFrame& frame) const;
