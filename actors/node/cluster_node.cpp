@@ -13,6 +13,37 @@ namespace {
 
 constexpr std::chrono::milliseconds kAnswer{2000};
 
+/// Passes everything on and counts itself as open until the request has ended.
+class CountedListener final : public RequestListener {
+ public:
+  CountedListener(std::shared_ptr<RequestListener> listener,
+                  std::shared_ptr<std::atomic<std::int64_t>> open)
+      : listener_(std::move(listener)), open_(std::move(open)) {
+    ++*open_;
+  }
+  void on_token(std::int64_t position, std::int32_t token, float logprob) override {
+    listener_->on_token(position, token, logprob);
+  }
+  void on_prompt_progress(std::int64_t done, std::int64_t total) override {
+    listener_->on_prompt_progress(done, total);
+  }
+  void on_prompt_logits(std::int64_t first_position, std::int64_t rows,
+                        std::span<const float> logits) override {
+    listener_->on_prompt_logits(first_position, rows, logits);
+  }
+  void on_generated_logits(std::int64_t index, std::span<const float> logits) override {
+    listener_->on_generated_logits(index, logits);
+  }
+  void on_finished(FinishReason reason, const Error& error, const Usage& usage) override {
+    listener_->on_finished(reason, error, usage);
+    --*open_;
+  }
+
+ private:
+  std::shared_ptr<RequestListener> listener_;
+  std::shared_ptr<std::atomic<std::int64_t>> open_;
+};
+
 class Node final : public ClusterNode {
  public:
   Node(const model::Checkpoint& checkpoint, const NodeSettings& settings, NodeHooks hooks)
@@ -50,6 +81,8 @@ class Node final : public ClusterNode {
   NodeProcess process_;
   std::atomic<RequestId> next_request_{1};
   std::atomic<bool> draining_{false};
+  std::shared_ptr<std::atomic<std::int64_t>> open_ =
+      std::make_shared<std::atomic<std::int64_t>>(0);  // requests
 };
 
 Error Node::readiness() const {
@@ -74,13 +107,14 @@ Expected<RequestId> Node::submit(GenerateRequest request,
   if (auto ready = readiness(); ready.code != Errc::ok)
     return unexpected(Errc::unavailable, ready.detail);
   const RequestId id = next_request_.fetch_add(1);
-  caf::anon_send(
-      process_.gateway, open_atom_v,
-      OpenOrder{id, std::make_shared<GenerateRequest>(std::move(request)), std::move(listener)});
+  caf::anon_send(process_.gateway, open_atom_v,
+                 OpenOrder{id, std::make_shared<GenerateRequest>(std::move(request)),
+                           std::make_shared<CountedListener>(std::move(listener), open_)});
   return id;
 }
 
 bool Node::drained() const {
+  if (*open_ > 0) return false;
   for (const auto& one : process_.members) {
     const auto load = one.context.role.pulse->load();
     if (load.oldest_work || load.queued_rows > 0) return false;

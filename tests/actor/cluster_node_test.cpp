@@ -164,6 +164,34 @@ TEST_F(Nodes, HostAColocatedRouter) {
   EXPECT_NE(lanes(*attention).find("inproc"), std::string::npos) << lanes(*attention);
 }
 
+TEST_F(Nodes, RejoinWhenTheirDirectorHadGivenThemUp) {
+  auto quick = settings(proto::Role::router);
+  quick.lost_after = 400ms;
+  router = start(quick);
+  port = router->control_port();
+  auto slow = settings(proto::Role::expert);
+  slow.beat_idle = 1500ms;  // silent for longer than its director bears
+  experts[0] = start(slow);
+  EXPECT_TRUE(log.wait_for({"expert 0: rejoining"})) << log.text();
+  log.forget();
+  EXPECT_TRUE(log.wait_for({"expert 0: director_joined"})) << log.text();
+  EXPECT_TRUE(log.wait_for({"expert 0: link_joined", "peer=router 0"})) << log.text();
+}
+
+TEST_F(Nodes, DrainUntilNothingIsOpen) {
+  start_all();
+  auto heard = std::make_shared<Recorder>();
+  ASSERT_TRUE(gateway->submit(request(), heard));
+  EXPECT_FALSE(gateway->drained());
+  gateway->drain();
+  const auto refused = gateway->submit(request(), std::make_shared<Recorder>());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::unavailable);
+  EXPECT_TRUE(eventually([&] { return gateway->drained(); }));
+  EXPECT_TRUE(heard->finished());
+  expect_calm(*heard);
+}
+
 TEST_F(Nodes, SayWhoIsThere) {
   start_all();
   const auto report = gateway->report();
