@@ -124,7 +124,9 @@ class Load:
         self.cluster, self.asked, self.timeout_s = cluster, asked, timeout_s
         self.answers = []
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
+        self._threads = [
+            threading.Thread(target=self._run, daemon=True) for _ in range(threads)
+        ]
         for thread in self._threads:
             thread.start()
 
