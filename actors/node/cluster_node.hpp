@@ -21,6 +21,7 @@
 #include "actors/ucx_dock.hpp"
 #include "core/expected.hpp"
 #include "model/checkpoint/checkpoint.hpp"
+#include "model/load_progress.hpp"
 
 namespace troupe::actors {
 
@@ -60,16 +61,11 @@ struct NodeStatus {
 };
 
 /// How far the weights of this process' roles are read, while `start` runs.
-struct LoadProgress {
-  std::int64_t layers_done = 0;
-  std::int64_t layers_total = 0;
-  std::uint64_t bytes_done = 0;
-  std::uint64_t bytes_total = 0;
-};
+using LoadProgress = model::LoadProgress::Snapshot;
 
 struct NodeHooks {
   std::function<void(const NodeEvent&)> on_event;       // from any thread; must not block
-  std::function<void(const LoadProgress&)> on_loading;  // the same; at least once per layer
+  std::function<void(const LoadProgress&)> on_loading;  // from start(), as it grows
   std::optional<proto::VersionRange> protocol;          // tests: speak another version
 };
 

@@ -17,8 +17,10 @@ struct NodeModels {
   std::shared_ptr<const model::ExpertModel> expert;
 };
 
-/// Blocks until the weights are there; a gateway has none. *Errors*: those of the models.
+/// Blocks until the weights are there; a gateway has none. `on_progress` hears how far it is while
+/// it grows, and at the end. *Errors*: those of the models.
 Expected<NodeModels> load_models(const model::Checkpoint& checkpoint, const NodeSettings& settings,
-                                 model::Numerics numerics, const kernels::Engine& engine);
+                                 model::Numerics numerics, const kernels::Engine& engine,
+                                 const std::function<void(const LoadProgress&)>& on_progress);
 
 }  // namespace troupe::actors

@@ -157,7 +157,14 @@ void NodeProcess::spawn_agents() {
 
 Expected<void> NodeProcess::load() {
   const auto began = Clock::now();
-  auto loaded = load_models(checkpoint, settings, numerics, engine_);
+  auto loaded =
+      load_models(checkpoint, settings, numerics, engine_, [this](const LoadProgress& progress) {
+        const auto share = progress.bytes_total == 0 ? 0.0f
+                                                     : static_cast<float>(progress.bytes_done) /
+                                                           static_cast<float>(progress.bytes_total);
+        set_state(MemberState::loading, share);
+        if (hooks.on_loading) hooks.on_loading(progress);
+      });
   if (!loaded) return unexpected(loaded.error());
   models_ = std::move(*loaded);
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began);
@@ -207,9 +214,9 @@ void NodeProcess::spawn_roles() {
   for (const auto& one : members) caf::anon_send(one.agent, host_atom(), hosted);
 }
 
-void NodeProcess::set_state(MemberState state) {
+void NodeProcess::set_state(MemberState state, float loaded) {
   for (const auto& one : members)
-    caf::anon_send(one.agent, state_atom(), static_cast<std::uint8_t>(state), 1.0f);
+    caf::anon_send(one.agent, state_atom(), static_cast<std::uint8_t>(state), loaded);
 }
 
 void NodeProcess::stop() {

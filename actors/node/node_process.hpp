@@ -40,7 +40,7 @@ class NodeProcess {
   Expected<void> open();
   /// Loads the weights and starts the roles. *Errors*: those of the models.
   Expected<void> load();
-  void set_state(MemberState state);
+  void set_state(MemberState state, float loaded = 1);
   void say(NodeEvent::Severity severity, std::string name, std::string detail) const;
 
   const model::Checkpoint& checkpoint;
