@@ -24,6 +24,7 @@ const std::vector<Command>& commands();
 Command run_command();
 Command chat_command();
 Command serve_command();
+Command status_command();
 Command inspect_command();
 Command cast_command();
 Command eval_logits_command();

@@ -36,6 +36,7 @@ void declare(CLI::App& app, const OptionSet& options) {
       continue;
     }
     std::string name = option.positional() ? "positional_" + option.name : option.name;
+    if (!option.letter.empty()) name.insert(0, option.letter + ",");
     auto* added = app.add_option(name)->type_size(1)->expected(1);
     added->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   }

@@ -5,23 +5,11 @@ namespace troupe::services {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> all{
-      run_command(),
-      chat_command(),
-      serve_command(),
-      inspect_command(),
-      cast_command(),
-      eval_logits_command(),
-      eval_tokenizer_command(),
-      gateway_command(),
-      attention_command(),
-      router_command(),
-      expert_command(),
-      config_check_command(),
-      config_print_command(),
-      config_defaults_command(),
-      up_command(),
-      doctor_command(),
-      version_command(),
+      run_command(),          chat_command(),         serve_command(),           inspect_command(),
+      cast_command(),         eval_logits_command(),  eval_tokenizer_command(),  gateway_command(),
+      attention_command(),    router_command(),       expert_command(),          status_command(),
+      config_check_command(), config_print_command(), config_defaults_command(), up_command(),
+      doctor_command(),       version_command(),
   };
   return all;
 }

@@ -43,7 +43,7 @@ std::string two_columns(const std::string& left, std::string_view right) {
 }
 
 std::string option_line(const Option& option, bool with_environment) {
-  std::string left = option.name;
+  std::string left = option.letter.empty() ? option.name : option.letter + ", " + option.name;
   if (!option.value.empty()) left += " " + option.value;
   std::string right = option.help;
   if (with_environment && !option.positional()) right += " {" + option.environment() + "}";

@@ -44,6 +44,9 @@ ClientFailure to_failure(const grpc::Status& status) {
   ClientFailure failure;
   failure.code = static_cast<ApiCode>(status.error_code());
   failure.message = status.error_message();
+  if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED && failure.message.empty()) {
+    failure.message = "what listens there is another gRPC service";
+  }
   google::rpc::Status details;
   if (!details.ParseFromString(status.error_details())) return failure;
   for (const auto& packed : details.details()) {

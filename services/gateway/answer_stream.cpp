@@ -162,7 +162,7 @@ void AnswerStream::on_finished(actors::FinishReason reason, const Error& error,
     withdraw_ = false;
     if (!open()) return;
     if (reason == actors::FinishReason::cancelled) return end(withdrawn());
-    if (reason == actors::FinishReason::error) return end(from_engine(error));
+    if (reason == actors::FinishReason::error) return end(failure(error));
     assembler_->finish(piece_);
     AnswerFinish finish;
     const bool stopped = reason == actors::FinishReason::stop;
@@ -172,6 +172,13 @@ void AnswerStream::on_finished(actors::FinishReason reason, const Error& error,
     if (stopped) finish.stop_id = assembler_->silent_end();
     complete(std::move(finish));
   });
+}
+
+/// A hop's budget that ran out is a service that does not answer, not the client's deadline.
+ApiError AnswerStream::failure(const Error& error) const {
+  const bool ours =
+      error.code == Errc::deadline_exceeded && (!deadline_ || Clock::now() < *deadline_);
+  return from_engine(ours ? Error{Errc::unavailable, error.detail} : error);
 }
 
 /// Why the engine was told to stop: the client did, its deadline passed, or the engine ends.

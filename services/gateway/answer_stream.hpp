@@ -86,6 +86,7 @@ class AnswerStream final : public actors::RequestListener {
   void complete(AnswerFinish finish);
   bool open() const { return !end_; }
   ApiError withdrawn() const;
+  ApiError failure(const Error& error) const;
   /// Runs `change` under the lock, then tells the reader and the engine what it asked for.
   template <class Change>
   void update(Change change);

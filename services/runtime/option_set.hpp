@@ -28,6 +28,7 @@ struct Option {
   bool repeats = false;
   bool required = false;
   Assign assign_variable = {};  // instead of `assign` for the variable's value, if it matters
+  std::string letter = {};      // "-o", the short form
 
   bool positional() const { return name.front() != '-'; }
   bool is_switch() const { return value.empty() && !positional(); }

@@ -53,6 +53,7 @@ void GatewayServer::watch() {
 }
 
 void GatewayServer::refresh() {
+  const std::lock_guard lock(refreshing_);
   if (placement_epoch_) state_.placement_epoch = placement_epoch_();
   server_->set_serving(!state_.refuse_now().has_value());
 }

@@ -47,6 +47,7 @@ class GatewayServer {
   const std::chrono::milliseconds period_;
   std::function<std::uint64_t()> placement_epoch_;
   std::unique_ptr<ListeningServer> server_;
+  std::mutex refreshing_;  // drain() and the watcher
   std::mutex mutex_;
   std::condition_variable stopping_changed_;
   bool stopping_ = false;

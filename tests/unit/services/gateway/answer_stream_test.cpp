@@ -167,6 +167,12 @@ TEST_F(AnswerStreamTest, CancelledPastItsDeadlineItSaysSo) {
   EXPECT_EQ(next<AnswerEnd>().error->code, ApiCode::deadline_exceeded);
 }
 
+TEST_F(AnswerStreamTest, ABudgetOfTheClusterIsNotTheClientsDeadline) {
+  ASSERT_EQ(start(), std::nullopt);
+  finish(FinishReason::error, {Errc::deadline_exceeded, "no answer within the hop's budget"});
+  EXPECT_EQ(next<AnswerEnd>().error->reason, "SERVICE_LOST");
+}
+
 TEST_F(AnswerStreamTest, ErrorsOfTheEngineEndIt) {
   ASSERT_EQ(start(), std::nullopt);
   stream->on_token(3, id("a"), 0);
