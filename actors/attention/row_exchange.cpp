@@ -95,7 +95,7 @@ void RowExchange::late(WorkItem& item, TimePoint now) {
                                               ": no router is connected; the request can be "
                                               "repeated once one is back"});
   fail(item,
-       {Errc::deadline_exceeded,
+       {Errc::unavailable,
         "layer " + std::to_string(layer_) + ": " +
             (waited_for_router ? "no router had room" : name_of(item.router) + " did not answer") +
             " within the hop budget of " + std::to_string(settings_.hop_budget.count()) +

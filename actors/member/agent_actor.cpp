@@ -50,6 +50,7 @@ class Agent {
   void perform(const member::Announce& wish);
   void perform(const member::SendBeat& wish);
   void perform(const member::Meet& wish);
+  void perform(const member::Summon& wish);
   void perform(const member::Drop& wish);
   void perform(const member::Rejoin& wish);
   void perform(const NodeEvent& event) {
@@ -162,6 +163,12 @@ void Agent::lose(std::size_t index, const std::string& why) {
 }
 
 void Agent::on_down(const caf::down_msg& down) {
+  if (context_.own_director && context_.own_director.address() == down.source) {
+    // Nobody in this process ends it before the agents: the process has to begin anew.
+    core_.give_up(
+        {Errc::internal, "the director of this process has ended: " + to_string(down.reason)});
+    return act();
+  }
   for (std::size_t i = 0; i < directors_.size(); ++i)
     if (directors_[i] && directors_[i].address() == down.source)
       return lose(i, "the connection was closed");
@@ -185,6 +192,16 @@ void Agent::perform(const member::Announce& wish) {
 void Agent::perform(const member::SendBeat& wish) {
   if (const auto& director = directors_.at(wish.director))
     self_->send(director, beat_atom_v, wish.beat);
+}
+
+void Agent::perform(const member::Summon& wish) {
+  const auto& director = directors_.at(wish.director);
+  if (!director) return;
+  // No address: the peer has one to give.
+  self_
+      ->request(director, kRelay, connect_atom_v,
+                ConnectRequest{own(), wish.peer, core_.incarnation(), {}})
+      .then([](const ConnectReply&) {}, [](const caf::error&) {});
 }
 
 void Agent::perform(const member::Drop& wish) {
@@ -256,6 +273,10 @@ caf::result<ConnectReply> Agent::accept(const ConnectRequest& request) {
   // Not welcome: it may have been frozen, and then this is old; nobody lives at the address.
   if (!own_role || request.to != own() || !core_.director())
     return ConnectReply{{Errc::unavailable, name_of(request.to) + " is not ready for links"}, {}};
+  if (request.address.empty()) {  // it has lost the link that we opened: the core meets it again
+    self_->send(own_role, drop_atom_v, request.from, std::string("it has lost the link"));
+    return ConnectReply{};
+  }
   auto promise = self_->make_response_promise<ConnectReply>();
   self_->request(own_role, kRole, accept_atom_v, request.from, request.address)
       .then(

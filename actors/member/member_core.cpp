@@ -11,6 +11,7 @@ using Severity = NodeEvent::Severity;
 
 constexpr milliseconds kFirstBackOff{50};
 constexpr milliseconds kPatience{1000};
+constexpr milliseconds kSummonAfter{1500};  // an opener that knows meets us well before
 
 milliseconds doubled(milliseconds back_off, milliseconds most) {
   return std::clamp(back_off * 2, std::min(kFirstBackOff, most), most);
@@ -115,6 +116,7 @@ void MemberCore::rejoin(const std::string& why, TimePoint now) {
   roster_ = {};
   meetings_.clear();
   dropped_at_.clear();
+  summon_due_.clear();
   for (auto& director : directors_) {
     if (director.phase < Phase::connected) continue;
     director.phase = Phase::connected;
@@ -217,6 +219,32 @@ bool MemberCore::opens(PeerId peer) const {
   return false;
 }
 
+bool MemberCore::opened_by(PeerId peer) const {
+  const auto own = settings_.who.peer;
+  switch (role_of(own)) {
+    case proto::Role::gateway: return false;
+    case proto::Role::attention: return role_of(peer) == proto::Role::gateway;
+    case proto::Role::router:
+      return role_of(peer) == proto::Role::attention &&
+             (!settings_.own_router_only || index_of(peer) == index_of(own));
+    case proto::Role::expert: return role_of(peer) == proto::Role::router;
+  }
+  return false;
+}
+
+void MemberCore::miss(const RosterEntry& entry, bool joined, TimePoint now) {
+  if (joined || entry.state != MemberState::active || entry.process == settings_.who.process) {
+    summon_due_.erase(entry.peer);
+    return;
+  }
+  const auto due = summon_due_.try_emplace(entry.peer, now + kSummonAfter).first;
+  const auto relay = director();
+  if (due->second > now || !relay) return;
+  due->second = now + kSummonAfter;
+  say(Severity::warning, "link_missing", "peer=" + name_of(entry.peer) + " asked to link again");
+  actions_.push_back(member::Summon{entry.peer, *relay});
+}
+
 void MemberCore::compare(const MemberSight& sight, TimePoint now) {
   if (state() != MemberState::active && state() != MemberState::draining) return;
   for (const auto& entry : roster_.members) look_at(entry, sight, now);
@@ -231,6 +259,7 @@ void MemberCore::look_at(const RosterEntry& entry, const MemberSight& sight, Tim
       actions_.push_back(member::Drop{entry.peer, "the director counts it as lost"});
     return;
   }
+  if (opened_by(entry.peer)) miss(entry, same, now);
   if (entry.state == MemberState::loading || !opens(entry.peer) || same) return;
   auto& meeting = meetings_[entry.peer];
   // It may have rejoined between this roster and our meeting: the next one will say so.
@@ -250,6 +279,7 @@ void MemberCore::plan(const MemberSight& sight, TimePoint now) {
     if (director.phase == Phase::apart || director.phase == Phase::connected) sooner(director.due);
     if (director.phase == Phase::welcome) sooner(beat_due_);
   }
+  for (const auto& [peer, summon_due] : summon_due_) sooner(summon_due);
   for (const auto& [peer, meeting] : meetings_)
     if (!meeting.open && meeting.due > now && !sight.joined.contains(peer)) sooner(meeting.due);
 }

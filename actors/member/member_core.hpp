@@ -51,6 +51,11 @@ struct Meet {
   std::size_t director = 0;  // to relay the addresses
   bool in_process = false;   // no addresses are needed
 };
+/// It opens links to us, and one of ours is missing: it may not know that we have lost it.
+struct Summon {
+  PeerId peer = 0;
+  std::size_t director = 0;
+};
 struct Drop {
   PeerId peer = 0;
   std::string why;
@@ -58,13 +63,14 @@ struct Drop {
 struct Rejoin {
   std::uint64_t incarnation = 0;
 };
-using Action = std::variant<Connect, Announce, SendBeat, Meet, Drop, Rejoin, NodeEvent>;
+using Action = std::variant<Connect, Announce, SendBeat, Meet, Summon, Drop, Rejoin, NodeEvent>;
 }  // namespace member
 
 /// What it does when others disappear:
 ///  - a director: the connection is made again for ever; links and work go on.
 ///  - all directors: the last roster and placement stay in force.
 ///  - a peer: its role loses the link; a roster that shows it back makes the opener meet it again.
+///    Where only the accepting side has lost it, that side asks the opener to.
 ///  - itself (LOST by silence, or its own timer late by lost_after): all links are dropped, a new
 ///    incarnation is drawn and announced.
 /// *Threading*: one owner.
@@ -83,6 +89,8 @@ class MemberCore {
   void evicted(std::uint64_t incarnation, TimePoint now);
   void met(PeerId peer, const Error& error, TimePoint now);
   void set_state(MemberState state, float load_progress);
+  /// The process cannot go on.
+  void give_up(Error why) { fatal_ = std::move(why); }
 
   /// Everything that is due. Call after every event and at next_due().
   std::vector<member::Action> tick(const MemberSight& sight, TimePoint now);
@@ -129,6 +137,8 @@ class MemberCore {
   void compare(const MemberSight& sight, TimePoint now);
   void look_at(const RosterEntry& entry, const MemberSight& sight, TimePoint now);
   bool opens(PeerId peer) const;
+  bool opened_by(PeerId peer) const;
+  void miss(const RosterEntry& entry, bool joined, TimePoint now);
   void plan(const MemberSight& sight, TimePoint now);
 
   MemberSettings settings_;
@@ -138,6 +148,7 @@ class MemberCore {
   std::uint64_t term_seen_ = 0;
   std::map<PeerId, Meeting> meetings_;
   std::map<PeerId, std::uint64_t> dropped_at_;  // version of the roster that said so
+  std::map<PeerId, TimePoint> summon_due_;      // openers whose link is missing
   float load_progress_ = 0;
   TimePoint beat_due_;
   TimePoint due_;

@@ -358,7 +358,7 @@ bool RouterRole::expire() {
                   missing + ": no live expert shard holds them; the request can be repeated once "
                             "one does"});
     else
-      fail(item, {Errc::deadline_exceeded, missing + ": no answer within the hop's budget"});
+      fail(item, {Errc::unavailable, missing + ": no answer within the hop's budget"});
     busy = true;
   }
   return busy;

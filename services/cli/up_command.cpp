@@ -8,12 +8,12 @@
 
 #include "services/cli/command.hpp"
 #include "services/local/local_services.hpp"
+#include "services/local/ready_probe.hpp"
 #include "services/local/supervisor.hpp"
 #include "services/runtime/config/config_keys.hpp"
 #include "services/runtime/config/service_config.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/model_lookup.hpp"
-#include "services/local/ready_probe.hpp"
 
 namespace troupe::services {
 namespace {
@@ -78,17 +78,33 @@ int blocked_signals() {
   return ::signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/// Before anything is started: somebody else's gateway would answer for ours.
+std::optional<int> check_ports(const Flags& flags) {
+  const std::pair<const char*, const std::string*> listening[] = {{"--grpc-listen", &flags.grpc},
+                                                                  {"--admin-listen", &flags.admin},
+                                                                  {"--ops-listen", &flags.ops}};
+  for (const auto& [flag, text] : listening) {
+    const auto address = parse_address(*text);
+    if (!address)
+      return report(Fault::bad_value, std::string(flag) + ": " + address.error().detail);
+    if (const auto free = can_listen(address->host, address->port); !free)
+      return report(Fault::cannot_bind, std::string(flag) + ": " + free.error().detail);
+  }
+  return std::nullopt;
+}
+
 int up(const Flags& flags) {
   const auto ops = parse_address(flags.ops);
   if (!ops || ops->port == 0)
     return report(Fault::bad_value,
                   "--ops-listen needs HOST:PORT with a port of its own: `up` "
                   "asks there whether the cluster is ready");
+  if (const auto failed = check_ports(flags)) return *failed;
   auto plan = make_plan(flags);
   if (!plan) return report(Fault::memory_not_available, plan.error().detail);
   if (const auto failed = read_settings(flags, *plan)) return *failed;
   const int signals = blocked_signals();
-  Supervisor supervisor(local_services(*plan), {[port = ops->port] { return is_ready(port); },
+  Supervisor supervisor(local_services(*plan), {[address = *ops] { return is_ready(address); },
                                                 [&] { describe(flags, *plan); },
                                                 [](const std::string& line) { say(line); }});
   const auto end = supervisor.run(signals, std::chrono::seconds(flags.drain_s.value_or(30)));

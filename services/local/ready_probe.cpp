@@ -5,8 +5,9 @@
 
 namespace troupe::services {
 
-bool is_ready(std::uint16_t ops_port) {
-  httplib::Client client("127.0.0.1", ops_port);
+bool is_ready(const Address& ops) {
+  const bool any = ops.host == "0.0.0.0" || ops.host == "::";  // a listener's, not a caller's
+  httplib::Client client(any ? "localhost" : ops.host, ops.port);
   client.set_connection_timeout(1);
   client.set_read_timeout(1);
   const auto answer = client.Get("/readyz");

@@ -1,10 +1,10 @@
 // Whether a service says on its ops port that it is ready.
 #pragma once
-#include <cstdint>
+#include "services/runtime/config/service_config.hpp"
 
 namespace troupe::services {
 
-/// Asks `/readyz` on the loopback interface; false also when nobody answers within a second.
-bool is_ready(std::uint16_t ops_port);
+/// Asks `/readyz`; false also when nobody answers within a second.
+bool is_ready(const Address& ops);
 
 }  // namespace troupe::services

@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kProbePeriod{50};
 constexpr std::chrono::milliseconds kIdlePeriod{60'000};
-/// Exit codes that starting again cannot mend: flags, configuration, model, machine.
-constexpr int kHopeless[] = {2, 3, 4, 6};
+/// Exit codes that starting again cannot mend: flags, configuration, model, a port in use, machine.
+constexpr int kHopeless[] = {2, 3, 4, 5, 6};
 
 int read_signal(int signal_fd) {
   signalfd_siginfo info{};
@@ -69,6 +69,7 @@ void Supervisor::stop(int signal_fd, std::chrono::milliseconds drain) {
   // Gateways first: they let their open requests end while everybody else is still there.
   const auto deadline = Clock::now() + drain;
   children_.signal_all(SIGTERM, "gateway");
+  children_.signal_all(SIGCONT, "gateway");  // a stopped one would not see it
   const auto gateways = [&] { return children_.running("gateway") > 0; };
   while (gateways() && Clock::now() < deadline) {
     children_.wait(std::chrono::milliseconds(100), signal_fd);

@@ -228,5 +228,27 @@ TEST_F(OwnRouterOnly, IsMetByAShardThatHasOne) {
   EXPECT_EQ(met[0].peer, kRouter);
 }
 
+struct ExpertCoreTest : MemberCoreTest {
+  ExpertCoreTest() : MemberCoreTest(kExpert) {}
+};
+
+TEST_F(ExpertCoreTest, AsksARouterWhoseLinkIsMissingToLinkAgain) {
+  core->set_state(MemberState::active, 1);
+  welcome();
+  const RosterEntry router{kRouter, 5, 50, MemberState::active};
+  follow({router});
+  sight.joined[kRouter] = 5;
+  EXPECT_TRUE(pass<member::Summon>(5s).empty());
+  sight.joined.clear();  // lost here; the router does not know
+  const auto summons = pass<member::Summon>(4s);
+  ASSERT_GE(summons.size(), 2u);  // again and again
+  EXPECT_EQ(summons[0].peer, kRouter);
+  sight.joined[kRouter] = 5;
+  EXPECT_TRUE(pass<member::Summon>(5s).empty());
+  sight.joined.clear();
+  follow({{kRouter, 5, 50, MemberState::lost}}, 2);
+  EXPECT_TRUE(pass<member::Summon>(5s).empty()) << "of one that is gone nobody wants a link";
+}
+
 }  // namespace
 }  // namespace troupe::actors
