@@ -2,6 +2,8 @@
 // 3: syntax error while parsing object key - unexpected '}'; expected string literal".
 #include "model/config/json_error_text.hpp"
 
+#include "model/tokenizer/utf8.hpp"
+
 namespace troupe::model {
 namespace {
 
@@ -25,6 +27,7 @@ std::string json_error_text(std::string_view what, std::size_t byte) {
     place.append(" (").append(cut_behind(what, ": ")).append(")");
   }
   if (what.starts_with("syntax error while parsing ")) cut_behind(what, " - ");
+  if (first_invalid_utf8(what)) what = what.substr(0, what.find("; last read: "));
   return "not JSON at " + place + ": " + std::string(what);
 }
 

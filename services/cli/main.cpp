@@ -78,6 +78,9 @@ int unknown(const Words& words) {
       given = words[0] + " " + words[1];
     known.push_back(command.name);
   }
+  if (words.size() > 1 && !nearest_word(given, known) &&
+      nearest_word(given + " " + words[1], known))
+    given += " " + words[1];
   return report(Fault::unknown_command, "troupe has no command \"" + given + "\"" +
                                             did_you_mean(given, known) +
                                             " `troupe --help` lists the commands");
@@ -116,11 +119,15 @@ int dispatch(const Words& words) {
   return unknown(words);
 }
 
+/// Before the constructors of the libraries: UCX's opens an event descriptor, which would get the
+/// number of a standard descriptor that is closed.
+[[gnu::section(".preinit_array"),
+  gnu::used]] void (*const first_of_all)() = keep_standard_descriptors;
+
 }  // namespace
 }  // namespace troupe::services
 
 int main(int argc, char** argv) {
-  troupe::services::keep_standard_descriptors();
   troupe::services::install_interrupts();
   troupe::model::install_sigbus_handler();
   return troupe::services::with_last_resort([&] {

@@ -145,6 +145,12 @@ class PipeTest(program.ProgramTest):
         self.assertEqual(done.returncode, program.FAILURE, done.stderr)
         self.assertIn(b"Bad file descriptor", done.stderr)
 
+    def test_a_closed_stdin_is_an_error(self):
+        # The constructor of a library opens a descriptor, which must not become our input.
+        done = program.run("run", stdin=None, preexec_fn=lambda: os.close(0))
+        self.assertEqual(done.returncode, program.USAGE, done.stderr)
+        self.assertIn(b"standard input: Bad file descriptor", done.stderr)
+
     def test_interrupt_stops_and_says_130(self):
         child = program.start(*self.LONG)
         os.read(child.stdout.fileno(), 1)

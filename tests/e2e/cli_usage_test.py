@@ -76,6 +76,7 @@ class MistakeTest(program.ProgramTest):
     def test_unknown_command_suggests(self):
         self.fails(program.USAGE, 1002, "Did you mean chat?", "caht")
         self.fails(program.USAGE, 1002, "Did you mean model inspect?", "model", "inspct", "x")
+        self.fails(program.USAGE, 1002, "Did you mean model inspect?", "modl", "inspect", "x")
         self.fails(program.USAGE, 1002, "troupe --help", "perambulate")
         self.fails(program.USAGE, 1001, "follow the command", "--json", "version")
 

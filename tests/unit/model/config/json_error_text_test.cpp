@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "model/config/json_value.hpp"
+#include "model/tokenizer/utf8.hpp"
 
 namespace troupe::model {
 namespace {
@@ -14,6 +15,7 @@ TEST(JsonErrorText, SaysWhatAndWhereAndNothingOfTheLibrary) {
       {"{\n \"a\": 1,\n}", "(line 3, column 1): unexpected '}'; expected string literal"},
       {"", "not JSON at byte 1 (line 1, column 1): unexpected end of input"},
       {"[1e999]", "not JSON at byte 6: number overflow parsing '1e999'"},
+      {"[\"\xff\"]", "(line 1, column 3): invalid string: ill-formed UTF-8 byte"},
   };
   for (const auto& [text, says] : cases) {
     const auto parsed = parse_json(text);
