@@ -35,10 +35,10 @@ struct ClusterSettings {
   std::int64_t frame_rows_max = 256;          // rows of one work item, at most 256
   transport::CreditGrant credits{512, 4096};  // rows each peer may have under way to a role
   std::chrono::microseconds poll_us{50};
-  std::chrono::milliseconds hop_budget{60000};       // slow levels and sanitizers included
-  std::chrono::milliseconds uncovered_budget{5000};  // wait for an expert nobody holds
-  std::chrono::milliseconds start_budget{60000};     // for the roles to find each other
-  std::shared_ptr<model::LoadProgress> loading;      // told how far `start` is; may be null
+  std::chrono::milliseconds hop_budget{60000};        // slow levels and sanitizers included
+  std::chrono::milliseconds uncovered_budget{5000};   // wait for an expert nobody holds
+  std::chrono::milliseconds start_budget{60000};      // for the roles to find each other
+  std::shared_ptr<model::LoadProgress> loading = {};  // told how far `start` is; may be null
 };
 
 /// What only tests set.
