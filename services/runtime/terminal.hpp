@@ -6,8 +6,8 @@ namespace troupe::services {
 
 /// Descriptors 0 to 2 that the caller has closed are taken, so that no file of ours gets their
 /// number and with it what is meant for the terminal; using them fails with EBADF as before.
-/// *Threading*: call once, before anything is opened. Needs no library: `main.cpp` has it run before
-/// the constructors of any.
+/// *Threading*: call once, before anything is opened. Needs no library: `main.cpp` has it run
+/// before the constructors of any.
 void keep_standard_descriptors();
 
 bool stdout_is_terminal();
