@@ -247,6 +247,22 @@ TEST_F(Sessions, EndByTheirDeadlineWhenTheShardDoesNot) {
   EXPECT_EQ(log->cancelled, std::vector<RequestId>{7});
 }
 
+TEST_F(Sessions, LeaveNothingInMemoryHoweverFarTheirDeadline) {
+  auto asked = request(1);
+  asked.deadline = std::chrono::hours(1);
+  auto session = open(asked);
+  const auto left = caf::actor_cast<caf::weak_actor_ptr>(session);
+  auto last = token(0, 2, 50);
+  last.finish = FinishReason::length;
+  tell(std::exchange(session, nullptr), last);
+  ASSERT_TRUE(heard->finished());
+  scheduler.trigger_timeout();  // the one that was set
+  scheduler.run();
+  EXPECT_FALSE(scheduler.trigger_timeout()) << "an ended session sets another timer";
+  EXPECT_EQ(left.get()->strong_refs, 0u);
+  EXPECT_EQ(left.get()->weak_refs, 1u) << "the gateway remembers it";
+}
+
 TEST_F(Sessions, EndAsCancelledWhenWithdrawn) {
   auto session = open(request(5));
   caf::anon_send(session, cancel_atom_v);
