@@ -64,7 +64,7 @@ TEST(SentBy, AnotherLifeOfAPeerIsAnotherPeer) {
   const FrameHeader sent = request();
   const PeerIdentity peer{sent.cluster_id, sent.numerics_id, sent.sender_incarnation};
   EXPECT_TRUE(sent_by(peer, sent));
-  for (auto* field :
+  for (auto PeerIdentity::* field :
        {&PeerIdentity::cluster_id, &PeerIdentity::numerics_id, &PeerIdentity::incarnation}) {
     PeerIdentity other = peer;
     ++(other.*field);
