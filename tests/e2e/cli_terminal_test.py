@@ -10,7 +10,7 @@ from tests.support import program
 
 # One token per step of the slowest level: long enough for a bar wherever it runs.
 SLOW = ("--level", "reference", "--threads", 1, "--chunk", 1, "--max-tokens", 1)
-PROMPT = "In the beginning God created the heaven and the earth. " * 90
+PROMPT = "In the beginning God created the heaven and the earth. " * 15
 BAR = b"\r\x1b[K["
 
 

@@ -235,7 +235,7 @@ TEST(TokenizerConfig, ReadsNamedTemplatesAndTokenObjects) {
 TEST(TokenizerConfig, NamesTheBadKey) {
   for (const auto& [json, key] : std::vector<std::pair<std::string, std::string>>{
            {"[]", "not a JSON object"},
-           {"{", "not a JSON object"},
+           {"{", "not JSON at byte 2"},
            {R"({"add_bos_token": 1})", "add_bos_token"},
            {R"({"bos_token": 1})", "bos_token"},
            {R"({"eos_token": {}})", "eos_token"},
