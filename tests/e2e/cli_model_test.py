@@ -104,7 +104,8 @@ class BrokenModelTest(program.ProgramTest):
                 file.write("{ nonsense")
         ids, out = self.file("ids.json", "[[0, 5, 6]]"), self.path("out")
         command = ("eval", "logits", self.model, "--ids-file", ids, "--out", out, "--generate", 2)
-        message = self.fails(program.MODEL, 4002, ["tokenizer.json", "(line 1, column 4)"], *command)
+        says = ["tokenizer.json", "(line 1, column 4)"]
+        message = self.fails(program.MODEL, 4002, says, *command)
         self.assertNotIn("exception", message)
         self.succeeds(*command, "--valid-vocab", 100)
         os.remove(os.path.join(self.model, "tokenizer.json"))
@@ -301,7 +302,7 @@ class MachineTest(program.ProgramTest):
         while program.run("version", preexec_fn=limited(least)).returncode != 0:
             least += 8
         command = ("run", "x", "--threads", 2, "--max-tokens", 2)
-        for more in (0, 32):
+        for more in (16, 48):
             self.fails(program.RESOURCE, 2002, "", *command, preexec_fn=limited(least + more))
 
 

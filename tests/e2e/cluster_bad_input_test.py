@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import tempfile
 import unittest
@@ -53,7 +54,9 @@ class WrongInputTest(ClusterTest):
         own = service.wait_for("failed")
         self.assertEqual(own["code"], "TROUPE-5003")
         (told,) = service.events("member_refused")
-        ours = self.cluster.router.wait_for("member_refused", lambda l: f"{service.pid}" in str(l))
+        ours = self.cluster.router.wait_for(
+            "member_refused", lambda line: re.match(rf"{service.pid}\b", str(line.get("pid", "")))
+        )
         self.assertEqual((told["level"], ours["level"]), ("error", "warning"))
         self.assertEqual((told["reason"], ours["reason"]), (reason, reason))
         for part in says:

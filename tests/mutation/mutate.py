@@ -129,8 +129,10 @@ def checkpoint_mutations():
             else:
                 place = flip_bit(mutation, preset, model)
             said = verdict(preset, model)
-            # A refusal says nothing about the numbers, unless it names what was damaged.
-            if said.startswith("exit") and (not place or place.split("[")[0] not in said):
+            # A refusal says nothing about the numbers, unless it names what was damaged or says
+            # that they overflowed.
+            named = place and place.split("[")[0] in said
+            if said.startswith("exit") and not named and "logits are NaN or infinite" not in said:
                 print(f"unexpected: {mutation.name}: {said}")
                 said = ""
             missed += not caught(f"{mutation.name} {place}".strip(), mutation.preset, said)
