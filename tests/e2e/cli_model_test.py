@@ -302,7 +302,7 @@ class MachineTest(program.ProgramTest):
         while program.run("version", preexec_fn=limited(least)).returncode != 0:
             least += 8
         command = ("run", "x", "--threads", 2, "--max-tokens", 2)
-        for more in (16, 48):
+        for more in (0, 32):
             self.fails(program.RESOURCE, 2002, "", *command, preexec_fn=limited(least + more))
 
 
