@@ -81,10 +81,10 @@ Fault engine_fault(Errc code);
 /// Returns the exit code as `main` returns it.
 int report(Fault fault, std::string_view text);
 
-/// Prints `warning: TEXT` to stderr.
 /// Writes a command's whole answer to stdout and returns its exit code. A reader that has gone has
 /// seen enough; anything else is reported.
 int print_result(std::string_view text);
+/// Prints `warning: TEXT` to stderr.
 void warn(std::string_view text);
 
 }  // namespace troupe::services

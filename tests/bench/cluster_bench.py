@@ -15,11 +15,14 @@ import glob
 import os
 import re
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+
+from tests.support.free_ports import free_ports  # noqa: E402
 
 RATE = re.compile(r"(\d+) tokens, TTFT [\d.]+ s, ([\d.]+) tok/s")
 PROCESS_MB = 60
@@ -58,17 +61,6 @@ def decode(options):
             ]
             cells = [f"{rate:.0f}" for rate in best] + [f"{100 * ratio:.0f}%" for ratio in ratios]
             print(f"| {threads} | {experts} | " + " | ".join(cells) + " |", flush=True)
-
-
-def free_ports(count):
-    """TCP ports of the loopback interface that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Up:

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import threading
 import time
 
@@ -11,21 +10,11 @@ import grpc
 
 from tests.support import grpc_client as client
 from tests.support import program
+from tests.support.free_ports import free_ports
 from tests.support.poll_until import eventually
 
 ROLES = {"gateway": 1, "attention": 2, "router": 3, "expert": 4}
 ACTIVE = client.admin_pb.MEMBER_STATE_ACTIVE
-
-
-def free_ports(count):
-    """TCP ports of the loopback interface that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Up:
