@@ -300,6 +300,8 @@ bool Tokenizer::is_special(std::int32_t id) const {
   return std::binary_search(state_->special_ids.begin(), state_->special_ids.end(), id);
 }
 
+bool Tokenizer::is_added(std::int32_t id) const { return state_->added.text_of(id).has_value(); }
+
 std::int32_t Tokenizer::size() const {
   return std::max(state_->vocabulary.id_end(), state_->added.id_end());
 }

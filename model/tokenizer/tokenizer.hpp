@@ -64,6 +64,8 @@ class Tokenizer {
   std::optional<std::int32_t> id_of(std::string_view token) const;
   /// Marked "special" in tokenizer.json (BOS, EOS, padding; not DeepSeek's <｜User｜>).
   bool is_special(std::int32_t id) const;
+  /// One of "added_tokens", special or not: a marker, never a piece of ordinary text.
+  bool is_added(std::int32_t id) const;
 
   /// One past the highest id, added tokens included; the model's vocabulary may be padded beyond.
   std::int32_t size() const;
