@@ -13,7 +13,7 @@ cores=$(nproc)
 cd "$root"
 
 # Compiled objects are found again in another clone at another place.
-export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
 
 bash deploy/install-deps.sh --tests
 echo "test.sh: building with AddressSanitizer in $build/asan"

@@ -7,6 +7,7 @@
 
 #include "actors/local_cluster.hpp"
 #include "tests/support/actor_listener.hpp"
+#include "tests/support/source_dir.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -18,7 +19,7 @@ const model::Checkpoint& checkpoint(const std::string& path) {
   static std::map<std::string, model::Checkpoint> open;
   auto found = open.find(path);
   if (found == open.end()) {
-    auto fresh = model::Checkpoint::open(std::string(TROUPE_SOURCE_DIR) + "/" + path);
+    auto fresh = model::Checkpoint::open(std::string(troupe::kSourceDir) + "/" + path);
     EXPECT_TRUE(fresh) << (fresh ? "" : fresh.error().detail);
     found = open.emplace(path, std::move(*fresh)).first;
   }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/actor_listener.hpp"
+#include "tests/support/source_dir.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -13,7 +14,7 @@ using testing::Recorder;
 
 const model::Checkpoint& mini() {
   static const auto checkpoint =
-      model::Checkpoint::open(std::string(TROUPE_SOURCE_DIR) + "/tests/goldens/v3-mini/model");
+      model::Checkpoint::open(std::string(troupe::kSourceDir) + "/tests/goldens/v3-mini/model");
   EXPECT_TRUE(checkpoint) << (checkpoint ? "" : checkpoint.error().detail);
   return *checkpoint;
 }

@@ -8,6 +8,7 @@
 #include "model/chat/jinja/parser.hpp"
 #include "model/chat/jinja/unicode.hpp"
 #include "tests/fuzz/fuzz_target.hpp"
+#include "tests/support/source_dir.hpp"
 
 namespace {
 
@@ -15,7 +16,7 @@ namespace jinja = troupe::model::jinja;
 
 const nlohmann::ordered_json& snippets() {
   static const nlohmann::ordered_json parsed = [] {
-    std::ifstream file(TROUPE_SOURCE_DIR "/tests/goldens/chat/snippets.json");
+    std::ifstream file(std::string(troupe::kSourceDir) + "/tests/goldens/chat/snippets.json");
     return nlohmann::ordered_json::parse(file);
   }();
   return parsed;

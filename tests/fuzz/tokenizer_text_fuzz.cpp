@@ -6,6 +6,7 @@
 #include "model/tokenizer/tokenizer.hpp"
 #include "model/tokenizer/utf8.hpp"
 #include "tests/fuzz/fuzz_target.hpp"
+#include "tests/support/source_dir.hpp"
 
 using namespace troupe::model;
 
@@ -17,7 +18,7 @@ std::vector<std::string> fuzz_seeds() {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const Tokenizer tokenizer =
-      Tokenizer::load(std::filesystem::path(TROUPE_SOURCE_DIR) / "examples/troupe-tiny").value();
+      Tokenizer::load(std::filesystem::path(troupe::kSourceDir) / "examples/troupe-tiny").value();
   const std::string text(reinterpret_cast<const char*>(data), size);
   const auto ids = tokenizer.encode(text);
   const auto plain = tokenizer.encode(text, {.recognize_added_tokens = false});

@@ -14,6 +14,7 @@
 #include "actors/gateway/gateway_role.hpp"
 #include "actors/router/router_role.hpp"
 #include "tests/support/actor_listener.hpp"
+#include "tests/support/source_dir.hpp"
 
 namespace troupe::actors::testing {
 
@@ -46,7 +47,7 @@ struct StageModel {
 
  private:
   StageModel()
-      : checkpoint(std::move(*model::Checkpoint::open(std::string(TROUPE_SOURCE_DIR) +
+      : checkpoint(std::move(*model::Checkpoint::open(std::string(troupe::kSourceDir) +
                                                       "/tests/goldens/v3-mini/model"))),
         engine{*kernels::select_level("auto"), &pool} {
     attention = std::make_shared<const model::AttentionModel>(

@@ -10,11 +10,12 @@
 #include <vector>
 
 #include "model/checkpoint/safetensors.hpp"
+#include "tests/support/source_dir.hpp"
 
 namespace troupe::testing {
 
 inline std::filesystem::path golden_dir(const std::string& preset) {
-  return std::filesystem::path(TROUPE_SOURCE_DIR) / "tests/goldens" / preset;
+  return std::filesystem::path(troupe::kSourceDir) / "tests/goldens" / preset;
 }
 
 /// golden.safetensors of one preset by array name.

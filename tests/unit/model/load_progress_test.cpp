@@ -5,6 +5,7 @@
 
 #include "model/expert_model.hpp"
 #include "model/router_model.hpp"
+#include "tests/support/source_dir.hpp"
 
 namespace troupe::model {
 namespace {
@@ -30,7 +31,7 @@ TEST(LoadProgress, ALayerIsDoneWhenNothingOfItIsLeft) {
 
 TEST(LoadProgress, EveryByteOfARoleIsReported) {
   const auto checkpoint =
-      Checkpoint::open(std::string(TROUPE_SOURCE_DIR) + "/tests/goldens/v3-mini/model");
+      Checkpoint::open(std::string(troupe::kSourceDir) + "/tests/goldens/v3-mini/model");
   ASSERT_TRUE(checkpoint) << checkpoint.error().detail;
   kernels::ComputePool pool({2, 16});
   const kernels::Engine engine{*kernels::select_level("auto"), &pool};

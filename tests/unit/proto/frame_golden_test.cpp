@@ -6,6 +6,7 @@
 #include <string>
 
 #include "tests/support/frame_samples.hpp"
+#include "tests/support/source_dir.hpp"
 
 namespace troupe {
 namespace {
@@ -21,7 +22,7 @@ std::string hex(std::span<const std::byte> bytes) {
 }
 
 std::map<std::string, std::string> golden_frames() {
-  std::ifstream file(TROUPE_SOURCE_DIR "/tests/goldens/frames/v1.txt");
+  std::ifstream file(std::string(troupe::kSourceDir) + "/tests/goldens/frames/v1.txt");
   std::map<std::string, std::string> frames;
   for (std::string name, digits; file >> name >> digits;) frames[name] = digits;
   return frames;

@@ -10,6 +10,7 @@
 #include "services/runtime/config/config_keys.hpp"
 #include "services/runtime/config/config_load.hpp"
 #include "services/runtime/config/config_print.hpp"
+#include "tests/support/source_dir.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace troupe::services {
@@ -74,7 +75,7 @@ TEST(ConfigTable, DefaultsPrintAsAFileThatChangesNothing) {
 }
 
 TEST(ConfigTable, PageInDocsIsTheOneOfTheTable) {
-  const std::string path = std::string(TROUPE_SOURCE_DIR) + "/docs/config.md";
+  const std::string path = std::string(troupe::kSourceDir) + "/docs/config.md";
   if (std::getenv("TROUPE_WRITE_DOCS") != nullptr) std::ofstream(path) << config_page();
   std::ostringstream text;
   text << std::ifstream(path).rdbuf();

@@ -10,6 +10,7 @@
 #include "services/process/service_metrics.hpp"
 #include "services/runtime/metrics/metrics_page.hpp"
 #include "services/runtime/metrics/transports.hpp"
+#include "tests/support/source_dir.hpp"
 
 namespace troupe::services {
 namespace {
@@ -211,7 +212,7 @@ TEST(Catalogue, NamesFollowTheRules) {
 }
 
 TEST(Catalogue, PageInDocsListsWhatIsDeclared) {
-  const std::string path = std::string(TROUPE_SOURCE_DIR) + "/docs/metrics.md";
+  const std::string path = std::string(troupe::kSourceDir) + "/docs/metrics.md";
   const std::string page = metrics_page(sections());
   if (std::getenv("TROUPE_WRITE_DOCS") != nullptr) std::ofstream(path) << page;
   std::ostringstream text;

@@ -7,12 +7,14 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "tests/support/source_dir.hpp"
+
 namespace troupe::model {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-const std::string kSource = TROUPE_SOURCE_DIR;
+const std::string kSource = troupe::kSourceDir;
 const std::string kPinned = kSource + "/tests/goldens/tokenizer";
 
 const Tokenizer& pinned() {

@@ -6,13 +6,14 @@
 #include <string>
 
 #include "model/chat/chat_template.hpp"
+#include "tests/support/source_dir.hpp"
 
 namespace troupe::model {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-const std::string kSource = TROUPE_SOURCE_DIR;
+const std::string kSource = troupe::kSourceDir;
 const std::string kGoldens = kSource + "/tests/goldens/chat/";
 constexpr std::int64_t kNow = 1736431507;  // 2025-01-09 14:05:07, as make_chat_goldens.py has it
 

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "model/checkpoint/checkpoint.hpp"
+#include "tests/support/source_dir.hpp"
 #include "tests/support/tiny_checkpoint.hpp"
 
 namespace troupe::model {
@@ -20,7 +21,7 @@ using testing::TempDir;
 using testing::TinyCheckpoint;
 
 fs::path golden(const std::string& name) {
-  return fs::path(TROUPE_SOURCE_DIR) / "tests/goldens" / name / "model";
+  return fs::path(troupe::kSourceDir) / "tests/goldens" / name / "model";
 }
 
 /// Name and bytes of every file below `dir`.

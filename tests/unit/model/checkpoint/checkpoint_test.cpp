@@ -8,6 +8,7 @@
 #include <fstream>
 #include <set>
 
+#include "tests/support/source_dir.hpp"
 #include "tests/support/tiny_checkpoint.hpp"
 
 namespace troupe::model {
@@ -21,7 +22,7 @@ constexpr const char* kScale = "model.layers.0.self_attn.q_a_proj.weight_scale_i
 constexpr const char* kBias = "model.layers.1.mlp.gate.e_score_correction_bias";
 
 std::filesystem::path golden(const std::string& name) {
-  return std::filesystem::path(TROUPE_SOURCE_DIR) / "tests/goldens" / name / "model";
+  return std::filesystem::path(troupe::kSourceDir) / "tests/goldens" / name / "model";
 }
 
 class Goldens : public ::testing::TestWithParam<const char*> {};
@@ -51,7 +52,7 @@ INSTANTIATE_TEST_SUITE_P(Presets, Goldens,
                                            "neg-bias-mini"));
 
 TEST(Checkpoint, OpensTheBundledModel) {
-  const auto dir = std::filesystem::path(TROUPE_SOURCE_DIR) / "examples/troupe-tiny";
+  const auto dir = std::filesystem::path(troupe::kSourceDir) / "examples/troupe-tiny";
   const auto checkpoint = Checkpoint::open(dir);
   ASSERT_TRUE(checkpoint) << checkpoint.error().detail;
   EXPECT_EQ(checkpoint->config().routed_experts, 32);

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tests/support/source_dir.hpp"
 #include "tests/support/tiny_checkpoint.hpp"
 
 namespace troupe::model {
@@ -13,7 +14,7 @@ namespace {
 using nlohmann::ordered_json;
 
 std::filesystem::path goldens() {
-  return std::filesystem::path(TROUPE_SOURCE_DIR) / "tests/goldens";
+  return std::filesystem::path(troupe::kSourceDir) / "tests/goldens";
 }
 
 ordered_json tiny() { return testing::TinyCheckpoint().config; }

@@ -7,11 +7,12 @@
 #include <vector>
 
 #include "model/tokenizer/tokenizer.hpp"
+#include "tests/support/source_dir.hpp"
 
 namespace troupe::model {
 
 inline std::filesystem::path golden_dir() {
-  return std::filesystem::path(TROUPE_SOURCE_DIR) / "tests/goldens/tokenizer";
+  return std::filesystem::path(troupe::kSourceDir) / "tests/goldens/tokenizer";
 }
 
 inline const Tokenizer& deepseek_tokenizer() {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "model/tokenizer/detokenizer.hpp"
+#include "tests/support/source_dir.hpp"
 #include "tests/unit/model/tokenizer/golden_files.hpp"
 
 namespace troupe::model {
@@ -72,7 +73,7 @@ TEST(DeepSeekTokenizer, EncodesEveryRenderedChat) {
 }
 
 TEST(TroupeTinyTokenizer, LoadsAndRoundTrips) {
-  const auto dir = std::filesystem::path(TROUPE_SOURCE_DIR) / "examples/troupe-tiny";
+  const auto dir = std::filesystem::path(troupe::kSourceDir) / "examples/troupe-tiny";
   const auto tokenizer = Tokenizer::load(dir);
   ASSERT_TRUE(tokenizer) << tokenizer.error().detail;
   EXPECT_EQ(tokenizer->size(), 4096);

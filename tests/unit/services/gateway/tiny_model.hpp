@@ -3,12 +3,13 @@
 #include <filesystem>
 
 #include "services/gateway/served_model.hpp"
+#include "tests/support/source_dir.hpp"
 
 namespace troupe::services {
 
 inline const OpenModel& tiny_model() {
   static const Expected<OpenModel> opened =
-      open_model((std::filesystem::path(TROUPE_SOURCE_DIR) / "examples" / "troupe-tiny").string());
+      open_model((std::filesystem::path(troupe::kSourceDir) / "examples" / "troupe-tiny").string());
   return opened.value();
 }
 
@@ -21,7 +22,7 @@ inline const ServedModel& tiny_served() {
 /// A model without a tokenizer.
 inline const ServedModel& wordless_served() {
   static const Expected<OpenModel> opened = open_model(
-      (std::filesystem::path(TROUPE_SOURCE_DIR) / "tests/goldens/v3-mini/model").string());
+      (std::filesystem::path(troupe::kSourceDir) / "tests/goldens/v3-mini/model").string());
   static const Expected<ServedModel> served = ServedModel::make(opened.value(), {.name = "mini"});
   return served.value();
 }
