@@ -16,15 +16,24 @@ find_package(Threads REQUIRED)
 # The same bits everywhere (docs/adr/0001): no contraction but what the source says, no fast-math.
 add_compile_options(-Wall -Wextra -ffp-contract=off -fno-math-errno)
 add_compile_options($<$<CONFIG:Release>:-g1>)
+# -O3 is for kernels/ (its CMakeLists.txt); elsewhere it costs compile time and gains nothing.
+string(REPLACE "-O3" "-O2" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
 if(TROUPE_SANITIZE)
   add_compile_options(-fsanitize=${TROUPE_SANITIZE} -fno-omit-frame-pointer
                       -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${TROUPE_SANITIZE})
 endif()
 
-# troupe_library(NAME [LINK targets...] [PRIVATE_LINK targets...]): every .cpp below the folder.
+# troupe_precompile(TARGET HEADER): HEADER from the repository root. Named so, not by its path: a
+# precompiled header that holds the path of a clone is in no other clone's compiler cache.
+function(troupe_precompile target header)
+  target_precompile_headers(${target} PRIVATE "\"${header}\"")
+endfunction()
+
+# troupe_library(NAME [LINK targets...] [PRIVATE_LINK targets...] [PRECOMPILE header]): every .cpp
+# below the folder.
 function(troupe_library name)
-  cmake_parse_arguments(ARG "" "" "LINK;PRIVATE_LINK;EXCLUDE" ${ARGN})
+  cmake_parse_arguments(ARG "" "PRECOMPILE" "LINK;PRIVATE_LINK;EXCLUDE" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   if(ARG_EXCLUDE)
     list(FILTER sources EXCLUDE REGEX "${ARG_EXCLUDE}")
@@ -33,6 +42,9 @@ function(troupe_library name)
     add_library(${name} STATIC ${sources})
     target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
     target_link_libraries(${name} PUBLIC ${ARG_LINK} PRIVATE ${ARG_PRIVATE_LINK})
+    if(ARG_PRECOMPILE)
+      troupe_precompile(${name} ${ARG_PRECOMPILE})
+    endif()
   else()
     add_library(${name} INTERFACE)
     target_include_directories(${name} INTERFACE ${PROJECT_SOURCE_DIR})
@@ -52,6 +64,10 @@ function(troupe_test name label)
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_options(${name} PRIVATE -O1)  # what is tested keeps its own level
+  list(LENGTH ARG_SOURCES source_count)
+  if(source_count GREATER 3)
+    troupe_precompile(${name} tests/support/gtest_precompiled.hpp)
+  endif()
   target_link_libraries(${name} PRIVATE ${ARG_LINK} test_source_dir GTest::gtest
                         GTest::gtest_main)
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 120
