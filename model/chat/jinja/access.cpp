@@ -8,7 +8,7 @@ namespace troupe::model::jinja {
 namespace {
 
 Value missing(const Value& object, std::string_view name) {
-  return Value::undefined(quoted(std::string(type_name(object)) + " object") +
+  return Value::undefined(in_quotes(std::string(type_name(object)) + " object") +
                           " has no attribute '" + std::string(name) + "'");
 }
 
@@ -171,7 +171,7 @@ Value get_slice(Runtime& runtime, const Value& object, const Value& start, const
   const Sequence* sequence = object.sequence();
   if (!sequence || sequence->kind == SequenceKind::view ||
       sequence->kind == SequenceKind::generator) {
-    return runtime.fail_type(quoted(type_name(object)) + " object cannot be sliced");
+    return runtime.fail_type(in_quotes(type_name(object)) + " object cannot be sliced");
   }
   Range range{};
   const auto count = static_cast<std::int64_t>(sequence->items.size());
@@ -204,7 +204,7 @@ std::vector<Value> iterate(Runtime& runtime, const Value& value) {
     if (!runtime.charge(dict->entries.size())) return {};
     for (const auto& entry : dict->entries) result.push_back(entry.first);
   } else if (!value.is_undefined()) {
-    runtime.fail_type(quoted(type_name(value)) + " object is not iterable");
+    runtime.fail_type(in_quotes(type_name(value)) + " object is not iterable");
   }
   return result;
 }

@@ -18,7 +18,7 @@ const Builtin* named_builtin(Runtime& runtime, const CallArguments& all, std::si
   const Builtin* builtin = name.text() ? find(name.text()->bytes()) : nullptr;
   if (!builtin) {
     runtime.fail(Errc::unsupported,
-                 quoted(to_text(runtime, name).bytes()) + " is not a supported filter or test");
+                 in_quotes(to_text(runtime, name).bytes()) + " is not a supported filter or test");
     return nullptr;
   }
   rest.positional.assign(all.positional.begin() + static_cast<std::ptrdiff_t>(skip) + 1,

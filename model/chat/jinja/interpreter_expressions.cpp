@@ -24,7 +24,7 @@ Value Interpreter::value_of(const Literal& node) { return node.value; }
 Value Interpreter::value_of(const Name& node) {
   if (const Value* value = scope_->find(node.name)) return *value;
   if (const Builtin* function = find_function(node.name)) return Value(Value::Data(function));
-  return Value::undefined(quoted(node.name) + " is undefined");
+  return Value::undefined(in_quotes(node.name) + " is undefined");
 }
 
 Value Interpreter::value_of(const Collection& node) {
@@ -164,7 +164,7 @@ Value Interpreter::call(const Value& callee, CallArguments arguments) {
   if (const Undefined* missing = callee.as<Undefined>()) {
     return runtime_.fail_type(missing->what ? *missing->what : "an undefined value is called");
   }
-  return runtime_.fail_type(quoted(type_name(callee)) + " object is not callable");
+  return runtime_.fail_type(in_quotes(type_name(callee)) + " object is not callable");
 }
 
 Value Interpreter::call_macro(const Macro& macro, CallArguments arguments) {

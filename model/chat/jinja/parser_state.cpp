@@ -15,7 +15,7 @@ std::string described(const Token& token) {
     case TokenKind::block_end: return "'%}'";
     case TokenKind::string: return "a string";
     case TokenKind::end: return "the end of the template";
-    default: return quoted(token.text);
+    default: return in_quotes(token.text);
   }
 }
 
@@ -55,7 +55,7 @@ bool ParserState::skip_name(std::string_view name) {
 }
 
 void ParserState::expect_symbol(std::string_view symbol) {
-  if (!skip_symbol(symbol)) fail_unexpected(quoted(symbol));
+  if (!skip_symbol(symbol)) fail_unexpected(in_quotes(symbol));
 }
 
 void ParserState::expect(TokenKind kind, std::string_view what) {

@@ -30,7 +30,7 @@ void bind_named(Runtime& runtime, const Builtin& builtin, const std::vector<Para
     const auto place = std::find_if(parameters.begin(), parameters.end(),
                                     [&, &key = name](const Parameter& p) { return p.name == key; });
     if (place == parameters.end()) {
-      runtime.fail_type(quoted(builtin.name) + " takes no argument '" + name + "'");
+      runtime.fail_type(in_quotes(builtin.name) + " takes no argument '" + name + "'");
       return;
     }
     bound[static_cast<std::size_t>(place - parameters.begin())] = &value;
@@ -39,7 +39,7 @@ void bind_named(Runtime& runtime, const Builtin& builtin, const std::vector<Para
 
 }  // namespace
 
-std::string quoted(std::string_view text) { return std::string("'").append(text).append("'"); }
+std::string in_quotes(std::string_view text) { return std::string("'").append(text).append("'"); }
 
 Runtime::~Runtime() {
   // Cuts cycles and long chains: one namespace after the other, while all of them are still held.
@@ -133,14 +133,14 @@ Value invoke(Runtime& runtime, const Builtin& builtin, const Value& self,
   const std::vector<Parameter> parameters = parameters_of(builtin.parameters);
   std::vector<const Value*> bound(parameters.size(), nullptr);
   if (arguments.positional.size() > bound.size()) {
-    return runtime.fail_type(quoted(builtin.name) + " takes at most " +
+    return runtime.fail_type(in_quotes(builtin.name) + " takes at most " +
                              std::to_string(bound.size()) + " arguments");
   }
   for (std::size_t i = 0; i < arguments.positional.size(); ++i) bound[i] = &arguments.positional[i];
   bind_named(runtime, builtin, parameters, arguments, bound);
   for (std::size_t i = 0; i < bound.size(); ++i) {
     if (parameters[i].required && !bound[i]) {
-      runtime.fail_type(quoted(builtin.name) + " needs the argument '" +
+      runtime.fail_type(in_quotes(builtin.name) + " needs the argument '" +
                         std::string(parameters[i].name) + "'");
     }
   }

@@ -65,7 +65,7 @@ class Runtime {
 };
 
 /// The text between quotes, for errors.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 /// Arguments as a call wrote them.
 struct CallArguments {
