@@ -89,6 +89,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::OpenOrder)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::SubmitOrder)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::TokensNote)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::LogitsNote)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::PromptLogprobsNote)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::BrokenNote)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::PlacementPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::GatewayStatus)
@@ -104,6 +105,8 @@ using SessionActor = caf::typed_actor<
     caf::reacts_to<TokensNote>,
     // Logits that the request asked for.
     caf::reacts_to<LogitsNote>,
+    // Logprobs of its prompt.
+    caf::reacts_to<PromptLogprobsNote>,
     // The attempt is over without a result; asks again where that can help.
     caf::reacts_to<BrokenNote>,
     // Withdrawn by the caller.

@@ -6,8 +6,9 @@
 
 namespace troupe::actors {
 
-/// *Errors*: `invalid_argument` (empty prompt, sampling parameters), `out_of_range` (a token id
-/// past the vocabulary, or longer than the model's positions).
+/// *Errors*: `invalid_argument` (empty prompt, sampling parameters, logprobs, choices, a grammar
+/// too long), `out_of_range` (a token id past the vocabulary, or longer than the model's
+/// positions).
 Expected<void> check_request(const GenerateRequest& request, const model::ModelConfig& config);
 
 }  // namespace troupe::actors

@@ -5,6 +5,31 @@
 #include <string>
 
 namespace troupe::actors {
+namespace {
+
+using Kind = model::GrammarSpec::Kind;
+
+proto::GrammarKind wire_grammar(Kind kind) {
+  switch (kind) {
+    case Kind::none: return proto::GrammarKind::none;
+    case Kind::json_object: return proto::GrammarKind::json_object;
+    case Kind::json_schema: return proto::GrammarKind::json_schema;
+    case Kind::regex: return proto::GrammarKind::regex;
+  }
+  return proto::GrammarKind::none;
+}
+
+Kind read_grammar(proto::GrammarKind kind) {
+  switch (kind) {
+    case proto::GrammarKind::none: return Kind::none;
+    case proto::GrammarKind::json_object: return Kind::json_object;
+    case proto::GrammarKind::json_schema: return Kind::json_schema;
+    case proto::GrammarKind::regex: return Kind::regex;
+  }
+  return Kind::none;
+}
+
+}  // namespace
 
 SubmitBody::SubmitBody(const GenerateRequest& request, RequestId id,
                        std::span<const std::int32_t> tokens)
@@ -24,12 +49,20 @@ SubmitBody::SubmitBody(const GenerateRequest& request, RequestId id,
                     .presence_penalty = sampling.presence_penalty,
                     .repetition_penalty = sampling.repetition_penalty,
                     .top_k = std::max(sampling.top_k, 0),
-                    .choice = 0,
+                    .choice = sampling.choice,
                     .logit_bias = bias_};
   body_.max_tokens = static_cast<std::uint32_t>(sampling.max_tokens);
   body_.min_tokens = static_cast<std::uint32_t>(sampling.min_tokens);
   body_.valid_vocab = static_cast<std::uint32_t>(request.valid_vocab);
-  body_.logprobs = 0;
+  body_.logprobs = sampling.top_logprobs;
+  body_.prompt_logprobs = request.prompt_logprobs.value_or(-1);
+  body_.tenant = request.tenant;
+  body_.cache_salt = request.cache_salt;
+  body_.priority = request.priority;
+  body_.choices = request.choices;
+  body_.grammar = wire_grammar(request.grammar.kind);
+  body_.grammar_text = grammar_text_ = request.grammar.text;
+  body_.grammar_after = request.grammar_after;
   if (request.prompt_logits) body_.flags |= proto::kWantPromptLogits;
   if (request.generated_logits) body_.flags |= proto::kWantGeneratedLogits;
   if (sampling.ignore_eos) body_.flags |= proto::kIgnoreEos;
@@ -66,7 +99,16 @@ SequenceRequest read_submit(const proto::FrameHeader& header, const proto::Submi
   sampling.min_tokens = static_cast<std::int32_t>(submit.min_tokens);
   sampling.ignore_eos = (submit.flags & proto::kIgnoreEos) != 0;
   sampling.stop_token_ids = submit.stop_ids.to_vector();
+  sampling.choice = submit.sampling.choice;
+  sampling.top_logprobs = std::max(submit.logprobs, 0);
   request.valid_vocab = submit.valid_vocab;
+  if (submit.prompt_logprobs >= 0) request.prompt_logprobs = submit.prompt_logprobs;
+  request.tenant = submit.tenant;
+  request.cache_salt = submit.cache_salt;
+  request.priority = submit.priority;
+  request.choices = submit.choices;
+  request.grammar_after = submit.grammar_after;
+  request.grammar = {read_grammar(submit.grammar), std::string(submit.grammar_text)};
   request.prompt_logits = (submit.flags & proto::kWantPromptLogits) != 0;
   request.generated_logits = (submit.flags & proto::kWantGeneratedLogits) != 0;
   if (header.remaining_us > 0)

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "actors/attention/batch_scheduler.hpp"
@@ -26,6 +27,7 @@ class SubmitBody {
   std::vector<std::int32_t> tokens_;
   std::vector<proto::LogitBias> bias_;
   std::vector<std::int32_t> stop_ids_;
+  std::string grammar_text_;
   proto::Submit body_;
 };
 

@@ -54,12 +54,28 @@ void apply_penalties(std::vector<float>& logits, const SamplingParams& params,
   }
 }
 
+/// Specification 8.2 step 3.
+void apply_mask(std::vector<float>& logits, std::span<const std::uint64_t> allowed) {
+  if (allowed.empty()) return;
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    if ((allowed[i / 64] >> (i % 64) & 1) == 0) logits[i] = kMinusInfinity;
+}
+
+/// Unless a grammar leaves nothing else: then the answer is over, whatever min_tokens says.
+void forbid_stop_ids(std::vector<float>& logits, const SamplingParams& params,
+                     const SampleContext& context) {
+  std::vector<float> kept;
+  if (!context.allowed.empty()) kept = logits;
+  for (const auto token : params.stop_token_ids)
+    if (token >= 0 && token < static_cast<std::int32_t>(logits.size()))
+      logits[static_cast<std::size_t>(token)] = kMinusInfinity;
+  if (!kept.empty() && std::ranges::max(logits) == kMinusInfinity) logits = std::move(kept);
+}
+
 void apply_bias(std::vector<float>& logits, const SamplingParams& params,
                 const SampleContext& context) {
   if (static_cast<std::int64_t>(context.generated.size()) < params.min_tokens)
-    for (const auto token : params.stop_token_ids)
-      if (token >= 0 && token < static_cast<std::int32_t>(logits.size()))
-        logits[static_cast<std::size_t>(token)] = kMinusInfinity;
+    forbid_stop_ids(logits, params, context);
   for (const auto& [token, bias] : params.logit_bias)
     if (token >= 0 && token < static_cast<std::int32_t>(logits.size()))
       logits[static_cast<std::size_t>(token)] += bias;
@@ -118,10 +134,11 @@ std::vector<Candidate> truncate(const std::vector<float>& logits, const Sampling
 // argmax over candidates of p / -log u: an exponential race, equal to drawing from p.
 std::int32_t race(const std::vector<Candidate>& candidates, float max, const SamplingParams& params,
                   std::int64_t position) {
+  const std::uint64_t seed = seed_of_choice(params.seed, params.choice);
   double best = -1;
   std::int32_t winner = 0;
   for (const auto& c : candidates) {
-    const double u = uniform_noise(params.seed, position, c.token);
+    const double u = uniform_noise(seed, position, c.token);
     const double speed = kernels::exp_f32(c.logit - max) / -kernels::log_f64(u);
     if (speed > best || (speed == best && c.token < winner)) {
       best = speed;
@@ -142,12 +159,54 @@ std::optional<Error> find_fault(std::span<const float> logits, std::int64_t posi
                                     "overflow in this mode; compare the files' checksums"};
 }
 
+/// The `count` likeliest of the logits, larger first, then lower id.
+std::vector<Candidate> best_of(std::span<const float> logits, std::int32_t count) {
+  const auto kept = std::min(static_cast<std::size_t>(count), logits.size());
+  std::vector<Candidate> best;  // a heap whose front is the least of them
+  best.reserve(kept + 1);
+  for (std::size_t i = 0; kept > 0 && i < logits.size(); ++i) {
+    const Candidate one{logits[i], static_cast<std::int32_t>(i)};
+    if (best.size() == kept && !better(one, best.front())) continue;
+    best.push_back(one);
+    std::push_heap(best.begin(), best.end(), better);
+    if (best.size() <= kept) continue;
+    std::pop_heap(best.begin(), best.end(), better);
+    best.pop_back();
+  }
+  std::sort_heap(best.begin(), best.end(), better);
+  return best;
+}
+
+/// From one pass over the row: its maximum and sum serve the token and its rivals alike.
+void fill_logprobs(const kernels::KernelTable& table, std::span<const float> valid,
+                   std::int32_t top, Sample& sample) {
+  const auto stats = table.softmax_stats(valid.data(), static_cast<std::int64_t>(valid.size()));
+  const float log_sum = kernels::log_f32(stats.sum);
+  const auto logprob = [&](float logit) { return (logit - stats.max) - log_sum; };
+  sample.logprob = logprob(valid[static_cast<std::size_t>(sample.token)]);
+  for (const auto& [logit, token] : best_of(valid, top))
+    sample.top.push_back({token, logprob(logit)});
+}
+
+Error nothing_allowed(const SampleContext& context) {
+  const std::string where = " at position " + std::to_string(context.position);
+  if (!context.allowed.empty())
+    return {Errc::invalid_argument,
+            "the grammar leaves no id of the vocabulary" + where + "; loosen it"};
+  return {Errc::invalid_argument,
+          "min_tokens forbids every id of the vocabulary" + where + "; lower it or the stop ids"};
+}
+
 Error out_of_range(const char* name, double value, const char* range) {
   return {Errc::invalid_argument,
           std::string(name) + " is " + std::to_string(value) + "; it must be " + range};
 }
 
 }  // namespace
+
+std::uint64_t seed_of_choice(std::uint64_t seed, std::uint32_t choice) {
+  return choice == 0 ? seed : mix(mix(seed) ^ choice);
+}
 
 double uniform_noise(std::uint64_t seed, std::int64_t position, std::int32_t token) {
   std::uint64_t h = mix(seed);
@@ -167,12 +226,10 @@ Expected<Sample> sample(const kernels::KernelTable& table, std::span<const float
   const auto valid = logits.first(static_cast<std::size_t>(context.valid_vocab));
   if (auto fault = find_fault(valid, context.position)) return unexpected(*std::move(fault));
   std::vector<float> work(valid.begin(), valid.end());
+  apply_mask(work, context.allowed);
   apply_bias(work, params, context);
   apply_penalties(work, params, context);
-  if (std::ranges::max(work) == kMinusInfinity)
-    return unexpected(Errc::invalid_argument,
-                      "min_tokens forbids every id of the vocabulary at position " +
-                          std::to_string(context.position) + "; lower it or the stop ids");
+  if (std::ranges::max(work) == kMinusInfinity) return unexpected(nothing_allowed(context));
   Sample drawn;
   if (params.temperature < kGreedyBelow) {
     drawn.token = argmax(work);
@@ -181,8 +238,18 @@ Expected<Sample> sample(const kernels::KernelTable& table, std::span<const float
     const float max = *std::max_element(work.begin(), work.end());
     drawn.token = race(truncate(work, params), max, params, context.position);
   }
-  drawn.logprob = logprob_of(table, logits, context.valid_vocab, drawn.token);
+  fill_logprobs(table, valid, params.top_logprobs, drawn);
   return drawn;
+}
+
+Expected<Sample> score(const kernels::KernelTable& table, std::span<const float> logits,
+                       const TokenQuestion& question) {
+  const auto valid = logits.first(static_cast<std::size_t>(question.valid_vocab));
+  if (auto fault = find_fault(valid, question.position)) return unexpected(*std::move(fault));
+  Sample given;
+  given.token = question.token;
+  fill_logprobs(table, valid, question.top, given);
+  return given;
 }
 
 Expected<void> validate(const SamplingParams& p) {
@@ -202,6 +269,8 @@ Expected<void> validate(const SamplingParams& p) {
   for (const auto& [token, bias] : p.logit_bias)
     if (!within(bias, -100, 100))
       return unexpected(out_of_range("logit_bias", bias, "in [-100, 100]"));
+  if (p.top_logprobs < 0 || p.top_logprobs > kTopLogprobsMax)
+    return unexpected(out_of_range("top_logprobs", p.top_logprobs, "between 0 and 20"));
   // 0 asks for nothing but the prompt to be computed (eval logits).
   if (p.max_tokens < 0) return unexpected(out_of_range("max_tokens", p.max_tokens, "at least 0"));
   if (p.min_tokens < 0 || p.min_tokens > p.max_tokens)

@@ -25,35 +25,65 @@ struct SamplingParams {
   std::int32_t min_tokens = 0;  // stop ids cannot be drawn before
   bool ignore_eos = false;
   std::vector<std::int32_t> stop_token_ids{};  // EOS ids included unless ignore_eos
+  std::int32_t top_logprobs = 0;               // alternatives wanted with each token, 0 to 20
+  std::uint32_t choice = 0;                    // which of the request's n choices: noise of its own
 };
+
+/// Alternatives of one token at most, as in OpenAI's API.
+inline constexpr std::int32_t kTopLogprobsMax = 20;
 
 /// *Errors*: `invalid_argument` naming the parameter, its value and its range.
 Expected<void> validate(const SamplingParams& params);
 
-struct Sample {
+struct TokenLogprob {
   std::int32_t token = 0;
   float logprob = 0;  // log-softmax of the raw logits over ids below valid_vocab
+  friend bool operator==(const TokenLogprob&, const TokenLogprob&) = default;
+};
+
+struct Sample {
+  std::int32_t token = 0;
+  float logprob = 0;                // as in TokenLogprob
+  std::vector<TokenLogprob> top{};  // the top_logprobs likeliest ids: larger first, then lower id
 };
 
 /// The tokens a draw depends on: a function of the list, never of history.
 struct SampleContext {
   std::span<const std::int32_t> prompt;
   std::span<const std::int32_t> generated;
-  std::int64_t position = 0;     // absolute position of the token to be drawn
-  std::int64_t valid_vocab = 0;  // ids at or above are padding rows
+  std::int64_t position = 0;                 // absolute position of the token to be drawn
+  std::int64_t valid_vocab = 0;              // ids at or above are padding rows
+  std::span<const std::uint64_t> allowed{};  // a bit for each id, [ceil(vocab / 64)]; empty: all
+};
+
+/// Which token of which position `score` is about.
+struct TokenQuestion {
+  std::int32_t token = 0;        // below valid_vocab
+  std::int64_t position = 0;     // for people
+  std::int64_t valid_vocab = 0;  // as in SampleContext
+  std::int32_t top = 0;          // alternatives, as SamplingParams::top_logprobs
 };
 
 /// Draws one token. logits [vocab], raw. Order of operations: specification 8.2; ties: larger
-/// first, then lower id; noise u = hash(seed, position, token id), race argmax(p / -log u).
+/// first, then lower id; noise u = hash(seed of the choice, position, token id), race
+/// argmax(p / -log u). A grammar's `allowed` ids are step 3 of 8.2; logprobs do not see them.
 /// Same inputs, same bits, on every machine. *Errors*: `malformed` with the position when a logit
 /// of an id below valid_vocab is NaN or infinite; `invalid_argument` when every id is forbidden.
 /// *Threading*: any.
 Expected<Sample> sample(const kernels::KernelTable& table, std::span<const float> logits,
                         const SamplingParams& params, const SampleContext& context);
 
+/// The logprob of a token that is given, with its `top` likeliest rivals: what prompt_logprobs
+/// are. *Errors*: `malformed` as in `sample`.
+Expected<Sample> score(const kernels::KernelTable& table, std::span<const float> logits,
+                       const TokenQuestion& question);
+
 /// log-softmax of `token` over ids below valid_vocab.
 float logprob_of(const kernels::KernelTable& table, std::span<const float> logits,
                  std::int64_t valid_vocab, std::int32_t token);
+
+/// What choice `choice` of a request draws with: choice 0 as if there were no others.
+std::uint64_t seed_of_choice(std::uint64_t seed, std::uint32_t choice);
 
 /// Uniform in (0, 1), a pure function of its arguments (the counter-based generator).
 double uniform_noise(std::uint64_t seed, std::int64_t position, std::int32_t token);

@@ -12,7 +12,8 @@ bool kind_answers(FrameKind request, FrameKind reply) {
   switch (request) {
     case FrameKind::hello: return reply == FrameKind::hello_ack || reply == FrameKind::goodbye;
     case FrameKind::submit:
-      return reply == FrameKind::tokens || reply == FrameKind::logits || reply == FrameKind::failed;
+      return reply == FrameKind::tokens || reply == FrameKind::logits ||
+             reply == FrameKind::prompt_logprobs || reply == FrameKind::failed;
     case FrameKind::rows: return reply == FrameKind::combined || reply == FrameKind::failed;
     case FrameKind::expert_rows:
       return reply == FrameKind::expert_reply || reply == FrameKind::failed;

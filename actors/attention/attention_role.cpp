@@ -146,7 +146,7 @@ void AttentionRole::post_stage(double& seconds, std::function<void()> stage,
 void AttentionRole::start_step() {
   if (!gateways_take_frames()) return;
   scheduler_.expire(now());
-  auto plan = scheduler_.next();
+  auto plan = scheduler_.next(now());
   send_events();
   if (!plan) return;
   ++steps_total_;
@@ -208,6 +208,7 @@ void AttentionRole::head() {
       step_head_seconds_, [step = step_.get()] { step->head(); },
       [this] {
         send_logits();
+        send_scores();
         try_continue();
       });
 }
@@ -243,6 +244,28 @@ void AttentionRole::send_logits() {
   }
 }
 
+void AttentionRole::send_scores() {
+  for (const auto& block : step_->take_scores()) {
+    const auto& asked = block.sequence->asked;
+    if (block.sequence->withdrawn) continue;
+    auto header = peers_.header();
+    header.work_id = asked.request;
+    header.attempt = asked.attempt;
+    std::vector<proto::TokenLogprob> entries, top;
+    for (const auto& score : block.scores) {
+      entries.push_back({score.token, score.logprob});
+      for (const auto& [token, logprob] : score.top) top.push_back({token, logprob});
+    }
+    proto::PromptLogprobs body;
+    body.first_position = static_cast<std::uint32_t>(block.first_position);
+    body.top_count = static_cast<std::uint16_t>(block.scores.front().top.size());
+    body.entries = entries;
+    body.top = top;
+    peers_.send(peer_id(proto::Role::gateway, asked.gateway),
+                transport::make_frame(peers_.buffers(), header, body));
+  }
+}
+
 void AttentionRole::send_events() {
   for (const auto& event : scheduler_.take_events()) send_tokens(event);
 }
@@ -255,8 +278,16 @@ void AttentionRole::send_tokens(const SequenceEvent& event) {
   if (event.sample)
     entries.push_back(
         {static_cast<std::uint32_t>(event.position), event.sample->token, event.sample->logprob});
+  std::vector<proto::TokenLogprob> top;
+  if (event.sample)
+    for (const auto& [token, logprob] : event.sample->top) top.push_back({token, logprob});
   proto::Tokens tokens;
   tokens.entries = entries;
+  tokens.top = top;
+  tokens.top_count = static_cast<std::uint16_t>(top.size());
+  tokens.cached_tokens = static_cast<std::uint32_t>(event.cached);
+  tokens.queue_us = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(event.queued).count());
   tokens.prompt_done = static_cast<std::uint32_t>(event.prompt_computed);
   tokens.finish = event.finish ? wire_finish(*event.finish) : proto::Finish::none;
   tokens.error = static_cast<std::uint16_t>(event.error.code);

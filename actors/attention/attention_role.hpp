@@ -85,6 +85,7 @@ class AttentionRole : public Role {
   void head();
   void finish_step();
   void send_logits();
+  void send_scores();
   void send_events();
   void send_tokens(const SequenceEvent& event);
   bool gateways_take_frames() const;

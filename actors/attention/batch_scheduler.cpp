@@ -42,6 +42,9 @@ Expected<void> BatchScheduler::check(const SequenceRequest& request) const {
                                                     " is outside the vocabulary of " +
                                                     std::to_string(settings_.vocab_size) + " ids");
   }
+  if (request.grammar.kind != model::GrammarSpec::Kind::none)
+    return unexpected(Errc::unsupported,
+                      "this shard does not constrain text by a grammar yet; ask without one");
   const bool replay_is_over =
       total > request.prompt_tokens && total >= request.prompt_tokens + wanted;
   if (wanted < 0 || replay_is_over)
@@ -74,10 +77,11 @@ Expected<void> BatchScheduler::admit(SequenceRequest request) {
   withdraw(request.gateway, request.request);  // an older attempt would be stale
   auto sequence = std::make_unique<Sequence>();
   sequence->asked = std::move(request);
-  auto place = waiting_.end();
-  if (replay)
-    place = std::find_if(waiting_.begin(), waiting_.end(),
-                         [](const Owned& other) { return other->asked.attempt == 0; });
+  const auto goes_after = [&](const Owned& other) {
+    if (replay || other->asked.attempt > 0) return replay && other->asked.attempt == 0;
+    return other->asked.priority < sequence->asked.priority;
+  };
+  const auto place = std::find_if(waiting_.begin(), waiting_.end(), goes_after);
   waiting_.insert(place, std::move(sequence));
   return {};
 }
@@ -121,7 +125,7 @@ void BatchScheduler::expire(TimePoint now) {
   sweep();
 }
 
-void BatchScheduler::start_waiting() {
+void BatchScheduler::start_waiting(TimePoint now) {
   while (!waiting_.empty() && static_cast<std::int64_t>(running_.size()) < settings_.running_max) {
     auto& first = *waiting_.front();
     const auto pages = pages_needed(first.asked);
@@ -129,6 +133,7 @@ void BatchScheduler::start_waiting() {
     if (pages_reserved_ + pages > pool_.shape().pages_max) return;
     first.pages_reserved = pages;
     pages_reserved_ += pages;
+    first.started = now;
     running_.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
   }
@@ -160,9 +165,9 @@ bool BatchScheduler::add_part(StepPlan& plan, Sequence& sequence, std::int64_t r
   return true;
 }
 
-std::optional<StepPlan> BatchScheduler::next() {
+std::optional<StepPlan> BatchScheduler::next(TimePoint now) {
   TROUPE_CHECK(!step_open(), "one step at a time");
-  start_waiting();
+  start_waiting(now);
   StepPlan plan;
   const auto rows_left = [&] { return settings_.step_rows_max - plan.batch.rows(); };
   const std::size_t count = running_.size();
@@ -196,13 +201,7 @@ void BatchScheduler::settle(Sequence& sequence, const StepPart& part, const Part
   if (outcome.error) return finish(sequence, FinishReason::error, *outcome.error);
   auto& asked = sequence.asked;
   sequence.computed += part.rows;
-  SequenceEvent event{asked.gateway,
-                      asked.request,
-                      asked.attempt,
-                      sequence.computed,
-                      std::min(sequence.computed, asked.prompt_tokens),
-                      std::nullopt,
-                      std::nullopt};
+  SequenceEvent event = event_of(sequence);
   if (!part.samples) {
     events_.push_back(event);
     if (sequence.pending() == 0) finish(sequence, FinishReason::length, {Errc::ok, {}});
@@ -222,10 +221,22 @@ void BatchScheduler::settle(Sequence& sequence, const StepPart& part, const Part
 void BatchScheduler::finish(Sequence& sequence, FinishReason reason, Error error) {
   if (sequence.withdrawn) return;
   sequence.withdrawn = true;
+  auto event = event_of(sequence);
+  event.finish = reason;
+  event.error = std::move(error);
+  events_.push_back(std::move(event));
+}
+
+SequenceEvent BatchScheduler::event_of(const Sequence& sequence) const {
   const auto& asked = sequence.asked;
-  events_.push_back({asked.gateway, asked.request, asked.attempt, sequence.computed,
-                     std::min(sequence.computed, asked.prompt_tokens), std::nullopt, reason,
-                     std::move(error)});
+  SequenceEvent event;
+  event.gateway = asked.gateway;
+  event.request = asked.request;
+  event.attempt = asked.attempt;
+  event.position = sequence.computed;
+  event.prompt_computed = std::min(sequence.computed, asked.prompt_tokens);
+  if (sequence.started) event.queued = *sequence.started - asked.arrived;
+  return event;
 }
 
 void BatchScheduler::sweep() {

@@ -28,6 +28,13 @@ struct SequenceRequest {
   std::int64_t valid_vocab = 0;
   bool prompt_logits = false;
   bool generated_logits = false;
+  std::optional<std::int32_t> prompt_logprobs;  // alternatives for each prompt position
+  std::uint64_t tenant = 0;
+  std::uint64_t cache_salt = 0;
+  std::int32_t priority = 0;
+  std::uint32_t choices = 1;
+  std::int32_t grammar_after = -1;
+  model::GrammarSpec grammar;
   std::optional<TimePoint> deadline;
   TimePoint arrived{};
 };
@@ -37,8 +44,9 @@ struct Sequence {
   SequenceRequest asked;
   std::vector<model::PageId> pages;
   std::int64_t pages_reserved = 0;
-  std::int64_t computed = 0;  // positions whose cache entries are written
-  bool withdrawn = false;     // leaves when the open step is complete
+  std::int64_t computed = 0;           // positions whose cache entries are written
+  bool withdrawn = false;              // leaves when the open step is complete
+  std::optional<TimePoint> started{};  // when its first step was planned
 
   std::int64_t pending() const { return static_cast<std::int64_t>(asked.tokens.size()) - computed; }
   std::int64_t generated() const {
@@ -73,6 +81,8 @@ struct SequenceEvent {
   std::uint32_t attempt = 0;
   std::int64_t position = 0;            // of the sample; otherwise the tokens computed so far
   std::int64_t prompt_computed = 0;     // prompt positions done
+  std::int64_t cached = 0;              // of them, those found in the cache
+  Clock::duration queued{};             // before the first step
   std::optional<model::Sample> sample;  // a token was drawn
   std::optional<FinishReason> finish;   // the last event of this attempt
   Error error{Errc::ok, {}};
@@ -94,10 +104,10 @@ class BatchScheduler {
   };
   BatchScheduler(Settings settings, model::KvPool& pool);
 
-  /// Queues a request. Later attempts (replays) go before first ones and are never `overloaded`.
+  /// Queues a request: replays first, which are never `overloaded`, then by priority.
   /// *Errors*: `invalid_argument` (empty, id out of the vocabulary, nothing left to generate),
-  /// `out_of_range` (longer than the model's positions), `resource_exhausted` (can never fit the
-  /// pool), `overloaded` (the queue is full).
+  /// `out_of_range` (longer than the model's positions), `unsupported` (a grammar),
+  /// `resource_exhausted` (can never fit the pool), `overloaded` (the queue is full).
   Expected<void> admit(SequenceRequest request);
   /// Removes a request without an event; its pages are free at the latest after the open step.
   void withdraw(GatewayIndex gateway, RequestId request);
@@ -108,7 +118,7 @@ class BatchScheduler {
   void expire(TimePoint now);
 
   /// The next step, or nothing when there is none to compute. Opens it: the next call is complete.
-  std::optional<StepPlan> next();
+  std::optional<StepPlan> next(TimePoint now);
   /// Closes the open step; one outcome for each part.
   void complete(std::span<const PartOutcome> outcomes);
   /// What happened since the last call, in order.
@@ -126,7 +136,8 @@ class BatchScheduler {
   using Owned = std::unique_ptr<Sequence>;
   Expected<void> check(const SequenceRequest& request) const;
   std::int64_t pages_needed(const SequenceRequest& request) const;
-  void start_waiting();
+  void start_waiting(TimePoint now);
+  SequenceEvent event_of(const Sequence& sequence) const;
   bool add_part(StepPlan& plan, Sequence& sequence, std::int64_t rows);
   bool grow_pages(Sequence& sequence, std::int64_t positions);
   void settle(Sequence& sequence, const StepPart& part, const PartOutcome& outcome);

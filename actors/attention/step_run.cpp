@@ -31,11 +31,12 @@ void StepRun::list_heads() {
     const auto& part = plan_.parts[p];
     const auto& asked = part.sequence->asked;
     for (std::int64_t i = 0; i < part.rows; ++i) {
-      HeadRow head{part.first_row + i, p, 0, part.samples && i == part.rows - 1};
+      HeadRow head{part.first_row + i, p, 0, part.samples && i == part.rows - 1, false};
       if (asked.prompt_logits && part.first_position + i < asked.prompt_tokens)
         head.source |= proto::kPromptLogits;
       if (asked.generated_logits && head.samples) head.source |= proto::kGeneratedLogits;
-      if (head.samples || head.source != 0) heads_.push_back(head);
+      head.scores = asked.prompt_logprobs && part.first_position + i + 1 < asked.prompt_tokens;
+      if (head.samples || head.scores || head.source != 0) heads_.push_back(head);
     }
   }
 }
@@ -119,32 +120,68 @@ void StepRun::head() {
   auto logits = std::make_shared<std::vector<float>>(count * static_cast<std::size_t>(vocab));
   tools_.model->logits(state_, indices, logits->data());
   const auto began = Clock::now();
-  sample_rows(rows, logits->data());
+  use_rows(rows, logits->data());
   sampling_time_ += Clock::now() - began;
   keep_logits(rows, std::move(logits));
 }
 
-void StepRun::sample_rows(std::span<const HeadRow> rows, const float* logits) {
+Expected<model::Sample> StepRun::draw(const HeadRow& row, std::span<const float> logits) const {
+  const auto& asked = plan_.parts[row.part].sequence->asked;
+  const std::span<const std::int32_t> tokens(asked.tokens);
+  const auto prompt = static_cast<std::size_t>(asked.prompt_tokens);
+  const model::SampleContext context{.prompt = tokens.first(prompt),
+                                     .generated = tokens.subspan(prompt),
+                                     .position = static_cast<std::int64_t>(tokens.size()),
+                                     .valid_vocab = valid_vocab(asked)};
+  return model::sample(*tools_.engine.table, logits, asked.sampling, context);
+}
+
+Expected<model::Sample> StepRun::judge(const HeadRow& row, std::span<const float> logits) const {
+  const auto& part = plan_.parts[row.part];
+  const auto& asked = part.sequence->asked;
+  const auto position = part.first_position + row.row - part.first_row + 1;
+  return model::score(*tools_.engine.table, logits,
+                      {.token = asked.tokens[static_cast<std::size_t>(position)],
+                       .position = position,
+                       .valid_vocab = valid_vocab(asked),
+                       .top = *asked.prompt_logprobs});
+}
+
+std::int64_t StepRun::valid_vocab(const SequenceRequest& asked) const {
+  return asked.valid_vocab > 0 ? asked.valid_vocab : tools_.model->config().vocab_size;
+}
+
+void StepRun::use_rows(std::span<const HeadRow> rows, const float* logits) {
   const auto vocab = static_cast<std::size_t>(tools_.model->config().vocab_size);
-  const auto draw = [&](std::int64_t begin, std::int64_t end) {
+  std::vector<Expected<model::Sample>> results(rows.size(), model::Sample{});
+  const auto use = [&](std::int64_t begin, std::int64_t end) {
     for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-      if (!rows[i].samples || outcomes_[rows[i].part].error) continue;
-      const auto& asked = plan_.parts[rows[i].part].sequence->asked;
-      const std::span<const std::int32_t> tokens(asked.tokens);
-      const auto prompt = static_cast<std::size_t>(asked.prompt_tokens);
-      const model::SampleContext context{
-          tokens.first(prompt), tokens.subspan(prompt), static_cast<std::int64_t>(tokens.size()),
-          asked.valid_vocab > 0 ? asked.valid_vocab : static_cast<std::int64_t>(vocab)};
-      auto& outcome = outcomes_[rows[i].part];
-      const auto drawn =
-          model::sample(*tools_.engine.table, {logits + i * vocab, vocab}, asked.sampling, context);
-      if (drawn)
-        outcome.sample = *drawn;
-      else
-        outcome.error = drawn.error();
+      if (outcomes_[rows[i].part].error) continue;
+      const std::span<const float> row(logits + i * vocab, vocab);
+      if (rows[i].samples) results[i] = draw(rows[i], row);
+      if (rows[i].scores) results[i] = judge(rows[i], row);
     }
   };
-  tools_.engine.pool->parallel_for(static_cast<std::int64_t>(rows.size()), 1, draw);
+  tools_.engine.pool->parallel_for(static_cast<std::int64_t>(rows.size()), 1, use);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    auto& outcome = outcomes_[rows[i].part];
+    if (outcome.error || !(rows[i].samples || rows[i].scores)) continue;
+    if (!results[i])
+      outcome.error = std::move(results[i]).error();
+    else if (rows[i].samples)
+      outcome.sample = *std::move(results[i]);
+    else
+      keep_score(rows[i], *std::move(results[i]));
+  }
+}
+
+void StepRun::keep_score(const HeadRow& row, model::Sample score) {
+  const auto& part = plan_.parts[row.part];
+  const auto position = part.first_position + row.row - part.first_row + 1;
+  const bool joins = !scores_.empty() && scores_.back().sequence == part.sequence &&
+                     scores_.back().scores.size() < proto::kTokensMax;
+  if (!joins) scores_.push_back({part.sequence, position, {}});
+  scores_.back().scores.push_back(std::move(score));
 }
 
 void StepRun::keep_logits(std::span<const HeadRow> rows,

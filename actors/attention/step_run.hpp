@@ -60,6 +60,13 @@ class StepRun {
     std::shared_ptr<std::vector<float>> rows;  // shared by the blocks of one head job
     std::int64_t first_row = 0;                // in `rows`
   };
+  /// Logprobs of consecutive prompt positions, at most kTokensMax.
+  struct ScoreBlock {
+    const Sequence* sequence = nullptr;
+    std::int64_t first_position = 0;
+    std::vector<model::Sample> scores;
+  };
+  std::vector<ScoreBlock> take_scores() { return std::exchange(scores_, {}); }
   std::vector<LogitsBlock> take_logits() { return std::exchange(logits_, {}); }
   std::span<const PartOutcome> outcomes() const { return outcomes_; }
 
@@ -69,11 +76,16 @@ class StepRun {
     std::size_t part = 0;
     std::uint32_t source = 0;  // LogitsSource bits to be sent
     bool samples = false;
+    bool scores = false;  // it judges the prompt's next token; such a row draws none
   };
   void list_heads();
   void take_in_answers();
   void pack();
-  void sample_rows(std::span<const HeadRow> rows, const float* logits);
+  void use_rows(std::span<const HeadRow> rows, const float* logits);
+  Expected<model::Sample> draw(const HeadRow& row, std::span<const float> logits) const;
+  Expected<model::Sample> judge(const HeadRow& row, std::span<const float> logits) const;
+  void keep_score(const HeadRow& row, model::Sample score);
+  std::int64_t valid_vocab(const SequenceRequest& asked) const;
   void keep_logits(std::span<const HeadRow> rows, std::shared_ptr<std::vector<float>> logits);
 
   StepTools tools_;
@@ -88,6 +100,7 @@ class StepRun {
   std::vector<HeadRow> heads_;
   std::size_t heads_done_ = 0;
   std::vector<LogitsBlock> logits_;
+  std::vector<ScoreBlock> scores_;
   Clock::duration sampling_time_{};
 };
 

@@ -63,6 +63,9 @@ class Gateway : public RoleActor<GatewayActor, GatewayRole>, public GatewayRole:
   void on_logits(RequestId request, LogitsNote note) override {
     tell(request, std::move(note), false);
   }
+  void on_prompt_logprobs(RequestId request, PromptLogprobsNote note) override {
+    tell(request, std::move(note), false);
+  }
   void on_broken(RequestId request, BrokenNote note) override {
     const bool last = !note.shard_lost;  // otherwise the session asks again, or cancels
     tell(request, std::move(note), last);

@@ -8,6 +8,17 @@
 #include "proto/identity.hpp"
 
 namespace troupe::actors {
+namespace {
+
+std::vector<model::TokenLogprob> read_alternatives(
+    const proto::PackedArray<proto::TokenLogprob>& packed, std::size_t first, std::size_t count) {
+  std::vector<model::TokenLogprob> alternatives;
+  for (std::size_t i = first; i < first + count; ++i)
+    alternatives.push_back({packed[i].token, packed[i].logprob});
+  return alternatives;
+}
+
+}  // namespace
 
 GatewayRole::GatewayRole(const RoleContext& context, GatewaySettings settings, Sink& sink)
     : Role(context),
@@ -105,6 +116,7 @@ void GatewayRole::on_frame(PeerId peer, transport::ReceivedFrame&& frame) {
   const Open open = found->second;
   switch (static_cast<proto::FrameKind>(frame.header.kind)) {
     case proto::FrameKind::tokens: return deliver_tokens(request, open, frame);
+    case proto::FrameKind::prompt_logprobs: return deliver_logprobs(request, open, frame);
     case proto::FrameKind::logits: return deliver_logits(request, open, std::move(frame));
     default: {
       const auto& failed = std::get<proto::Failed>(frame.body);
@@ -122,13 +134,28 @@ void GatewayRole::deliver_tokens(RequestId request, const Open& open,
   TokensNote note;
   note.attempt = open.attempt;
   note.entries = tokens.entries.to_vector();
+  note.top = read_alternatives(tokens.top, 0, tokens.top.size());
   note.prompt_done = tokens.prompt_done;
+  note.cached_tokens = tokens.cached_tokens;
+  note.queued = std::chrono::microseconds(tokens.queue_us);
   if (tokens.finish != proto::Finish::none) {
     note.finish = read_finish(tokens.finish);
     note.error = {static_cast<Errc>(tokens.error), std::string(tokens.detail)};
     open_.erase(request);
   }
   sink_.on_tokens(request, std::move(note));
+}
+
+void GatewayRole::deliver_logprobs(RequestId request, const Open& open,
+                                   const transport::ReceivedFrame& frame) {
+  const auto& body = std::get<proto::PromptLogprobs>(frame.body);
+  PromptLogprobsNote note{open.attempt, body.first_position, {}};
+  for (std::size_t i = 0; i < body.entries.size(); ++i) {
+    const auto entry = body.entries[i];
+    note.logprobs.push_back({entry.token, entry.logprob,
+                             read_alternatives(body.top, i * body.top_count, body.top_count)});
+  }
+  sink_.on_prompt_logprobs(request, std::move(note));
 }
 
 void GatewayRole::deliver_logits(RequestId request, const Open& open,

@@ -47,6 +47,7 @@ class GatewayRole : public Role {
     virtual ~Sink() = default;
     virtual void on_tokens(RequestId request, TokensNote note) = 0;
     virtual void on_logits(RequestId request, LogitsNote note) = 0;
+    virtual void on_prompt_logprobs(RequestId request, PromptLogprobsNote note) = 0;
     virtual void on_broken(RequestId request, BrokenNote note) = 0;
   };
 
@@ -90,6 +91,7 @@ class GatewayRole : public Role {
   void send_lease(PeerId shard);
   void on_lease_echo(PeerId shard, const transport::ReceivedFrame& frame);
   void deliver_tokens(RequestId request, const Open& open, const transport::ReceivedFrame& frame);
+  void deliver_logprobs(RequestId request, const Open& open, const transport::ReceivedFrame& frame);
   void deliver_logits(RequestId request, const Open& open, transport::ReceivedFrame&& frame);
 
   GatewaySettings settings_;

@@ -22,12 +22,22 @@ ReplayBook::Verdict ReplayBook::offer(std::uint32_t attempt, std::int64_t positi
   return Verdict::mismatch;
 }
 
+std::int64_t ReplayBook::repeated(std::int64_t& seen, std::uint32_t attempt,
+                                  std::int64_t first_position, std::int64_t count) const {
+  if (attempt != attempt_ || first_position > seen) return count;
+  const auto repeated = std::min(count, seen - first_position);
+  seen = std::max(seen, first_position + count);
+  return repeated;
+}
+
 std::int64_t ReplayBook::repeated_prompt_rows(std::uint32_t attempt, std::int64_t first_position,
                                               std::int64_t rows) {
-  if (attempt != attempt_ || first_position > prompt_rows_seen_) return rows;
-  const auto repeated = std::min(rows, prompt_rows_seen_ - first_position);
-  prompt_rows_seen_ = std::max(prompt_rows_seen_, first_position + rows);
-  return repeated;
+  return repeated(prompt_rows_seen_, attempt, first_position, rows);
+}
+
+std::int64_t ReplayBook::repeated_prompt_logprobs(std::uint32_t attempt,
+                                                  std::int64_t first_position, std::int64_t count) {
+  return repeated(prompt_logprobs_seen_, attempt, first_position, count);
 }
 
 bool ReplayBook::offer_generated_logits(std::uint32_t attempt, std::int64_t index) {

@@ -29,6 +29,9 @@ class ReplayBook {
   /// an earlier attempt; the rest count as seen. All of them when stale or after a gap.
   std::int64_t repeated_prompt_rows(std::uint32_t attempt, std::int64_t first_position,
                                     std::int64_t rows);
+  /// The same for the logprobs of prompt positions, which begin at position 1.
+  std::int64_t repeated_prompt_logprobs(std::uint32_t attempt, std::int64_t first_position,
+                                        std::int64_t count);
   /// Whether the logits of generated token `index` are new.
   bool offer_generated_logits(std::uint32_t attempt, std::int64_t index);
 
@@ -39,9 +42,13 @@ class ReplayBook {
   std::int64_t mismatches() const { return mismatches_; }
 
  private:
+  std::int64_t repeated(std::int64_t& seen, std::uint32_t attempt, std::int64_t first_position,
+                        std::int64_t count) const;
+
   std::vector<std::int32_t> tokens_;
   std::int64_t prompt_tokens_;
   std::int64_t prompt_rows_seen_ = 0;
+  std::int64_t prompt_logprobs_seen_ = 1;
   std::int64_t generated_logits_seen_ = 0;
   std::int64_t mismatches_ = 0;
   std::uint32_t attempt_ = 0;

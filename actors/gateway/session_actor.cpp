@@ -64,6 +64,9 @@ SessionActor::behavior_type session(Self self, GatewayActor gateway, OpenOrder o
             follow(self, self->state.core->on_tokens(note, Clock::now()));
           },
           [self](const LogitsNote& note) { follow(self, self->state.core->on_logits(note)); },
+          [self](const PromptLogprobsNote& note) {
+            follow(self, self->state.core->on_prompt_logprobs(note));
+          },
           [self](const BrokenNote& note) {
             follow(self, self->state.core->on_broken(note, Clock::now()));
           },

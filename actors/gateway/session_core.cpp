@@ -29,10 +29,16 @@ SessionCore::Next SessionCore::on_tokens(const TokensNote& note, TimePoint now) 
   if (done_) return Next::done;
   if (note.attempt != book_.attempt()) return Next::wait;
   if (note.prompt_done > prompt_done_) {
+    if (prompt_done_ == 0) {
+      cached_tokens_ = note.cached_tokens;
+      queue_time_ = note.queued;
+    }
     prompt_done_ = note.prompt_done;
     listener_->on_prompt_progress(prompt_done_, book_.prompt_tokens());
   }
-  for (const auto& entry : note.entries) {
+  const auto alternatives = note.entries.empty() ? 0 : note.top.size() / note.entries.size();
+  for (std::size_t i = 0; i < note.entries.size(); ++i) {
+    const auto& entry = note.entries[i];
     const auto verdict = book_.offer(note.attempt, entry.position, entry.token);
     if (verdict == ReplayBook::Verdict::gap)
       return lost({Errc::internal,
@@ -40,9 +46,21 @@ SessionCore::Next SessionCore::on_tokens(const TokensNote& note, TimePoint now) 
                   now);
     if (verdict != ReplayBook::Verdict::accepted) continue;
     if (!first_token_) first_token_ = now;
-    listener_->on_token(entry.position, entry.token, entry.logprob);
+    listener_->on_token({entry.position, entry.token, entry.logprob,
+                         std::span(note.top).subspan(i * alternatives, alternatives)});
   }
   return note.finish ? finish(*note.finish, note.error, now) : Next::wait;
+}
+
+SessionCore::Next SessionCore::on_prompt_logprobs(const PromptLogprobsNote& note) {
+  if (done_) return Next::done;
+  const auto count = static_cast<std::int64_t>(note.logprobs.size());
+  const auto repeated = book_.repeated_prompt_logprobs(note.attempt, note.first_position, count);
+  if (repeated < count)
+    listener_->on_prompt_logprobs(
+        note.first_position + repeated,
+        std::span(note.logprobs).subspan(static_cast<std::size_t>(repeated)));
+  return Next::wait;
 }
 
 SessionCore::Next SessionCore::on_logits(const LogitsNote& note) {
@@ -117,6 +135,8 @@ SessionCore::Next SessionCore::finish(FinishReason reason, const Error& error, T
   usage.generated_tokens = book_.generated_tokens();
   usage.attempts = book_.attempt() + 1;
   usage.replay_mismatches = book_.mismatches();
+  usage.cached_tokens = cached_tokens_;
+  usage.queue_time = queue_time_;
   usage.time_to_first_token = first_token_.value_or(now) - started_;
   usage.duration = now - started_;
   const bool failed = reason == FinishReason::error;

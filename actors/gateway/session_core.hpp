@@ -26,7 +26,10 @@ struct SubmitOrder {
 struct TokensNote {
   std::uint32_t attempt = 0;
   std::vector<proto::TokenEntry> entries;
+  std::vector<model::TokenLogprob> top;  // as many for each entry, best first
   std::int64_t prompt_done = 0;
+  std::int64_t cached_tokens = 0;
+  Clock::duration queued{};
   std::optional<FinishReason> finish;
   Error error{Errc::ok, {}};
 };
@@ -37,6 +40,13 @@ struct LogitsNote {
   std::shared_ptr<const transport::ReceivedFrame> frame;
 };
 
+/// A PromptLogprobs frame for one session.
+struct PromptLogprobsNote {
+  std::uint32_t attempt = 0;
+  std::int64_t first_position = 0;
+  std::vector<PromptLogprob> logprobs;
+};
+
 /// The attempt has ended without a result.
 struct BrokenNote {
   std::uint32_t attempt = 0;
@@ -44,7 +54,7 @@ struct BrokenNote {
   Error error;
 };
 
-/// Turns notes into calls of the listener, in order, each token and logits row once.
+/// Turns notes into calls of the listener, in order, each token, logprob and logits row once.
 /// *Threading*: one owner; the listener is called on the caller's thread.
 class SessionCore {
  public:
@@ -57,6 +67,7 @@ class SessionCore {
   SubmitOrder order(TimePoint now) const;
   Next on_tokens(const TokensNote& note, TimePoint now);
   Next on_logits(const LogitsNote& note);
+  Next on_prompt_logprobs(const PromptLogprobsNote& note);
   Next on_broken(const BrokenNote& note, TimePoint now);
   /// Withdrawn by the caller, or its deadline passed (`error` says which).
   Next give_up(FinishReason reason, const Error& error, TimePoint now);
@@ -79,6 +90,8 @@ class SessionCore {
   std::optional<TimePoint> first_token_;
   std::optional<TimePoint> deadline_;
   std::int64_t prompt_done_ = 0;
+  std::int64_t cached_tokens_ = 0;  // of the first attempt that got to compute
+  Clock::duration queue_time_{};
   bool done_ = false;
 };
 

@@ -21,8 +21,10 @@ class CountedListener final : public RequestListener {
       : listener_(std::move(listener)), open_(std::move(open)) {
     ++*open_;
   }
-  void on_token(std::int64_t position, std::int32_t token, float logprob) override {
-    listener_->on_token(position, token, logprob);
+  void on_token(const TokenNews& news) override { listener_->on_token(news); }
+  void on_prompt_logprobs(std::int64_t first_position,
+                          std::span<const PromptLogprob> logprobs) override {
+    listener_->on_prompt_logprobs(first_position, logprobs);
   }
   void on_prompt_progress(std::int64_t done, std::int64_t total) override {
     listener_->on_prompt_progress(done, total);

@@ -92,6 +92,9 @@ enum SubmitFlags : std::uint32_t {
 };
 inline constexpr std::uint32_t kSubmitFlagsAll = 7;
 
+/// What the generated text has to match. Values travel: append only.
+enum class GrammarKind : std::uint16_t { none = 0, json_object = 1, json_schema = 2, regex = 3 };
+
 /// A request to continue `token_ids`.
 struct Submit {
   std::string_view request_id;          // for people and logs; 1 to 64 bytes
@@ -106,6 +109,13 @@ struct Submit {
   std::int32_t priority = 0;      // higher goes first
   std::uint32_t flags = 0;        // SubmitFlags
   PackedArray<std::int32_t> stop_ids;
+  std::uint64_t tenant = 0;           // requests of equal ones share that tenant's part
+  std::uint64_t cache_salt = 0;       // cached prompts are shared among equal ones only
+  std::uint32_t choices = 1;          // siblings with this prompt, itself included
+  std::int32_t prompt_logprobs = -1;  // alternatives for each prompt position; -1: none at all
+  GrammarKind grammar = GrammarKind::none;
+  std::string_view grammar_text;    // empty where the kind needs none
+  std::int32_t grammar_after = -1;  // the token it begins after; -1: the first one obeys it
 };
 
 /// header.work_id is no longer wanted.
@@ -144,6 +154,15 @@ struct Tokens {
   Finish finish = Finish::none;
   std::uint16_t error = 0;  // troupe::Errc where finish is `error`
   std::string_view detail;
+  std::uint64_t queue_us = 0;  // that the request waited on the shard before its first step
+};
+
+/// Logprobs of consecutive prompt positions; a request may get several frames, in order.
+struct PromptLogprobs {
+  std::uint32_t first_position = 1;   // of the first entry; position 0 has none
+  std::uint16_t top_count = 0;        // alternatives of each entry
+  PackedArray<TokenLogprob> entries;  // the prompt's own tokens
+  PackedArray<TokenLogprob> top;      // [entries, top_count], best first
 };
 
 /// Values travel as bits. A row that is both (the last prompt position) has both.
@@ -214,7 +233,7 @@ struct Failed {
 };
 
 using Body = std::variant<Hello, HelloAck, Goodbye, Submit, Cancel, Lease, Tokens, Rows, ExpertRows,
-                          ExpertReply, Combined, Logits, Failed>;
+                          ExpertReply, Combined, Logits, Failed, PromptLogprobs>;
 
 template <class X>
 inline constexpr FrameKind kKindOf = FrameKind{};
@@ -244,5 +263,7 @@ template <>
 inline constexpr FrameKind kKindOf<Logits> = FrameKind::logits;
 template <>
 inline constexpr FrameKind kKindOf<Failed> = FrameKind::failed;
+template <>
+inline constexpr FrameKind kKindOf<PromptLogprobs> = FrameKind::prompt_logprobs;
 
 }  // namespace troupe::proto

@@ -14,4 +14,5 @@
   DO(ExpertReply)            \
   DO(Combined)               \
   DO(Logits)                 \
-  DO(Failed)
+  DO(Failed)                 \
+  DO(PromptLogprobs)

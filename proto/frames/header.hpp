@@ -29,8 +29,9 @@ enum class FrameKind : std::uint16_t {
   combined = 11,
   logits = 12,
   failed = 13,
+  prompt_logprobs = 14,
 };
-inline constexpr std::uint16_t kFrameKindMax = 13;
+inline constexpr std::uint16_t kFrameKindMax = 14;
 
 /// Short stable name, as logs and metrics spell it.
 std::string_view to_string(FrameKind kind);
@@ -51,8 +52,10 @@ inline constexpr std::uint32_t kVocabMax = 1u << 20;  // logits of a row; publis
 inline constexpr std::uint32_t kSubmitTokensMax = 1u << 20;  // prompt + replayed tokens
 inline constexpr std::uint32_t kLogitBiasMax = 4096;
 inline constexpr std::uint32_t kStopIdsMax = 256;
-inline constexpr std::uint32_t kTokensMax = 1024;     // entries of one Tokens frame
-inline constexpr std::uint32_t kTopLogprobsMax = 20;  // alternatives for each of them
+inline constexpr std::uint32_t kTokensMax = 1024;              // entries of one Tokens frame
+inline constexpr std::uint32_t kTopLogprobsMax = 20;           // alternatives for each of them
+inline constexpr std::uint32_t kChoicesMax = 128;              // siblings with one prompt
+inline constexpr std::uint32_t kGrammarBytesMax = 256u << 10;  // a JSON schema or an expression
 inline constexpr std::uint32_t kLeasesMax = 4096;
 inline constexpr std::size_t kRequestIdBytesMax = 64;
 inline constexpr std::size_t kDetailBytesMax = 512;

@@ -75,6 +75,13 @@ layout::Submit to_layout(const Submit& x) {
   f.logit_bias_count = count32(s.logit_bias.size());
   f.stop_count = count16(x.stop_ids.size());
   f.request_id_bytes = count16(x.request_id.size());
+  f.tenant = x.tenant;
+  f.cache_salt = x.cache_salt;
+  f.choices = x.choices;
+  f.prompt_logprobs = x.prompt_logprobs;
+  f.grammar_kind = static_cast<std::uint16_t>(x.grammar);
+  f.grammar_bytes = count32(x.grammar_text.size());
+  f.grammar_after = x.grammar_after;
   return f;
 }
 void from_layout(const layout::Submit& f, Submit& x) {
@@ -95,8 +102,14 @@ void from_layout(const layout::Submit& f, Submit& x) {
   x.flags = f.flags;
   x.logprobs = f.logprobs;
   x.prompt_tokens = f.prompt_tokens;
+  x.tenant = f.tenant;
+  x.cache_salt = f.cache_salt;
+  x.choices = f.choices;
+  x.prompt_logprobs = f.prompt_logprobs;
+  x.grammar = static_cast<GrammarKind>(f.grammar_kind);
+  x.grammar_after = f.grammar_after;
 }
-bool reserved_is_zero(const layout::Submit&) { return true; }
+bool reserved_is_zero(const layout::Submit& f) { return f.reserved == 0 && f.reserved2 == 0; }
 
 layout::Cancel to_layout(const Cancel& x) { return {x.error, 0, 0}; }
 void from_layout(const layout::Cancel& f, Cancel& x) { x.error = f.error; }
@@ -113,7 +126,9 @@ layout::Tokens to_layout(const Tokens& x) {
           x.error,
           detail_bytes(x.detail),
           x.cached_tokens,
-          x.prompt_done};
+          x.prompt_done,
+          0,
+          x.queue_us};
 }
 void from_layout(const layout::Tokens& f, Tokens& x) {
   x.top_count = f.top_count;
@@ -121,8 +136,18 @@ void from_layout(const layout::Tokens& f, Tokens& x) {
   x.error = f.error;
   x.cached_tokens = f.cached_tokens;
   x.prompt_done = f.prompt_done;
+  x.queue_us = f.queue_us;
 }
-bool reserved_is_zero(const layout::Tokens&) { return true; }
+bool reserved_is_zero(const layout::Tokens& f) { return f.reserved == 0; }
+
+layout::PromptLogprobs to_layout(const PromptLogprobs& x) {
+  return {x.first_position, count32(x.entries.size()), x.top_count, 0};
+}
+void from_layout(const layout::PromptLogprobs& f, PromptLogprobs& x) {
+  x.first_position = f.first_position;
+  x.top_count = f.top_count;
+}
+bool reserved_is_zero(const layout::PromptLogprobs& f) { return f.reserved == 0; }
 
 layout::Rows to_layout(const Rows& x) {
   layout::Rows f{};

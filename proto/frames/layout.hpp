@@ -36,11 +36,20 @@ struct Submit {
   std::int32_t logprobs;
   std::uint32_t prompt_tokens, token_count, logit_bias_count;
   std::uint16_t stop_count, request_id_bytes;
+  std::uint64_t tenant, cache_salt;
+  std::uint32_t choices;
+  std::int32_t prompt_logprobs;
+  std::uint16_t grammar_kind, reserved;
+  std::uint32_t grammar_bytes;
+  std::int32_t grammar_after;
+  std::uint32_t reserved2;
 };
-static_assert(sizeof(Submit) == 80 && offsetof(Submit, temperature) == 8);
+static_assert(sizeof(Submit) == 120 && offsetof(Submit, temperature) == 8);
 static_assert(offsetof(Submit, top_k) == 32 && offsetof(Submit, max_tokens) == 44);
 static_assert(offsetof(Submit, logprobs) == 60 && offsetof(Submit, token_count) == 68);
-static_assert(offsetof(Submit, stop_count) == 76);
+static_assert(offsetof(Submit, stop_count) == 76 && offsetof(Submit, tenant) == 80);
+static_assert(offsetof(Submit, choices) == 96 && offsetof(Submit, grammar_kind) == 104);
+static_assert(offsetof(Submit, grammar_bytes) == 108 && offsetof(Submit, grammar_after) == 112);
 
 struct Cancel {
   std::uint16_t error, reserved;
@@ -57,11 +66,18 @@ static_assert(sizeof(Lease) == 16 && offsetof(Lease, count) == 8);
 struct Tokens {
   std::uint32_t count;
   std::uint16_t top_count, finish, error, detail_bytes;
-  std::uint32_t cached_tokens, prompt_done;
+  std::uint32_t cached_tokens, prompt_done, reserved;
+  std::uint64_t queue_us;
 };
-static_assert(sizeof(Tokens) == 20 && offsetof(Tokens, top_count) == 4);
+static_assert(sizeof(Tokens) == 32 && offsetof(Tokens, top_count) == 4);
 static_assert(offsetof(Tokens, finish) == 6 && offsetof(Tokens, cached_tokens) == 12);
-static_assert(offsetof(Tokens, prompt_done) == 16);
+static_assert(offsetof(Tokens, prompt_done) == 16 && offsetof(Tokens, queue_us) == 24);
+
+struct PromptLogprobs {
+  std::uint32_t first_position, count;
+  std::uint16_t top_count, reserved;
+};
+static_assert(sizeof(PromptLogprobs) == 12 && offsetof(PromptLogprobs, top_count) == 8);
 
 /// The same for Rows and Combined.
 struct Rows {

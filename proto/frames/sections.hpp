@@ -67,6 +67,10 @@ template <>
 struct LayoutOf<Failed> {
   using type = layout::Failed;
 };
+template <>
+struct LayoutOf<PromptLogprobs> {
+  using type = layout::PromptLogprobs;
+};
 
 // The fixed part of a body to send, and back into a body that was received.
 layout::Hello to_layout(const Hello& x);
@@ -81,6 +85,7 @@ layout::ExpertRows to_layout(const ExpertRows& x);
 layout::ExpertReply to_layout(const ExpertReply& x);
 layout::Logits to_layout(const Logits& x);
 layout::Failed to_layout(const Failed& x);
+layout::PromptLogprobs to_layout(const PromptLogprobs& x);
 void from_layout(const layout::Hello& f, Hello& x);
 void from_layout(const layout::Goodbye& f, Goodbye& x);
 void from_layout(const layout::Submit& f, Submit& x);
@@ -93,6 +98,7 @@ void from_layout(const layout::ExpertRows& f, ExpertRows& x);
 void from_layout(const layout::ExpertReply& f, ExpertReply& x);
 void from_layout(const layout::Logits& f, Logits& x);
 void from_layout(const layout::Failed& f, Failed& x);
+void from_layout(const layout::PromptLogprobs& f, PromptLogprobs& x);
 
 /// False when a reserved field is not 0.
 bool reserved_is_zero(const layout::Hello& f);
@@ -106,6 +112,7 @@ bool reserved_is_zero(const layout::ExpertRows& f);
 bool reserved_is_zero(const layout::ExpertReply& f);
 bool reserved_is_zero(const layout::Logits& f);
 bool reserved_is_zero(const layout::Failed& f);
+bool reserved_is_zero(const layout::PromptLogprobs& f);
 
 /// Enumerators, flags, numbers and order, once all counts are known to be in bounds.
 std::optional<Malformed> find_value_fault(const Hello& x);
@@ -120,6 +127,7 @@ std::optional<Malformed> find_value_fault(const ExpertRows& x);
 std::optional<Malformed> find_value_fault(const ExpertReply& x);
 std::optional<Malformed> find_value_fault(const Logits& x);
 std::optional<Malformed> find_value_fault(const Failed& x);
+std::optional<Malformed> find_value_fault(const PromptLogprobs& x);
 
 /// Dtype, row count and width; not the bytes.
 std::optional<Malformed> find_row_block_fault(const RowBlock& x, std::uint32_t rows_min,
@@ -147,6 +155,7 @@ void sections(A& a, X& x, const layout::Submit& f) {
   a.array(x.sampling.logit_bias, f.logit_bias_count, kLogitBiasMax, "logit biases");
   a.array(x.stop_ids, f.stop_count, kStopIdsMax, "stop ids");
   a.text(x.request_id, f.request_id_bytes, kRequestIdBytesMax, "request id bytes");
+  a.text(x.grammar_text, f.grammar_bytes, kGrammarBytesMax, "grammar bytes");
 }
 template <class A, class X>
 void sections(A& a, X& x, const layout::Tokens& f) {
@@ -155,6 +164,13 @@ void sections(A& a, X& x, const layout::Tokens& f) {
   a.array(x.top, std::size_t{f.count} * f.top_count, std::size_t{kTokensMax} * kTopLogprobsMax,
           "alternatives");
   a.detail(x.detail, f.detail_bytes);
+}
+template <class A, class X>
+void sections(A& a, X& x, const layout::PromptLogprobs& f) {
+  a.array(x.entries, f.count, kTokensMax, "prompt positions");
+  a.bound(x.top_count, kTopLogprobsMax, "alternatives of a token");
+  a.array(x.top, std::size_t{f.count} * f.top_count, std::size_t{kTokensMax} * kTopLogprobsMax,
+          "alternatives");
 }
 template <class A, class X>
 void sections(A& a, X& x, const layout::Rows&) {

@@ -26,6 +26,7 @@ std::string_view to_string(FrameKind kind) {
     case FrameKind::combined: return "combined";
     case FrameKind::logits: return "logits";
     case FrameKind::failed: return "failed";
+    case FrameKind::prompt_logprobs: return "prompt_logprobs";
   }
   return "unknown";
 }
@@ -111,6 +112,18 @@ std::optional<Malformed> find_pair_fault(const PackedArray<Pair>& pairs, std::ui
   return std::nullopt;
 }
 
+/// A schema and an expression have a text, the others none.
+std::optional<Malformed> find_grammar_fault(const Submit& x) {
+  const auto kind = static_cast<std::uint16_t>(x.grammar);
+  if (kind > static_cast<std::uint16_t>(GrammarKind::regex)) return bad_value("grammar", kind);
+  if (x.grammar_after < -1) return bad_value("grammar_after", x.grammar_after);
+  const bool worded = x.grammar == GrammarKind::json_schema || x.grammar == GrammarKind::regex;
+  if (worded != x.grammar_text.empty()) return std::nullopt;
+  return fault(MalformedReason::value, "grammar " + std::to_string(kind) + " with " +
+                                           std::to_string(x.grammar_text.size()) +
+                                           " bytes of text");
+}
+
 std::optional<Malformed> find_sampling_fault(const Sampling& s) {
   const auto in = [](float value, float low, float high) { return value >= low && value <= high; };
   if (!in(s.temperature, 0, 1e6f)) return bad_value("temperature", s.temperature);
@@ -156,9 +169,14 @@ std::optional<Malformed> find_value_fault(const Submit& x) {
                                              std::to_string(x.token_ids.size()) + " token ids");
   }
   if ((x.flags & ~std::uint32_t{kSubmitFlagsAll}) != 0) return bad_value("flags", x.flags);
-  if (x.logprobs < -1 || x.logprobs > static_cast<std::int32_t>(kTopLogprobsMax)) {
-    return bad_value("logprobs", x.logprobs);
-  }
+  const auto counts = [](std::int32_t alternatives) {
+    return alternatives >= -1 && alternatives <= static_cast<std::int32_t>(kTopLogprobsMax);
+  };
+  if (!counts(x.logprobs)) return bad_value("logprobs", x.logprobs);
+  if (!counts(x.prompt_logprobs)) return bad_value("prompt_logprobs", x.prompt_logprobs);
+  if (x.choices == 0 || x.choices > kChoicesMax) return bad_value("choices", x.choices);
+  if (x.sampling.choice >= x.choices) return bad_value("choice", x.sampling.choice);
+  if (auto found = find_grammar_fault(x)) return found;
   return find_sampling_fault(x.sampling);
 }
 
@@ -172,6 +190,18 @@ std::optional<Malformed> find_value_fault(const Tokens& x) {
                                              std::to_string(x.top_count));
   }
   return std::nullopt;
+}
+
+std::optional<Malformed> find_value_fault(const PromptLogprobs& x) {
+  if (x.entries.empty() || x.first_position == 0) {
+    return fault(MalformedReason::value, std::to_string(x.entries.size()) +
+                                             " logprobs from prompt position " +
+                                             std::to_string(x.first_position) + " on");
+  }
+  if (x.top.size() == x.entries.size() * x.top_count) return std::nullopt;
+  return fault(MalformedReason::value, std::to_string(x.top.size()) + " alternatives for " +
+                                           std::to_string(x.entries.size()) + " positions of " +
+                                           std::to_string(x.top_count));
 }
 
 std::optional<Malformed> find_value_fault(const ExpertRows& x) {

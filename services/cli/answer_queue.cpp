@@ -15,7 +15,7 @@ void AnswerQueue::on_prompt_progress(std::int64_t done, std::int64_t total) {
   push(PromptProgress{done, total});
 }
 
-void AnswerQueue::on_token(std::int64_t, std::int32_t token, float) { push(token); }
+void AnswerQueue::on_token(const actors::TokenNews& news) { push(news.token); }
 
 void AnswerQueue::on_finished(actors::FinishReason reason, const Error& error,
                               const actors::Usage& usage) {

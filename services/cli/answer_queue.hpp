@@ -22,7 +22,7 @@ class AnswerQueue final : public actors::RequestListener {
   std::optional<Event> next(std::chrono::milliseconds patience);
 
   void on_prompt_progress(std::int64_t done, std::int64_t total) override;
-  void on_token(std::int64_t position, std::int32_t token, float logprob) override;
+  void on_token(const actors::TokenNews& news) override;
   void on_finished(actors::FinishReason reason, const Error& error,
                    const actors::Usage& usage) override;
 

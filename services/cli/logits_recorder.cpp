@@ -44,9 +44,9 @@ class LogitsRecorder::Listener final : public actors::RequestListener {
   void on_generated_logits(std::int64_t index, std::span<const float> logits) override {
     write(3, index * vocab_, std::as_bytes(logits));
   }
-  void on_token(std::int64_t, std::int32_t token, float logprob) override {
-    write(1, tokens_, bytes_of_one(token));
-    write(2, tokens_, bytes_of_one(logprob));
+  void on_token(const actors::TokenNews& news) override {
+    write(1, tokens_, bytes_of_one(news.token));
+    write(2, tokens_, bytes_of_one(news.logprob));
     ++tokens_;
   }
   void on_finished(actors::FinishReason reason, const Error& error, const actors::Usage&) override {

@@ -130,11 +130,11 @@ void AnswerStream::complete(AnswerFinish finish) {
   end(std::nullopt);
 }
 
-void AnswerStream::on_token(std::int64_t, std::int32_t token, float logprob) {
+void AnswerStream::on_token(const actors::TokenNews& news) {
   update([&] {
     if (!open()) return;
     if (!first_token_) first_token_ = Clock::now();
-    assembler_->push(token, logprob, piece_);
+    assembler_->push(news.token, news.logprob, piece_);
     mark_pending();
     if (auto match = assembler_->stop_match()) {
       withdraw_ = true;  // the engine knows nothing of text

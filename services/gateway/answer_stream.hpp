@@ -74,7 +74,7 @@ class AnswerStream final : public actors::RequestListener {
   /// Tokens that a replay drew otherwise than before; known at the end, must be 0.
   std::int64_t replay_mismatches() const;
 
-  void on_token(std::int64_t position, std::int32_t token, float logprob) override;
+  void on_token(const actors::TokenNews& news) override;
   void on_prompt_progress(std::int64_t done, std::int64_t total) override;
   void on_finished(actors::FinishReason reason, const Error& error,
                    const actors::Usage& usage) override;

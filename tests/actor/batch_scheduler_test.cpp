@@ -30,7 +30,7 @@ struct Scheduling : ::testing::Test {
   std::vector<SequenceEvent> complete(const StepPlan& plan, std::int32_t token = 42) {
     std::vector<PartOutcome> outcomes(plan.parts.size());
     for (std::size_t i = 0; i < plan.parts.size(); ++i)
-      if (plan.parts[i].samples) outcomes[i].sample = model::Sample{token, -1.0f};
+      if (plan.parts[i].samples) outcomes[i].sample = model::Sample{token, -1.0f, {}};
     scheduler->complete(outcomes);
     return scheduler->take_events();
   }
@@ -49,20 +49,20 @@ struct Scheduling : ::testing::Test {
 TEST_F(Scheduling, CutsPromptsIntoChunksAndSamplesAfterTheLast) {
   auto& s = make();
   ASSERT_TRUE(s.admit(request(1, 10, 2)));
-  auto first = *s.next();
+  auto first = *s.next(TimePoint{});
   EXPECT_EQ(rows(first), (Rows{{1, 8}}));
   EXPECT_FALSE(first.parts[0].samples);
   auto events = complete(first);
   ASSERT_EQ(events.size(), 1u);
   EXPECT_EQ(events[0].prompt_computed, 8);
-  auto second = *s.next();
+  auto second = *s.next(TimePoint{});
   EXPECT_EQ(rows(second), (Rows{{1, 2}}));
   EXPECT_EQ(second.parts[0].first_position, 8);
   EXPECT_TRUE(second.parts[0].samples);
   events = complete(second);
   EXPECT_EQ(events[0].position, 10);
   EXPECT_EQ(events[0].sample->token, 42);
-  auto third = *s.next();
+  auto third = *s.next(TimePoint{});
   EXPECT_EQ(third.batch.tokens, (std::vector<std::int32_t>{42}));
   events = complete(third);
   ASSERT_EQ(events.size(), 2u);
@@ -74,10 +74,10 @@ TEST_F(Scheduling, CutsPromptsIntoChunksAndSamplesAfterTheLast) {
 TEST_F(Scheduling, PutsDecodeRowsBeforePromptChunks) {
   auto& s = make();
   ASSERT_TRUE(s.admit(request(1, 3, 5)));
-  complete(*s.next());
+  complete(*s.next(TimePoint{}));
   ASSERT_TRUE(s.admit(request(2, 30, 5)));
   ASSERT_TRUE(s.admit(request(3, 30, 5)));
-  auto plan = *s.next();
+  auto plan = *s.next(TimePoint{});
   EXPECT_EQ(rows(plan), (Rows{{1, 1}, {2, 8}, {3, 7}}));  // 16 rows in all
   EXPECT_EQ(plan.parts[1].first_row, 1);
   EXPECT_EQ(plan.parts[2].first_row, 9);
@@ -92,7 +92,7 @@ TEST_F(Scheduling, GivesEveryDecodingSequenceItsTurn) {
   for (RequestId id = 1; id <= 3; ++id) ASSERT_TRUE(s.admit(request(id, 1, 100)));
   std::map<RequestId, int> turns;
   for (int step = 0; step < 12; ++step) {
-    auto plan = *s.next();
+    auto plan = *s.next(TimePoint{});
     for (const auto& [id, count] : rows(plan)) turns[id] += static_cast<int>(count);
     complete(plan);
   }
@@ -104,11 +104,11 @@ TEST_F(Scheduling, ReservesEveryPageBeforeItStartsSoThatNoneIsStuck) {
   ASSERT_TRUE(s.admit(request(1, 60, 60)));  // 119 inputs: 2 pages
   ASSERT_TRUE(s.admit(request(2, 60, 60)));  // 2 more: waits
   ASSERT_TRUE(s.admit(request(3, 1, 1)));    // would fit, but comes later
-  complete(*s.next());
+  complete(*s.next(TimePoint{}));
   EXPECT_EQ(s.running(), 1u);
   EXPECT_EQ(s.waiting(), 2u);
   EXPECT_EQ(s.pages_reserved(), 2);
-  while (auto plan = s.next()) complete(*plan);
+  while (auto plan = s.next(TimePoint{})) complete(*plan);
   EXPECT_TRUE(s.idle());
   EXPECT_EQ(s.pages_reserved(), 0);
   EXPECT_EQ(pool->pages_used(), 0);
@@ -117,7 +117,7 @@ TEST_F(Scheduling, ReservesEveryPageBeforeItStartsSoThatNoneIsStuck) {
 TEST_F(Scheduling, TakesPagesOnlyAsTheyAreUsed) {
   auto& s = make();
   ASSERT_TRUE(s.admit(request(1, 8, 500)));
-  complete(*s.next());
+  complete(*s.next(TimePoint{}));
   EXPECT_EQ(pool->pages_used(), 1);
   EXPECT_EQ(s.pages_reserved(), 8);
 }
@@ -150,24 +150,24 @@ TEST_F(Scheduling, PutsReplaysFirstAndNeverRefusesThemForLoad) {
   replay.prompt_tokens = 3;
   replay.attempt = 1;
   ASSERT_TRUE(s.admit(replay));
-  EXPECT_EQ(rows(*s.next()), (Rows{{9, 4}}));
+  EXPECT_EQ(rows(*s.next(TimePoint{})), (Rows{{9, 4}}));
 }
 
 TEST_F(Scheduling, ALaterAttemptTakesThePlaceOfTheOlderOne) {
   auto& s = make();
   ASSERT_TRUE(s.admit(request(1, 4, 4)));
-  auto plan = *s.next();
+  auto plan = *s.next(TimePoint{});
   auto again = request(1, 4, 4);
   again.attempt = 1;
   ASSERT_TRUE(s.admit(again));
   EXPECT_TRUE(complete(plan).empty());  // of the older one nothing is told any more
-  EXPECT_EQ(s.next()->parts[0].sequence->asked.attempt, 1u);
+  EXPECT_EQ(s.next(TimePoint{})->parts[0].sequence->asked.attempt, 1u);
 }
 
 TEST_F(Scheduling, AWithdrawnSequenceLeavesAfterTheOpenStep) {
   auto& s = make();
   ASSERT_TRUE(s.admit(request(1, 4, 4)));
-  auto plan = *s.next();
+  auto plan = *s.next(TimePoint{});
   s.withdraw(0, 1);
   EXPECT_EQ(s.running(), 1u);
   EXPECT_TRUE(complete(plan).empty());
@@ -179,10 +179,10 @@ TEST_F(Scheduling, AFailedPartEndsItsSequenceOnly) {
   auto& s = make();
   ASSERT_TRUE(s.admit(request(1, 4, 4)));
   ASSERT_TRUE(s.admit(request(2, 4, 4)));
-  auto plan = *s.next();
+  auto plan = *s.next(TimePoint{});
   std::vector<PartOutcome> outcomes(2);
   outcomes[0].error = Error{Errc::unavailable, "gone"};
-  outcomes[1].sample = model::Sample{7, 0.0f};
+  outcomes[1].sample = model::Sample{7, 0.0f, {}};
   s.complete(outcomes);
   const auto events = s.take_events();
   ASSERT_EQ(events.size(), 2u);
@@ -198,7 +198,7 @@ TEST_F(Scheduling, StopIdsEndASequence) {
   auto asked = request(1, 4, 4);
   asked.sampling.stop_token_ids = {42};
   ASSERT_TRUE(s.admit(asked));
-  const auto events = complete(*s.next());
+  const auto events = complete(*s.next(TimePoint{}));
   ASSERT_EQ(events.size(), 2u);
   EXPECT_EQ(*events[1].finish, FinishReason::stop);
 }
@@ -212,7 +212,7 @@ TEST_F(Scheduling, DeadlinesEndRunningAndWaitingSequences) {
     asked.deadline = later;
     ASSERT_TRUE(s.admit(asked));
   }
-  complete(*s.next());
+  complete(*s.next(TimePoint{}));
   s.expire(later - std::chrono::seconds(1));
   EXPECT_TRUE(s.take_events().empty());
   s.expire(later);
@@ -229,7 +229,7 @@ TEST_F(Scheduling, AGatewaysSequencesGoTogether) {
   ASSERT_TRUE(s.admit(request(1, 4, 4)));
   ASSERT_TRUE(s.admit(other));
   s.withdraw_all(0);
-  EXPECT_EQ(s.next()->parts[0].sequence->asked.gateway, 5u);
+  EXPECT_EQ(s.next(TimePoint{})->parts[0].sequence->asked.gateway, 5u);
 }
 
 }  // namespace

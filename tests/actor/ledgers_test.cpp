@@ -273,6 +273,15 @@ TEST(SubmitCodec, BringsARequestAcrossUnchanged) {
   sampling.stop_token_ids = {9, 10};
   request.valid_vocab = 99;
   request.generated_logits = true;
+  sampling.choice = 1;
+  sampling.top_logprobs = 5;
+  request.prompt_logprobs = 0;
+  request.tenant = 0xfeedfacecafebeef;
+  request.cache_salt = 0x0123456789abcdef;
+  request.priority = -3;
+  request.choices = 2;
+  request.grammar_after = 12;
+  request.grammar = {model::GrammarSpec::Kind::regex, "[a-z]+"};
   const std::vector<std::int32_t> tokens{4, 5, 6, 77};
   const SubmitBody submit(request, 31, tokens);
   ASSERT_TRUE(submit.check());
@@ -303,6 +312,15 @@ TEST(SubmitCodec, BringsARequestAcrossUnchanged) {
   EXPECT_EQ(read.sampling.min_tokens, 2);
   EXPECT_TRUE(read.sampling.ignore_eos);
   EXPECT_EQ(read.sampling.stop_token_ids, sampling.stop_token_ids);
+  EXPECT_EQ(read.sampling.choice, 1u);
+  EXPECT_EQ(read.sampling.top_logprobs, 5);
+  EXPECT_EQ(read.prompt_logprobs, 0);
+  EXPECT_EQ(read.tenant, request.tenant);
+  EXPECT_EQ(read.cache_salt, request.cache_salt);
+  EXPECT_EQ(read.priority, -3);
+  EXPECT_EQ(read.choices, 2u);
+  EXPECT_EQ(read.grammar, request.grammar);
+  EXPECT_EQ(read.grammar_after, 12);
 }
 
 TEST(SubmitCodec, SaysWhatAFrameCannotCarry) {

@@ -86,7 +86,7 @@ BENCHMARK(decode_model)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillise
 // Waits for one request and remembers when its tokens came.
 class Stopwatch : public actors::RequestListener {
  public:
-  void on_token(std::int64_t, std::int32_t, float) override {
+  void on_token(const actors::TokenNews&) override {
     last_ = std::chrono::steady_clock::now();
     if (tokens_++ == 0) first_ = last_;
   }

@@ -19,19 +19,27 @@ namespace troupe::actors::testing {
 /// *Threading*: the cluster calls, one test thread waits.
 class Recorder : public RequestListener {
  public:
-  void on_token(std::int64_t position, std::int32_t token, float logprob) override {
+  void on_token(const TokenNews& news) override {
     std::lock_guard lock(mutex_);
     EXPECT_FALSE(finished_) << "a token after on_finished";
-    positions.push_back(position);
-    tokens.push_back(token);
+    positions.push_back(news.position);
+    tokens.push_back(news.token);
+    top.emplace_back(news.top.begin(), news.top.end());
     std::uint32_t bits;
-    std::memcpy(&bits, &logprob, sizeof bits);
+    std::memcpy(&bits, &news.logprob, sizeof bits);
     logprob_bits.push_back(bits);
     changed_.notify_all();
   }
   void on_prompt_progress(std::int64_t done, std::int64_t) override {
     std::lock_guard lock(mutex_);
     prompt_done = done;
+  }
+  void on_prompt_logprobs(std::int64_t first_position,
+                          std::span<const PromptLogprob> logprobs) override {
+    std::lock_guard lock(mutex_);
+    EXPECT_EQ(first_position, 1 + static_cast<std::int64_t>(prompt_logprobs.size()));
+    EXPECT_TRUE(tokens.empty()) << "after a token";
+    prompt_logprobs.insert(prompt_logprobs.end(), logprobs.begin(), logprobs.end());
   }
   void on_prompt_logits(std::int64_t first_position, std::int64_t rows,
                         std::span<const float> logits) override {
@@ -75,6 +83,8 @@ class Recorder : public RequestListener {
   std::vector<std::int64_t> positions;
   std::vector<std::int32_t> tokens;
   std::vector<std::uint32_t> logprob_bits;
+  std::vector<std::vector<model::TokenLogprob>> top;  // of each token
+  std::vector<PromptLogprob> prompt_logprobs;
   std::int64_t prompt_done = 0;
   std::int64_t prompt_rows = 0;
   std::int64_t generated_rows = 0;

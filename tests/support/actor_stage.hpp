@@ -269,6 +269,10 @@ class Stage : public GatewayRole::Sink {
     auto& session = *sessions_.at(request);
     follow(session, session.on_logits(note));
   }
+  void on_prompt_logprobs(RequestId request, PromptLogprobsNote note) override {
+    auto& session = *sessions_.at(request);
+    follow(session, session.on_prompt_logprobs(note));
+  }
   void on_broken(RequestId request, BrokenNote note) override {
     auto& session = *sessions_.at(request);
     follow(session, session.on_broken(note, now_));

@@ -87,12 +87,19 @@ struct FrameSamples {
     x.priority = -1;
     x.flags = proto::kWantPromptLogits | proto::kIgnoreEos;
     x.stop_ids = stop_ids;
+    x.tenant = 0xa1a2a3a4a5a6a7a8;
+    x.cache_salt = 0xb1b2b3b4b5b6b7b8;
+    x.choices = 4;
+    x.prompt_logprobs = 3;
+    x.grammar = proto::GrammarKind::regex;
+    x.grammar_text = "[0-9]+";
+    x.grammar_after = 128799;
     return x;
   }
   proto::Cancel cancel() const { return {10}; }
   proto::Lease lease() const { return {3000000, work_ids}; }
   proto::Tokens tokens() const {
-    return {entries, 2, top, 64, 96, proto::Finish::error, 9, "too late"};
+    return {entries, 2, top, 64, 96, proto::Finish::error, 9, "too late", 1500};
   }
   proto::Rows rows_frame() const { return {6, rows(2, 4, proto::WireDtype::bf16)}; }
   proto::ExpertRows expert_rows() const {
@@ -107,6 +114,7 @@ struct FrameSamples {
             std::span(row_bytes).first(32)};
   }
   proto::Failed failed() const { return {8, 250, "queue full"}; }
+  proto::PromptLogprobs prompt_logprobs() const { return {17, 2, std::span(top).first(2), top}; }
 
   /// Calls `visit(name, body)` for one body of each kind, in the order of FrameKind.
   template <class Visit>
@@ -124,6 +132,7 @@ struct FrameSamples {
     visit("combined", combined());
     visit("logits", logits());
     visit("failed", failed());
+    visit("prompt_logprobs", prompt_logprobs());
   }
 };
 

@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <set>
 
 namespace troupe::model {
@@ -18,7 +20,8 @@ class SamplerTest : public ::testing::Test {
                   {.prompt = prompt_,
                    .generated = generated_,
                    .position = position,
-                   .valid_vocab = valid_ > 0 ? valid_ : static_cast<std::int64_t>(logits_.size())});
+                   .valid_vocab = valid_ > 0 ? valid_ : static_cast<std::int64_t>(logits_.size()),
+                   .allowed = allowed_});
   }
   Sample draw(std::int64_t position = 0) {
     const auto drawn = try_draw(position);
@@ -49,6 +52,7 @@ class SamplerTest : public ::testing::Test {
   std::vector<float> logits_{1.0f, 3.0f, 2.0f, 3.0f, -1.0f};
   std::vector<std::int32_t> prompt_, generated_;
   std::int64_t valid_ = 0;
+  std::span<const std::uint64_t> allowed_;
   SamplingParams params_{.seed = 42, .max_tokens = 16};
 };
 
@@ -198,6 +202,95 @@ TEST_F(SamplerTest, DrawsFollowTheSoftmax) {
   EXPECT_LT(chi_squared, 24.32);  // p = 0.001 at 7 degrees of freedom; seed 42
 }
 
+TEST_F(SamplerTest, AlternativesAreTheLikeliestRawLogprobsWithTiesByLowerId) {
+  params_.top_logprobs = 3;
+  params_.logit_bias = {{4, 100.0f}};
+  const auto drawn = draw();
+  EXPECT_EQ(drawn.token, 4);
+  ASSERT_EQ(drawn.top.size(), 3u);
+  const std::int32_t best[]{1, 3, 2};
+  for (std::size_t i = 0; i < 3; ++i)
+    EXPECT_EQ(drawn.top[i], (TokenLogprob{best[i], logprob_of(*table_, logits_, 5, best[i])}));
+  params_.top_logprobs = 20;
+  valid_ = 4;
+  params_.logit_bias = {};
+  EXPECT_EQ(draw().top.size(), 4u) << "no more than there are";
+  params_.top_logprobs = 0;
+  EXPECT_TRUE(draw().top.empty());
+}
+
+TEST_F(SamplerTest, AlternativesOfALongRowAreThoseOfAFullSort) {
+  logits_.clear();
+  for (int i = 0; i < 5000; ++i)
+    logits_.push_back(std::floor(static_cast<float>(uniform_noise(3, i, 0)) * 400) / 16);
+  std::vector<std::int32_t> order(logits_.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(order, [&](auto a, auto b) {
+    return logits_[static_cast<std::size_t>(a)] > logits_[static_cast<std::size_t>(b)];
+  });
+  params_.top_logprobs = 20;
+  const auto top = draw().top;
+  ASSERT_EQ(top.size(), 20u);
+  for (std::size_t i = 0; i < 20; ++i) EXPECT_EQ(top[i].token, order[i]) << i;
+}
+
+TEST_F(SamplerTest, ScoringAGivenTokenEqualsDrawingIt) {
+  params_.top_logprobs = 2;
+  const auto drawn = draw();
+  const auto given =
+      score(*table_, logits_, {.token = drawn.token, .position = 7, .valid_vocab = 5, .top = 2});
+  ASSERT_TRUE(given);
+  EXPECT_EQ(given->logprob, drawn.logprob);
+  EXPECT_EQ(given->top, drawn.top);
+  logits_[2] = std::numeric_limits<float>::quiet_NaN();
+  const auto damaged = score(*table_, logits_, {.token = 1, .position = 7, .valid_vocab = 5});
+  ASSERT_FALSE(damaged);
+  EXPECT_EQ(damaged.error().code, Errc::malformed);
+  EXPECT_NE(damaged.error().detail.find("position 7"), std::string::npos);
+}
+
+TEST_F(SamplerTest, AGrammarMaskComesBeforeBiasAndLeavesLogprobsRaw) {
+  const std::vector<std::uint64_t> allowed{0b10100};  // ids 2 and 4
+  allowed_ = allowed;
+  EXPECT_EQ(support(300), (std::set<std::int32_t>{2, 4}));
+  params_.logit_bias = {{1, 100.0f}};
+  EXPECT_EQ(support(300), (std::set<std::int32_t>{2, 4})) << "a bias allows nothing";
+  params_.temperature = 0;
+  const auto drawn = draw();
+  EXPECT_EQ(drawn.token, 2);
+  EXPECT_EQ(drawn.logprob, logprob_of(*table_, logits_, 5, 2));
+}
+
+TEST_F(SamplerTest, AGrammarThatLeavesNothingIsNamed) {
+  const std::vector<std::uint64_t> none{0};
+  allowed_ = none;
+  expect_fault(Errc::invalid_argument, "grammar");
+}
+
+TEST_F(SamplerTest, AGrammarThatLeavesOnlyStopIdsEndsTheAnswerWhateverMinTokensSays) {
+  const std::vector<std::uint64_t> allowed{0b00010};  // id 1
+  allowed_ = allowed;
+  params_.min_tokens = 2;
+  params_.stop_token_ids = {1, 4};
+  EXPECT_EQ(draw().token, 1);
+  const std::vector<std::uint64_t> more{0b00110};
+  allowed_ = more;
+  EXPECT_EQ(support(100), (std::set<std::int32_t>{2}));
+}
+
+TEST_F(SamplerTest, ChoicesDrawWithNoiseOfTheirOwn) {
+  std::set<std::map<std::int32_t, int>> all;
+  for (params_.choice = 0; params_.choice < 4; ++params_.choice) all.insert(draws(200));
+  EXPECT_EQ(all.size(), 4u);
+  params_.choice = 3;
+  const auto third = draws(200);
+  EXPECT_EQ(third, draws(200));
+  params_.seed = seed_of_choice(42, 3);
+  params_.choice = 0;
+  EXPECT_EQ(draws(200), third) << "a choice is a seed";
+  EXPECT_EQ(seed_of_choice(42, 0), 42u) << "choice 0 draws as if alone";
+}
+
 TEST_F(SamplerTest, EveryLevelDrawsTheSameBits) {
   for (int i = 0; i < 300; ++i) logits_.push_back(static_cast<float>(uniform_noise(1, i, 0)) * 8);
   const auto reference = draw(5);
@@ -242,6 +335,11 @@ TEST(SamplingParams, OutOfRangeValuesAreNamed) {
   bad = good;
   bad.min_tokens = 2;
   EXPECT_NE(detail(bad).find("min_tokens"), std::string::npos);
+  for (const std::int32_t count : {-1, 21}) {
+    bad = good;
+    bad.top_logprobs = count;
+    EXPECT_NE(detail(bad).find("top_logprobs"), std::string::npos);
+  }
 }
 
 }  // namespace

@@ -143,7 +143,7 @@ TEST(FrameCodec, NamesTheCorruptedHeaderField) {
   EXPECT_EQ(reason_of(patched(good, 4, std::uint16_t{0})), MalformedReason::version);
   EXPECT_EQ(reason_of(patched(good, 4, std::uint16_t{2})), MalformedReason::version);
   EXPECT_EQ(reason_of(patched(good, 6, std::uint16_t{0})), MalformedReason::kind);
-  EXPECT_EQ(reason_of(patched(good, 6, std::uint16_t{14})), MalformedReason::kind);
+  EXPECT_EQ(reason_of(patched(good, 6, std::uint16_t{15})), MalformedReason::kind);
   EXPECT_EQ(reason_of(patched(good, 8, std::uint32_t{1})), MalformedReason::length);
   EXPECT_EQ(reason_of(patched(good, 12, std::uint16_t{2})), MalformedReason::lane);
   EXPECT_EQ(reason_of(patched(good, 14, std::uint16_t{1})), MalformedReason::reserved);
@@ -233,12 +233,17 @@ TEST(FrameCodec, RefusesCountsPastTheirBounds) {
                   {"too many biases", 72, kLogitBiasMax + 1, bound},
                   {"too many stop ids", 76, (5u << 16) | (kStopIdsMax + 1), bound},
                   {"request id too long", 76, (65u << 16) | 1, bound},
-                  {"no request id", 76, 1, length}});
+                  {"no request id", 76, 1, length},
+                  {"grammar too long", 108, kGrammarBytesMax + 1, bound}});
   expect_refused(encoded(samples.tokens()), {{"too many tokens", 0, kTokensMax + 1, bound},
                                              {"alternatives", 4, (4u << 16) | 21, bound},
                                              {"finish reason", 4, (5u << 16) | 2, value},
                                              {"long detail", 8, (513u << 16) | 9, bound}});
   expect_refused(encoded(samples.failed()), {{"long detail", 0, (513u << 16) | 8, bound}});
+  expect_refused(encoded(samples.prompt_logprobs()),
+                 {{"too many positions", 4, kTokensMax + 1, bound},
+                  {"more positions than came", 4, 3, too_short},
+                  {"alternatives", 8, 21, bound}});
 }
 
 TEST(FrameCodec, RefusesValuesWithoutMeaning) {
@@ -260,7 +265,24 @@ TEST(FrameCodec, RefusesValuesWithoutMeaning) {
                                              {"frequency inf", 20, 0x7f800000, value},
                                              {"presence inf", 24, 0xff800000, value},
                                              {"repetition 0", 28, 0, value},
-                                             {"top_k -1", 32, 0xffffffff, value}});
+                                             {"top_k -1", 32, 0xffffffff, value},
+                                             {"choice 4 of 4", 36, 4, value},
+                                             {"no choices", 96, 0, value},
+                                             {"129 choices", 96, 129, value},
+                                             {"prompt_logprobs 21", 100, 21, value},
+                                             {"prompt_logprobs -2", 100, 0xfffffffe, value},
+                                             {"grammar 4", 104, 4, value},
+                                             {"json_object with a text", 104, 1, value},
+                                             {"no grammar with a text", 104, 0, value},
+                                             {"grammar_after -2", 112, 0xfffffffe, value},
+                                             {"reserved", 104, (1u << 16) | 3, reserved},
+                                             {"more reserved", 116, 1, reserved}});
+  expect_refused(encoded(samples.prompt_logprobs()), {{"position 0", 0, 0, value},
+                                                      {"no positions", 4, 0, length},
+                                                      {"reserved", 8, (1u << 16) | 2, reserved}});
+  Submit wordless = samples.submit();
+  wordless.grammar_text = {};
+  EXPECT_EQ(find_fault(wordless)->reason, value) << "an expression of nothing";
 }
 
 TEST(FrameCodec, RefusesPairsOutOfOrderOrRange) {

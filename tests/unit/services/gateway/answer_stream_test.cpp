@@ -72,26 +72,26 @@ class AnswerStreamTest : public ::testing::Test {
 
 TEST_F(AnswerStreamTest, WhatWaitsIsJoined) {
   ASSERT_EQ(start(), std::nullopt);
-  stream->on_token(3, id("a"), 0);
-  stream->on_token(4, id("b"), 0);
+  stream->on_token({3, id("a"), 0, {}});
+  stream->on_token({4, id("b"), 0, {}});
   EXPECT_EQ(next<AnswerPiece>().text, "ab");
   EXPECT_TRUE(nothing_more());
 }
 
 TEST_F(AnswerStreamTest, TheReaderIsToldOnceAfterItFoundNothing) {
   ASSERT_EQ(start(), std::nullopt);
-  stream->on_token(3, id("a"), 0);
+  stream->on_token({3, id("a"), 0, {}});
   EXPECT_EQ(reader->told, 0);  // it has not looked yet
   next<AnswerPiece>();
   EXPECT_TRUE(nothing_more());
-  stream->on_token(4, id("b"), 0);
-  stream->on_token(5, id("c"), 0);
+  stream->on_token({4, id("b"), 0, {}});
+  stream->on_token({5, id("c"), 0, {}});
   EXPECT_EQ(reader->told, 1);
 }
 
 TEST_F(AnswerStreamTest, TheEndComesLastAndOnce) {
   ASSERT_EQ(start(), std::nullopt);
-  stream->on_token(3, id("a"), 0);
+  stream->on_token({3, id("a"), 0, {}});
   finish(FinishReason::length);
   EXPECT_EQ(next<AnswerPiece>().text, "a");
   const auto done = next<AnswerFinish>();
@@ -100,7 +100,7 @@ TEST_F(AnswerStreamTest, TheEndComesLastAndOnce) {
   EXPECT_EQ(done.generated_tokens, 1);
   EXPECT_FALSE(next<AnswerEnd>().error.has_value());
   EXPECT_TRUE(nothing_more());
-  stream->on_token(4, id("b"), 0);
+  stream->on_token({4, id("b"), 0, {}});
   EXPECT_TRUE(nothing_more());
   EXPECT_EQ(reader->told, 0);
 }
@@ -108,7 +108,7 @@ TEST_F(AnswerStreamTest, TheEndComesLastAndOnce) {
 TEST_F(AnswerStreamTest, TheEngineMayAnswerBeforeSubmitReturns) {
   PlannedRequest planned = plan();
   planned.form.stops = {"a"};
-  engine.at_once = [](auto& listener) { listener.on_token(3, id("a"), 0); };
+  engine.at_once = [](auto& listener) { listener.on_token({3, id("a"), 0, {}}); };
   ASSERT_EQ(start(std::move(planned)), std::nullopt);
   EXPECT_EQ(engine.cancelled, std::vector<actors::RequestId>{7});
 }
@@ -117,9 +117,9 @@ TEST_F(AnswerStreamTest, AStopStringWithdrawsTheRequestAndCompletesTheAnswer) {
   PlannedRequest planned = plan();
   planned.form.stops = {"b"};
   ASSERT_EQ(start(std::move(planned)), std::nullopt);
-  stream->on_token(3, id("a"), 0);
-  stream->on_token(4, id("b"), 0);
-  stream->on_token(5, id("c"), 0);
+  stream->on_token({3, id("a"), 0, {}});
+  stream->on_token({4, id("b"), 0, {}});
+  stream->on_token({5, id("c"), 0, {}});
   finish(FinishReason::cancelled);
   EXPECT_EQ(engine.cancelled, std::vector<actors::RequestId>{7});
   EXPECT_EQ(next<AnswerPiece>().text, "a");
@@ -132,7 +132,7 @@ TEST_F(AnswerStreamTest, AStopStringWithdrawsTheRequestAndCompletesTheAnswer) {
 
 TEST_F(AnswerStreamTest, AReaderThatIsTooSlowEndsItsOwnStreamOnly) {
   ASSERT_EQ(start(), std::nullopt);
-  for (int i = 0; i < 100; ++i) stream->on_token(3 + i, id("a"), 0);
+  for (int i = 0; i < 100; ++i) stream->on_token({3 + i, id("a"), 0, {}});
   EXPECT_EQ(engine.cancelled, std::vector<actors::RequestId>{7});
   EXPECT_LE(next<AnswerPiece>().bytes(), 256u + 8u);
   const auto end = next<AnswerEnd>();
@@ -175,7 +175,7 @@ TEST_F(AnswerStreamTest, ABudgetOfTheClusterIsNotTheClientsDeadline) {
 
 TEST_F(AnswerStreamTest, ErrorsOfTheEngineEndIt) {
   ASSERT_EQ(start(), std::nullopt);
-  stream->on_token(3, id("a"), 0);
+  stream->on_token({3, id("a"), 0, {}});
   finish(FinishReason::error, {Errc::overloaded, "full"});
   EXPECT_EQ(next<AnswerPiece>().text, "a");
   EXPECT_EQ(next<AnswerEnd>().error->reason, "QUEUE_FULL");
