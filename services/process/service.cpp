@@ -10,6 +10,7 @@
 #include "services/process/summary.hpp"
 #include "services/runtime/model_lookup.hpp"
 #include "services/runtime/terminal.hpp"
+#include "transport/descriptors.hpp"
 
 namespace troupe::services {
 namespace {
@@ -45,6 +46,16 @@ Expected<std::shared_ptr<const model::Checkpoint>> open_checkpoint(const std::st
       std::make_shared<model::Checkpoint>(*std::move(checkpoint)));
 }
 
+LogLevel level_of(transport::UcxLogLevel level) {
+  switch (level) {
+    case transport::UcxLogLevel::error: return LogLevel::error;
+    case transport::UcxLogLevel::warning: return LogLevel::warning;
+    case transport::UcxLogLevel::info: return LogLevel::info;
+    case transport::UcxLogLevel::debug: return LogLevel::debug;
+  }
+  return LogLevel::info;
+}
+
 /// Of errors met before anything is loaded.
 Fault settings_fault(Errc code) {
   return code == Errc::unsupported_cpu ? Fault::level_not_available : Fault::config_conflict;
@@ -56,6 +67,9 @@ Service::Service(const ServiceOrder& order)
     : order_(order),
       log_(identity(order), log_format(order.config.log.format, stderr_is_terminal()),
            log_level(order.config.log.level)),
+      ucx_log_([this](transport::UcxLogLevel level, std::string_view text, std::string_view from) {
+        log_.log(level_of(level), "ucx", text, {{"source", from}});
+      }),
       loading_(log_, human(order.config) && stderr_is_terminal()),
       served_name_(served_name(order.config)),
       metrics_(served_name_) {
@@ -79,6 +93,7 @@ int Service::fail(Fault fault, const std::string& text) {
 }
 
 int Service::run() {
+  transport::raise_descriptor_limit();
   if (order_.exit_with_parent && !end_with_parent()) return 0;
   auto settings = node_settings(order_.config, order_.role);
   if (!settings) return fail(settings_fault(settings.error().code), settings.error().detail);

@@ -12,6 +12,7 @@
 #include "services/process/service_metrics.hpp"
 #include "services/process/stop_signals.hpp"
 #include "services/runtime/ops/ops_server.hpp"
+#include "transport/ucx/ucx_log.hpp"
 
 namespace troupe::services {
 
@@ -49,6 +50,7 @@ class Service {
   StopSignals signals_;  // first: threads inherit its mask
   const ServiceOrder& order_;
   Logger log_;
+  transport::UcxLog ucx_log_;
   Loading loading_;
   std::string served_name_;
   ServiceMetrics metrics_;

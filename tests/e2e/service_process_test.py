@@ -77,6 +77,17 @@ class ProbeTest(ServiceTest):
         self.assertRegex(seen.decode(), r"(?m)^\d\d:\d\d:\d\d\.\d{3} info expert 0  drained: ")
 
 
+class LimitTest(ServiceTest):
+    def test_the_limit_on_descriptors_is_raised_as_far_as_it_goes(self):
+        words = ("sh", "-c", 'ulimit -Sn 256 && ulimit -Hn 1000 && exec "$@"', "sh")
+        expert = self.service("expert", within=words)
+        expert.wait_for("ops_listening")
+        with open(f"/proc/{expert.pid}/limits", encoding="ascii") as file:
+            limits = {line[:25].strip(): line[25:].split() for line in file}
+        self.assertEqual(limits["Max open files"][:2], ["1000", "1000"])
+        self.assertEqual(expert.stop(), 0)
+
+
 class SignalTest(ServiceTest):
     def test_it_ends_with_whoever_started_it(self):
         words = [program.binary(), "expert", "--exit-with-parent", "--ops-listen", "127.0.0.1:0"]

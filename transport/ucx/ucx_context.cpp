@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 
+#include "transport/descriptors.hpp"
 #include "transport/ucx/ucx_error.hpp"
 
 namespace troupe::transport {
@@ -15,6 +16,14 @@ namespace {
 
 // Longer than any meeting takes, a frozen peer's included.
 constexpr std::chrono::seconds kRetirement{30};
+// A worker over shared memory and tcp has 10 descriptors open on a machine with two interfaces.
+constexpr std::size_t kWorkerDescriptors = 16;
+constexpr std::size_t kRetiredMax = 256;
+
+/// A quarter of what the process may have open.
+std::size_t retired_max(const DescriptorUse& use) {
+  return std::clamp<std::size_t>(use.limit / 4 / kWorkerDescriptors, 2, kRetiredMax);
+}
 
 }  // namespace
 
@@ -44,6 +53,7 @@ Expected<std::unique_ptr<UcxContext>> UcxContext::make(UcxSettings settings, Buf
   if (options.contains("TLS") && options["TLS"].find("posix") == std::string::npos)
     options.erase("MM_ERROR_HANDLING");
 
+  if (settings.retired_max == 0) settings.retired_max = retired_max(descriptor_use());
   std::unique_ptr<UcxContext> context(new UcxContext(std::move(settings), pool));
   ucp_config_t* config = nullptr;
   if (const auto status = ucp_config_read(nullptr, nullptr, &config); status != UCS_OK)
@@ -61,7 +71,7 @@ Expected<std::unique_ptr<UcxContext>> UcxContext::make(UcxSettings settings, Buf
   params.features = UCP_FEATURE_AM | UCP_FEATURE_WAKEUP;  // without WAKEUP there is no event fd
   params.mt_workers_shared = 0;                           // one context per loop: no locks inside
   const auto status = ucp_init(&params, config, &context->handle_);
-  if (status != UCS_OK) return unexpected(ucx_error("UCX cannot start", status));
+  if (status != UCS_OK) return unexpected(with_descriptors(ucx_error("UCX cannot start", status)));
   return context;
 }
 
@@ -73,18 +83,27 @@ void UcxContext::retire(ucp_worker_h worker, bool shared_memory) {
   handler.id = kFrameId;
   (void)ucp_worker_set_am_recv_handler(worker, &handler);
   retired_.emplace_back(std::chrono::steady_clock::now(), worker);
+  while (retired_.size() > settings_.retired_max) destroy_oldest();
+}
+
+void UcxContext::destroy_oldest() {
+  ucp_worker_destroy(retired_.front().second);
+  retired_.pop_front();
+}
+
+bool UcxContext::drop_retired() {
+  const bool any = !retired_.empty();
+  while (!retired_.empty()) destroy_oldest();
+  return any;
 }
 
 void UcxContext::reap() {
   const auto now = std::chrono::steady_clock::now();
-  while (!retired_.empty() && now - retired_.front().first >= kRetirement) {
-    ucp_worker_destroy(retired_.front().second);
-    retired_.pop_front();
-  }
+  while (!retired_.empty() && now - retired_.front().first >= kRetirement) destroy_oldest();
 }
 
 UcxContext::~UcxContext() {
-  for (const auto& [since, worker] : retired_) ucp_worker_destroy(worker);
+  drop_retired();
   if (handle_ != nullptr) ucp_cleanup(handle_);
 }
 

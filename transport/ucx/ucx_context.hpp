@@ -27,6 +27,7 @@ struct UcxSettings {
   std::vector<std::string> set_by_user;
   std::size_t frames_in_flight_max = 256;        // per link, sent and not yet completed
   std::size_t bytes_in_flight_max = 256u << 20;  // likewise; one frame is always taken
+  std::size_t retired_max = 0;  // workers kept after their links; 0: as descriptors allow
 };
 
 /// The options every link is made with: error handling that reports dead peers (design 3, each
@@ -54,14 +55,19 @@ class UcxContext {
 
   /// Destroys the worker of a closed link. One whose address may be opened as shared memory is kept
   /// for half a minute first: a peer opens such memory by the number of our descriptor (through
-  /// /proc), and a late one would map whatever has got that number since, and die of SIGBUS.
+  /// /proc), and a late one would map whatever has got that number since, and die of SIGBUS. Past
+  /// retired_max the oldest go early: whoever still wanted to open them is the least likely to.
   void retire(ucp_worker_h worker, bool shared_memory);
   /// Destroys retired workers whose time is over.
   void reap();
+  /// Destroys all retired workers; false: there was none.
+  bool drop_retired();
 
  private:
   UcxContext(UcxSettings settings, BufferPool& pool)
       : settings_(std::move(settings)), pool_(pool) {}
+  void destroy_oldest();
+
   UcxSettings settings_;
   BufferPool& pool_;
   ucp_context_h handle_ = nullptr;

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "core/check.hpp"
+#include "transport/descriptors.hpp"
 #include "transport/ucx/ucx_error.hpp"
 
 namespace troupe::transport {
@@ -145,7 +146,9 @@ Expected<void> UcxLinkImpl::open(std::string_view address) {
   const auto status = ucp_ep_create(worker_, &params, &endpoint_);
   if (status == UCS_OK) return {};
   endpoint_ = nullptr;
-  return unexpected(ucx_error("UCX reaches no peer at the address it was given", status));
+  Error why = ucx_error("UCX reaches no peer at the address it was given", status);
+  if (status == UCS_ERR_SHMEM_SEGMENT) why.code = Errc::io;  // memory of another user, say
+  return unexpected(with_descriptors(std::move(why)));
 }
 
 std::string UcxLinkImpl::lanes() const {
@@ -416,7 +419,13 @@ void UcxLinkImpl::close(CloseMode mode) {
 
 Expected<std::unique_ptr<UcxLink>> UcxLink::make(UcxContext& context) {
   auto link = std::make_unique<UcxLinkImpl>(context);
-  if (auto started = link->start(); !started) return unexpected(started.error());
+  auto started = link->start();
+  if (!started && context.drop_retired()) {
+    // What they held may be what was lacking.
+    link = std::make_unique<UcxLinkImpl>(context);
+    started = link->start();
+  }
+  if (!started) return unexpected(with_descriptors(started.error()));
   return std::unique_ptr<UcxLink>(std::move(link));
 }
 

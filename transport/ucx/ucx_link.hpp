@@ -24,7 +24,8 @@ class UcxLink : public Link {
   virtual const std::string& address() const = 0;
   /// Succeeds also when nobody lives at `address` any more: `health` tells later.
   /// *Errors*: `invalid_argument` for bytes that are no address, `unavailable` when no transport
-  /// reaches it.
+  /// reaches it, `io` when its shared memory may not be opened, `resource_exhausted` when
+  /// descriptors run out.
   virtual Expected<void> open(std::string_view address) = 0;
 };
 

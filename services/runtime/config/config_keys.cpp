@@ -199,7 +199,7 @@ void add_engine(Table& table) {
             kMore, "Rows of one frame between services");
   table.add(whole("engine.poll_us", {0, 1000000}, TROUPE_AT(engine.poll)), kAllRoles, kMore,
             "How long an idle loop spins before it sleeps");
-  table.add(whole("budget.hop_ms", kDuration, TROUPE_AT(budget.hop)), kRouting, kMore,
+  table.add(whole("budget.hop_ms", kDuration, TROUPE_AT(budget.hop)), kRouting | kGateway, kMore,
             "Time for the routed experts of one work item");
   table.add(whole("budget.uncovered_ms", kDuration, TROUPE_AT(budget.uncovered)), kRouting, kMore,
             "How long rows wait for an expert that no live shard holds");

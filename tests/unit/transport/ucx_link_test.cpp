@@ -3,12 +3,15 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <numeric>
+#include <optional>
 
+#include "transport/descriptors.hpp"
 #include "transport/ucx/ucx_error.hpp"
 
 namespace troupe::transport {
@@ -244,6 +247,102 @@ TEST(UcxLink, RefusesBytesThatAreNoAddress) {
   BufferPool pool;
   const auto context = *UcxContext::make(over("tcp"), pool);
   EXPECT_EQ((*UcxLink::make(*context))->open("").error().code, Errc::invalid_argument);
+}
+
+/// A limit on descriptors while it lives: what is open now, and so many more.
+class DescriptorsSpare {
+ public:
+  explicit DescriptorsSpare(std::size_t spare) {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit tight = before_;
+    tight.rlim_cur = descriptor_use().open + spare;
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &tight), 0);
+  }
+  ~DescriptorsSpare() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+/// A link over shared memory comes to be, carries a frame and is closed by its owner.
+void meet_and_part(UcxContext& one, UcxContext& other, BufferPool& pool) {
+  auto a = UcxLink::make(one);
+  auto b = UcxLink::make(other);
+  ASSERT_TRUE(a) << a.error().detail;
+  ASSERT_TRUE(b) << b.error().detail;
+  ASSERT_TRUE((*a)->open((*b)->address()));
+  ASSERT_TRUE((*b)->open((*a)->address()));
+  ASSERT_TRUE((*a)->send(make_frame(pool, {}, proto::Goodbye{})));
+  int heard = 0;
+  ASSERT_TRUE(eventually(
+      [&] {
+        (*a)->progress([](ReceivedFrame&&) {});
+        (*b)->progress([&](ReceivedFrame&&) { ++heard; });
+      },
+      [&] { return heard == 1; }));
+}
+
+TEST(UcxContext, KeepsNoMoreRetiredWorkersThanItsLimit) {
+  BufferPool pool;
+  auto settings = over("posix,cma,tcp");
+  settings.retired_max = 3;
+  const auto one = *UcxContext::make(settings, pool);
+  const auto other = *UcxContext::make(settings, pool);
+  for (int i = 0; i < 4; ++i) meet_and_part(*one, *other, pool);
+  const auto steady = descriptor_use().open;
+  for (int i = 0; i < 12; ++i) meet_and_part(*one, *other, pool);
+  EXPECT_LE(descriptor_use().open, steady + 4);
+  EXPECT_TRUE(one->drop_retired());
+  EXPECT_FALSE(one->drop_retired());
+  EXPECT_LT(descriptor_use().open, steady);
+}
+
+TEST(UcxContext, KeepsFewRetiredWorkersWhereDescriptorsAreFew) {
+  BufferPool pool;
+  const DescriptorsSpare limit(120);
+  const auto context = *UcxContext::make(over("posix,cma,tcp"), pool);
+  EXPECT_GE(context->settings().retired_max, 1u);
+  EXPECT_LE(context->settings().retired_max * 16, descriptor_use().limit / 4 + 16);
+}
+
+TEST(UcxContext, OutlivesMoreLostLinksThanDescriptorsWouldAllow) {
+  BufferPool pool;
+  auto settings = over("posix,cma,tcp");
+  settings.retired_max = 1000;
+  const auto one = *UcxContext::make(settings, pool);
+  const auto other = *UcxContext::make(settings, pool);
+  const DescriptorsSpare limit(120);  // of about ten a worker; 40 links have 80 workers
+  for (int i = 0; i < 40 && !testing::Test::HasFailure(); ++i) meet_and_part(*one, *other, pool);
+}
+
+TEST(UcxLink, NamesTheLimitOfDescriptorsThatRunOut) {
+  BufferPool pool;
+  const auto context = *UcxContext::make(over("posix,cma,tcp"), pool);
+  const DescriptorsSpare limit(60);
+  std::vector<std::unique_ptr<UcxLink>> links;
+  std::optional<Error> refused;
+  for (int i = 0; i < 20 && !refused; ++i) {
+    auto link = UcxLink::make(*context);
+    if (link)
+      links.push_back(*std::move(link));
+    else
+      refused = link.error();
+  }
+  ASSERT_TRUE(refused);
+  EXPECT_GE(links.size(), 2u);
+  EXPECT_EQ(refused->code, Errc::resource_exhausted) << refused->detail;
+  EXPECT_NE(refused->detail.find("ulimit"), std::string::npos) << refused->detail;
+}
+
+TEST(Descriptors, TheSoftLimitIsRaisedToTheHardOne) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit low = before;
+  low.rlim_cur = 64;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  raise_descriptor_limit();
+  EXPECT_EQ(descriptor_use().limit, before.rlim_max);
+  setrlimit(RLIMIT_NOFILE, &before);
 }
 
 TEST(UcxError, EveryStatusHasAKindAndKeepsUcxsText) {

@@ -46,6 +46,16 @@ TEST(LocalServices, EveryRoleGetsItsPlaceAndTheSameCluster) {
   }
 }
 
+TEST(LocalServices, TheHopBudgetReachesEveryRoleThatWaitsByIt) {
+  auto with = plan(false);
+  with.gateway = {{"gateway.grpc_listen", "127.0.0.1:1"}};
+  with.settings = {{"budget.hop_ms", "700"}};
+  for (const auto& service : local_services(with)) {
+    const bool expert = service.arguments.front() == "expert";
+    EXPECT_EQ(value_of(service, "--budget-hop-ms"), expert ? "absent" : "700") << service.name;
+  }
+}
+
 TEST(LocalServices, ColocatedRoutersListenInTheAttentionServices) {
   const auto with = plan(true);
   EXPECT_EQ(with.control_ports.size(), 2u);
