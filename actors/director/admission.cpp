@@ -5,6 +5,8 @@
 #include <string>
 #include <variant>
 
+#include "core/hmac.hpp"
+
 namespace troupe::actors {
 namespace {
 
@@ -21,14 +23,6 @@ std::string text(const model::ExpertModel::Range& range) {
   shown += std::to_string(range.last);
   shown += ")";
   return shown;
-}
-
-/// Looks at every byte whatever it finds, so that timing tells nothing about the token.
-bool equal_tokens(const std::array<std::byte, proto::kJoinTokenBytes>& a,
-                  const std::array<std::byte, proto::kJoinTokenBytes>& b) {
-  unsigned difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) difference |= std::to_integer<unsigned>(a[i] ^ b[i]);
-  return difference == 0;
 }
 
 AdmissionFault refuse(Refusal refusal, Errc code, std::string detail) {
@@ -85,7 +79,7 @@ bool known_role(proto::Role role) {
 
 AdmissionFault check_admission(const DirectorSettings& settings, std::int64_t experts,
                                const Announcement& announcement) {
-  if (!equal_tokens(settings.join_token, announcement.join_token))
+  if (!equal_in_constant_time(settings.join_token, announcement.join_token))
     return refuse(Refusal::token, Errc::unavailable,
                   "the join token is not this cluster's; give all services the same one");
   const auto role = role_of(announcement.peer);
