@@ -1,7 +1,4 @@
 // The agent: the core's wishes to messages, answers back to the core.
-#include <caf/io/middleman.hpp>
-
-#include "actors/member/port_probe.hpp"
 #include "actors/member/spawn_member.hpp"
 
 namespace troupe::actors {
@@ -9,19 +6,20 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kProbe{2000};
-constexpr milliseconds kConnect{2000};  // CAF's handshake with a port that answers
+constexpr milliseconds kKnock{15000};   // KnockBudgets, and a slow resolver
+constexpr milliseconds kConnect{2000};  // CAF's handshake with a router that has let us in
 constexpr milliseconds kRole{10000};    // a role's loop: dialling makes UCX's context
 constexpr milliseconds kRelay{5000};    // through a director, to an agent and its role
 constexpr milliseconds kReport{2000};
 
 std::string text_of(const caf::error& error) { return to_string(error); }
 
-ProbeActor::behavior_type probe(ProbeActor::pointer, Endpoint endpoint,
-                                std::shared_ptr<const std::atomic<bool>> stop) {
-  return {[endpoint, stop](probe_atom) -> std::string {
-    const auto there = probe_port(endpoint, kProbe, *stop);
-    return there ? std::string() : there.error().detail;
+KnockActor::behavior_type knocking(KnockActor::pointer, Endpoint router, JoinIdentity own,
+                                   std::shared_ptr<const std::atomic<bool>> stop) {
+  return {[router, own, stop](knock_atom, PeerId who) -> Knocked {
+    auto outcome = knock(router, own, who, *stop);
+    if (!outcome.socket) return {nullptr, std::move(outcome.fault)};
+    return {std::make_shared<Socket>(std::move(outcome.socket)), {}};
   }};
 }
 
@@ -57,7 +55,8 @@ class Agent {
     if (context_.on_event) context_.on_event(event);
   }
 
-  void connect(std::size_t index);
+  void knocked(std::size_t index, const Knocked& outcome);
+  void connect(std::size_t index, Socket socket);
   void hold(std::size_t index, const DirectorActor& director);
   void lose(std::size_t index, const std::string& why);
   void on_down(const caf::down_msg& down);
@@ -121,27 +120,33 @@ void Agent::publish_view() {
 void Agent::perform(const member::Connect& wish) {
   const auto index = wish.director;
   if (is_own(index)) return hold(index, context_.own_director);
-  self_->request(context_.probes.at(index), 4 * kProbe, probe_atom())
-      .then(
-          [this, index](const std::string& why) {
-            if (why.empty()) return connect(index);
-            lose(index, why);
-          },
-          [this, index](const caf::error& error) { lose(index, text_of(error)); });
+  self_->request(context_.knocks.at(index), kKnock, knock_atom(), own())
+      .then([this, index](const Knocked& outcome) { knocked(index, outcome); },
+            [this, index](const caf::error& error) { lose(index, text_of(error)); });
 }
 
-void Agent::connect(std::size_t index) {
+void Agent::knocked(std::size_t index, const Knocked& outcome) {
+  if (outcome.socket) return connect(index, std::move(*outcome.socket));
+  if (outcome.fault.refusal == Refusal::none) return lose(index, outcome.fault.error.detail);
+  core_.turned_away(index, outcome.fault.refusal, outcome.fault.error, Clock::now());
+  act();
+}
+
+void Agent::connect(std::size_t index, Socket socket) {
   const auto& endpoint = context_.routers.at(index);
+  const auto connection =
+      context_.connector->scribe({std::move(socket), to_string(endpoint), nullptr});
   self_
-      ->request(self_->system().middleman().actor_handle(), kConnect, caf::connect_atom::value,
-                endpoint.host, endpoint.port)
+      ->request(context_.connector->broker(), kConnect, caf::connect_atom::value, connection,
+                endpoint.port)
       .then(
           [this, index](const caf::node_id&, const caf::strong_actor_ptr& found,
                         const std::set<std::string>&) {
-            if (!found) return lose(index, "something else than a director listens there");
+            if (!found) return lose(index, "its router has no director yet");
             hold(index, caf::actor_cast<DirectorActor>(found));
           },
-          [this, index](const caf::error& error) {
+          [this, index, connection](const caf::error& error) {
+            hang_up(connection);
             lose(index, to_string(context_.routers.at(index)) + ": " + text_of(error));
           });
 }
@@ -372,9 +377,9 @@ AgentActor::behavior_type agent(AgentActor::stateful_pointer<AgentState> self,
 
 }  // namespace
 
-ProbeActor spawn_probe(caf::actor_system& system, Endpoint endpoint,
+KnockActor spawn_knock(caf::actor_system& system, Endpoint router, JoinIdentity own,
                        std::shared_ptr<const std::atomic<bool>> stop) {
-  return system.spawn<caf::detached>(probe, std::move(endpoint), std::move(stop));
+  return system.spawn<caf::detached>(knocking, std::move(router), std::move(own), std::move(stop));
 }
 
 AgentActor spawn_agent(caf::actor_system& system, AgentContext context) {

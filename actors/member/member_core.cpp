@@ -63,7 +63,10 @@ void MemberCore::answered(std::size_t index, const AnnounceReply& reply, TimePoi
   auto& director = directors_.at(index);
   if (director.phase != Phase::announcing) return;  // of an incarnation that is gone
   term_seen_ = std::max(term_seen_, reply.roster.term);
-  if (reply.refusal != Refusal::none) return refused(index, reply, now);
+  if (reply.refusal != Refusal::none) {
+    director.phase = Phase::connected;
+    return refused(index, reply.refusal, reply.error, now);
+  }
   director = {};
   director.phase = Phase::welcome;
   beat_due_ = now;
@@ -71,22 +74,26 @@ void MemberCore::answered(std::size_t index, const AnnounceReply& reply, TimePoi
   on_roster(reply.roster);
 }
 
-void MemberCore::refused(std::size_t index, const AnnounceReply& reply, TimePoint now) {
+void MemberCore::turned_away(std::size_t index, Refusal refusal, const Error& error,
+                             TimePoint now) {
+  directors_.at(index).phase = Phase::apart;
+  refused(index, refusal, error, now);
+}
+
+void MemberCore::refused(std::size_t index, Refusal refusal, const Error& error, TimePoint now) {
   auto& director = directors_.at(index);
-  director.phase = Phase::connected;
   wait(director, now);
-  if (reply.refusal == Refusal::evicted)
-    return rejoin("the director had given up this incarnation", now);
-  const bool last = !may_pass(reply.refusal);
-  if (std::exchange(director.said, reply.refusal) != reply.refusal)
+  if (refusal == Refusal::evicted) return rejoin("the director had given up this incarnation", now);
+  const bool last = !may_pass(refusal);
+  if (std::exchange(director.said, refusal) != refusal)
     say(last ? Severity::error : Severity::warning, "member_refused",
-        director_name(index) + " reason=" + std::string(to_string(reply.refusal)) +
-            " detail=" + reply.error.detail);
-  if (last) fatal_ = reply.error;
-  if (reply.refusal != Refusal::rank_taken) return;
+        director_name(index) + " reason=" + std::string(to_string(refusal)) +
+            " detail=" + error.detail);
+  if (last) fatal_ = error;
+  if (refusal != Refusal::rank_taken) return;
   if (!director.taken_since) director.taken_since = now;
   if (now - *director.taken_since >= 2 * settings_.lost_after)
-    fatal_ = Error{Errc::overloaded, "rank taken: " + reply.error.detail};
+    fatal_ = Error{Errc::overloaded, "rank taken: " + error.detail};
 }
 
 void MemberCore::on_roster(Roster roster) {

@@ -82,6 +82,8 @@ class MemberCore {
   void connected(std::size_t director, TimePoint now);
   /// Could not be reached, was lost, or did not answer an announcement.
   void disconnected(std::size_t director, const std::string& why, TimePoint now);
+  /// Its router refused the connection: the reasons of an announcement's refusal, given earlier.
+  void turned_away(std::size_t director, Refusal refusal, const Error& error, TimePoint now);
   void answered(std::size_t director, const AnnounceReply& reply, TimePoint now);
   /// Those of lower terms are ignored.
   void on_roster(Roster roster);
@@ -128,7 +130,7 @@ class MemberCore {
     std::uint64_t met_at = 0;  // version of the roster it was met by
   };
 
-  void refused(std::size_t director, const AnnounceReply& reply, TimePoint now);
+  void refused(std::size_t director, Refusal refusal, const Error& error, TimePoint now);
   void wait(Director& director, TimePoint now);
   void rejoin(const std::string& why, TimePoint now);
   void say(NodeEvent::Severity severity, std::string name, std::string detail);

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "actors/control/basp_connection.hpp"
+#include "actors/control/knock.hpp"
 #include "actors/endpoint.hpp"
 #include "actors/interfaces.hpp"
 #include "actors/member/member_core.hpp"
@@ -46,18 +48,25 @@ struct HostedRoles {
   std::map<PeerId, LinkedActor> roles;
 };
 
+/// What became of a knock at a control port.
+struct Knocked {
+  std::shared_ptr<Socket> socket;  // null: see fault
+  JoinFault fault;
+};
+
 }  // namespace troupe::actors
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::HostedRoles)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::actors::Knocked)
 
 namespace troupe::actors {
 
 using host_atom = caf::atom_constant<caf::atom("host")>;
 using state_atom = caf::atom_constant<caf::atom("state")>;
-using probe_atom = caf::atom_constant<caf::atom("probe")>;
+using knock_atom = caf::atom_constant<caf::atom("knock")>;
 
-/// Asks one control port whether it is there -> why not; empty when it is. Has a thread of its own.
-using ProbeActor = caf::typed_actor<caf::replies_to<probe_atom>::with<std::string>>;
+/// Connects to one control port on behalf of a member. Has a thread of its own.
+using KnockActor = caf::typed_actor<caf::replies_to<knock_atom, PeerId>::with<Knocked>>;
 
 /// The agent of one role. Ordinary CAF actor; directors see its MemberActor part.
 using AgentActor = MemberActor::extend_with<PlacementActor>::extend<
@@ -74,14 +83,15 @@ struct AgentContext {
   MemberSettings settings;
   std::uint64_t seed = 0;
   std::vector<Endpoint> routers;   // control ports, by router index
-  std::vector<ProbeActor> probes;  // one for each of them
-  DirectorActor own_director;      // of this process: no connection is needed
+  std::vector<KnockActor> knocks;  // one for each of them
+  std::shared_ptr<const CafConnector> connector;
+  DirectorActor own_director;  // of this process: no connection is needed
   std::shared_ptr<RolePulse> pulse;
   std::shared_ptr<MemberView> view;
   EventSink on_event;
 };
 
-ProbeActor spawn_probe(caf::actor_system& system, Endpoint endpoint,
+KnockActor spawn_knock(caf::actor_system& system, Endpoint router, JoinIdentity own,
                        std::shared_ptr<const std::atomic<bool>> stop);
 /// To be told to quit before the system ends: its timer keeps it alive.
 AgentActor spawn_agent(caf::actor_system& system, AgentContext context);

@@ -43,7 +43,12 @@ Expected<void> NodeProcess::open() {
     pool_ = std::make_unique<kernels::ComputePool>(
         kernels::ComputePool::Settings{settings.engine.threads, 1024});
   engine_ = {*table, pool_.get()};
+  if (hooks.protocol) join_.versions = *hooks.protocol;
+  join_.cluster_id = identity_.cluster_id;
+  join_.cluster_name = settings.cluster_name;
+  join_.key = join_key_of(settings.join_token);
   system_ = std::make_unique<caf::actor_system>(config_);
+  connector_ = std::make_shared<const CafConnector>(*system_, hooks.on_event);
   if (auto opened = open_control_port(); !opened) return opened;
   spawn_agents();
   return {};
@@ -66,17 +71,25 @@ Expected<void> NodeProcess::open_control_port() {
     if (sink) sink({event.warning ? Severity::warning : Severity::info, event.name, event.detail});
   };
   director_ = spawn_director(*system_, checkpoint.config(), director, std::move(events));
+  return open_door();
+}
+
+Expected<void> NodeProcess::open_door() {
   const auto& listen = settings.control_listen;
-  const auto port = system_->middleman().publish(
-      director_, listen.port, listen.host.empty() ? nullptr : listen.host.c_str(),
-      /*reuse=*/true);
-  if (!port)
+  DoorHooks events;
+  events.on_proved = [this](ProvedConnection connection) {
+    connector_->take_in(std::move(connection), director_);
+  };
+  events.on_event = hooks.on_event;
+  auto opened = Doorkeeper::open({listen, join_, {}}, std::move(events));
+  if (!opened)
     return unexpected(Errc::unavailable,
                       "cannot listen on control address " + to_string(listen) + ": " +
-                          caf::to_string(port.error()) +
+                          opened.error().detail +
                           "; is the port in use? Choose another control.listen or stop the other "
                           "process");
-  control_port = *port;
+  doorkeeper_ = std::move(*opened);
+  control_port = doorkeeper_->port();
   say(NodeEvent::Severity::info, "control_port_open",
       "address=" + to_string(Endpoint{listen.host, control_port}));
   return {};
@@ -131,7 +144,7 @@ Announcement NodeProcess::announcement(const HostedMember& member) const {
 
 void NodeProcess::spawn_agents() {
   for (const auto& router : settings.routers)
-    probes_.push_back(spawn_probe(*system_, router, stopping_));
+    knocks_.push_back(spawn_knock(*system_, router, join_, stopping_));
   for (const auto peer : members_of(settings)) {
     HostedMember member;
     member.peer = peer;
@@ -145,7 +158,8 @@ void NodeProcess::spawn_agents() {
     agent.settings.beat_idle = settings.beat_idle;
     agent.seed = random_id();
     agent.routers = settings.routers;
-    agent.probes = probes_;
+    agent.knocks = knocks_;
+    agent.connector = connector_;
     agent.own_director = director_;
     agent.pulse = member.context.role.pulse;
     agent.view = member.view;
@@ -222,6 +236,7 @@ void NodeProcess::set_state(MemberState state, float loaded) {
 void NodeProcess::stop() {
   if (!system_) return;
   *stopping_ = true;
+  doorkeeper_ = nullptr;  // nobody comes in again
   const auto end = [](auto& actor) {
     if (actor) caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
     actor = nullptr;
@@ -238,10 +253,11 @@ void NodeProcess::stop() {
   attention = nullptr;
   router = nullptr;
   expert = nullptr;
-  if (director_) (void)system_->middleman().unpublish(director_, control_port);
+  if (director_) connector_->withdraw(director_);
   end(director_);
-  for (auto& probe : probes_) end(probe);
+  for (auto& knock : knocks_) end(knock);
   members.clear();
+  connector_ = nullptr;
   auto* ended = system_.get();
   system_.reset();  // waits for every actor and its thread, then for CAF's own
   mark_acquire(ended);

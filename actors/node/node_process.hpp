@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/control/doorkeeper.hpp"
 #include "actors/director/spawn_director.hpp"
 #include "actors/member/spawn_member.hpp"
 #include "actors/node/cluster_node.hpp"
@@ -59,6 +60,7 @@ class NodeProcess {
 
  private:
   Expected<void> open_control_port();
+  Expected<void> open_door();
   void spawn_agents();
   void spawn_roles();
   SpawnContext context(PeerId peer) const;
@@ -77,7 +79,10 @@ class NodeProcess {
   NodeSystemConfig config_;
   std::unique_ptr<caf::actor_system> system_;
   DirectorActor director_;
-  std::vector<ProbeActor> probes_;
+  JoinIdentity join_;
+  std::shared_ptr<const CafConnector> connector_;
+  std::unique_ptr<Doorkeeper> doorkeeper_;
+  std::vector<KnockActor> knocks_;
 };
 
 }  // namespace troupe::actors

@@ -2,7 +2,10 @@
 #include "actors/node/cluster_node.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
+#include "actors/control/doorkeeper.hpp"
+#include "actors/node/node_identity.hpp"
 #include "tests/support/node_cluster.hpp"
 #include "tests/support/tiny_checkpoint.hpp"
 
@@ -209,6 +212,51 @@ TEST_F(Nodes, NameAControlPortInUse) {
   EXPECT_EQ(other.error().code, Errc::unavailable);
   EXPECT_NE(other.error().detail.find("127.0.0.1:" + std::to_string(port)), std::string::npos)
       << other.error().detail;
+}
+
+/// Knows the token, and nothing of the control plane.
+struct FalseRouter : Nodes {
+  void open(const std::vector<std::byte>& words) {
+    DoorHooks hooks;
+    hooks.on_proved = [this, words](ProvedConnection connection) {
+      (void)::send(connection.socket.fd(), words.data(), words.size(), MSG_NOSIGNAL);
+      std::lock_guard lock(mutex);
+      connections.push_back(std::move(connection));
+    };
+    const JoinIdentity own{{}, cluster_id_of("troupe"), "troupe", join_key_of("secret")};
+    auto opened = Doorkeeper::open({{"127.0.0.1", 0}, own, {}}, std::move(hooks));
+    ASSERT_TRUE(opened) << opened.error().detail;
+    door = std::move(*opened);
+    port = door->port();
+    experts[0] = start(settings(proto::Role::expert));
+  }
+  /// Whether the service has closed the first of its connections.
+  bool hung_up_on() {
+    std::lock_guard lock(mutex);
+    std::byte bytes[256];
+    return !connections.empty() &&
+           ::recv(connections[0].socket.fd(), bytes, sizeof bytes, MSG_DONTWAIT) == 0;
+  }
+  std::mutex mutex;
+  std::vector<ProvedConnection> connections;
+  std::unique_ptr<Doorkeeper> door;
+};
+
+TEST_F(FalseRouter, ThatAnnouncesTooLargeAMessageIsHungUpOn) {
+  std::vector<std::byte> header(32);
+  std::fill_n(header.begin() + 4, 4, std::byte{0xff});
+  open(header);
+  EXPECT_TRUE(log.wait_for({"expert 0: control_message_oversized", "bytes=4294967295",
+                            "address=127.0.0.1:" + std::to_string(port)}));
+  EXPECT_TRUE(log.wait_for({"expert 0: director_unreachable"}));
+  EXPECT_FALSE(experts[0]->fatal());
+}
+
+TEST_F(FalseRouter, ThatSaysNothingMoreIsHungUpOn) {
+  open({});
+  EXPECT_TRUE(eventually([&] { return hung_up_on(); }));
+  EXPECT_TRUE(log.wait_for({"expert 0: director_unreachable", std::to_string(port)}));
+  EXPECT_FALSE(experts[0]->fatal());
 }
 
 struct Refused : Nodes {

@@ -190,6 +190,36 @@ TEST_F(MemberCoreTest, GivesUpWhenItIsRefusedForGood) {
   EXPECT_TRUE(pass<member::Announce>(10s).empty());
 }
 
+TEST_F(MemberCoreTest, GivesUpWhenTheDoorIsShutForGood) {
+  tick<member::Connect>();
+  core->turned_away(0, Refusal::token, {Errc::unavailable, "wrong token"}, now);
+  ASSERT_TRUE(core->fatal());
+  EXPECT_EQ(core->fatal()->detail, "wrong token");
+  EXPECT_EQ(tick<NodeEvent>().at(0).name, "member_refused");
+}
+
+TEST_F(MemberCoreTest, KnocksAgainWhereARouterIsFull) {
+  tick<member::Connect>();
+  int said = 0;
+  for (int i = 0; i < 5; ++i) {
+    core->turned_away(0, Refusal::full, {Errc::overloaded, "full"}, now);
+    EXPECT_FALSE(core->fatal());
+    int calls = 0;
+    for (const auto end = now + 1001ms; now < end;) {
+      now = std::clamp(core->next_due(), now + 1ms, end);
+      for (const auto& action : core->tick(sight, now)) {
+        const auto* call = std::get_if<member::Connect>(&action);
+        calls += call != nullptr && call->director == 0;
+        const auto* event = std::get_if<NodeEvent>(&action);
+        said += event != nullptr && event->name == "member_refused";
+        EXPECT_FALSE(std::holds_alternative<member::Announce>(action)) << "it is not connected";
+      }
+    }
+    EXPECT_EQ(calls, 1);
+  }
+  EXPECT_EQ(said, 1);
+}
+
 TEST_F(MemberCoreTest, KeepsAskingForATakenRankForTwoLosses) {
   tick<member::Connect>();
   core->connected(0, now);

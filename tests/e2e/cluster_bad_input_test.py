@@ -5,7 +5,6 @@ import contextlib
 import os
 import re
 import signal
-import tempfile
 import unittest
 from concurrent import futures
 
@@ -13,40 +12,15 @@ import grpc
 
 from tests.support import grpc_client as client
 from tests.support import listeners, program, up_cluster
+from tests.support.cluster_case import ASKED, ClusterCase
 from tests.support.grpc_client import request
 from tests.support.poll_until import eventually
-from tests.support.services import Cluster
 
-ASKED = {"text": "In the beginning God created", "temperature": 0, "max_tokens": 24}
 SEED = 20241226
 V3_MINI = os.path.join(program.GOLDENS, "v3-mini", "model")
 
 
-class ClusterTest(unittest.TestCase):
-    """A running cluster with a join token; as client.Served for the calls of grpc_client."""
-
-    SETTINGS = ""
-
-    @classmethod
-    def setUpClass(cls):
-        folder = tempfile.TemporaryDirectory(prefix="troupe-bad-input-")
-        cls.addClassCleanup(folder.cleanup)
-        token = os.path.join(folder.name, "token")
-        with open(token, "w", encoding="utf-8") as file:
-            file.write("open sesame\n")
-        cls.cluster = Cluster(folder.name, settings=cls.SETTINGS, token_file=token)
-        cls.addClassCleanup(cls.cluster.close)
-        cls.cluster.wait_until_ready()
-        cls.channel = grpc.insecure_channel(cls.cluster.address)
-        cls.addClassCleanup(cls.channel.close)
-        cls.inference = client.inference_pb2_grpc.InferenceServiceStub(cls.channel)
-        cls.expected = client.stream(cls, request(**ASKED)).ids
-
-    def served(self):
-        self.assertEqual(client.stream(self, request(**ASKED)).ids, self.expected)
-
-
-class WrongInputTest(ClusterTest):
+class WrongInputTest(ClusterCase):
     def refused(self, reason, says, role, *flags):
         """The newcomer ends with TROUPE-5003; both sides have said why."""
         service = self.cluster.start(role, *flags)
@@ -123,7 +97,7 @@ class WrongInputTest(ClusterTest):
         self.served()
 
 
-class StrangersTest(ClusterTest):
+class StrangersTest(ClusterCase):
     def run_with_strangers(self):
         """Ports of each service, and what became of requests meanwhile."""
         load = up_cluster.Load(self, request(**ASKED))
