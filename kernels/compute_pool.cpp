@@ -68,6 +68,17 @@ struct ComputePool::State {
   std::atomic<std::int64_t> offers{0};  // counts pushes, so that spinning threads see them
   std::vector<std::thread> threads;
 
+  /// Finishes queued jobs and joins: also those that a constructor has begun when it fails.
+  ~State() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+      announce();
+    }
+    wake.notify_all();
+    for (std::thread& thread : threads) thread.join();
+  }
+
   void announce() { offers.fetch_add(1, std::memory_order_release); }
 
   Loop* open_loop() {
@@ -149,15 +160,7 @@ ComputePool::ComputePool(Settings settings) : state_(std::make_unique<State>()) 
     state_->threads.emplace_back([state = state_.get()] { state->thread_main(); });
 }
 
-ComputePool::~ComputePool() {
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->stopping = true;
-    state_->announce();
-  }
-  state_->wake.notify_all();
-  for (std::thread& thread : state_->threads) thread.join();
-}
+ComputePool::~ComputePool() = default;
 
 int ComputePool::threads() const { return static_cast<int>(state_->threads.size()); }
 

@@ -22,6 +22,7 @@ class ComputePool {
     int threads = 0;             // 0: the cores this process may use
     std::size_t jobs_max = 256;  // ring size
   };
+  /// Throws std::system_error when the system has no more threads.
   explicit ComputePool(Settings settings);
   ComputePool(const ComputePool&) = delete;
   /// Finishes queued jobs first.

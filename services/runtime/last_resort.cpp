@@ -15,11 +15,13 @@
 namespace troupe::services {
 namespace {
 
+void say(std::string_view line) {
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
+}
+
 /// Without allocating anything.
 int report_no_memory() {
-  constexpr std::string_view kLine =
-      "error: memory is used up. Free some and try again [TROUPE-2002]\n";
-  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kLine.data(), kLine.size());
+  say("error: memory is used up. Free some and try again [TROUPE-2002]\n");
   return static_cast<int>(exit_code_of(Fault::memory_not_available));
 }
 
@@ -41,8 +43,15 @@ int report_current() {
 }
 
 [[noreturn]] void on_terminate() {
-  if (!std::current_exception()) std::abort();
-  ::_exit(report_current());
+  if (!std::current_exception()) {
+    say("error: the program gave up without a reason. Please report this command [TROUPE-9999]\n");
+    std::abort();
+  }
+  try {
+    ::_exit(report_current());
+  } catch (...) {  // there was no memory for the report
+    ::_exit(report_no_memory());
+  }
 }
 
 }  // namespace

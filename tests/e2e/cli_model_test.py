@@ -304,6 +304,12 @@ class MachineTest(program.ProgramTest):
         command = ("run", "x", "--threads", 2, "--max-tokens", 2)
         for more in (0, 32):
             self.fails(program.RESOURCE, 2002, "", *command, preexec_fn=limited(least + more))
+        # Where it is a thread that does not come, one of several: no limit makes it end unsaid.
+        for more in range(2, 72, 2):
+            done = program.run(*command, preexec_fn=limited(least + more))
+            self.assertIn(done.returncode, (program.OK, program.RESOURCE), done.stderr)
+            if done.returncode != program.OK:
+                self.assertEqual(program.FAULT.search(done.stderr.decode())[1], "2002")
 
 
 if __name__ == "__main__":

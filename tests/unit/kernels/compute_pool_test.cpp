@@ -3,9 +3,13 @@
 
 #include <gtest/gtest.h>
 #include <immintrin.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <fstream>
 #include <future>
+#include <system_error>
 #include <vector>
 
 namespace troupe::kernels {
@@ -68,6 +72,29 @@ TEST(ComputePool, FinishesQueuedJobsBeforeItGoes) {
   }
   EXPECT_EQ(ran.load(), 100);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they need terabytes
+/// In a process of its own: whether a pool that gets only some of its threads says so.
+[[noreturn]] void make_a_pool_that_is_too_large() {
+  constexpr rlim_t kStacks = 64 << 20;  // a few threads' worth
+  rlimit limit{};
+  ::getrlimit(RLIMIT_AS, &limit);
+  long pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  limit.rlim_cur = static_cast<rlim_t>(pages * ::sysconf(_SC_PAGESIZE)) + kStacks;
+  ::setrlimit(RLIMIT_AS, &limit);
+  try {
+    ComputePool pool({.threads = 64});
+  } catch (const std::system_error&) {
+    ::_exit(0);
+  }
+  ::_exit(1);
+}
+
+TEST(ComputePool, ThreadsThatDoNotComeAreAnException) {
+  EXPECT_EXIT(make_a_pool_that_is_too_large(), ::testing::ExitedWithCode(0), "");
+}
+#endif
 
 TEST(ComputePool, UsesTheCoresOfTheProcessByDefault) {
   ComputePool pool({});
