@@ -20,9 +20,10 @@ std::string verbose_text(const HealthChecks& checks);
 /// The reasons in one line, "ok" when there are none.
 std::string short_text(const HealthChecks& checks);
 
-/// Where the ops port gets its answers. *Threading*: called from several threads at once.
+/// Where the ops port gets its answers. *Threading*: all but `metrics` are called from one thread
+/// and must not wait for anybody; `metrics` has a thread of its own and may take seconds.
 struct HealthSources {
-  std::function<HealthChecks()> live;  // must depend on nobody else and never block
+  std::function<HealthChecks()> live;  // must depend on nobody else
   std::function<HealthChecks()> ready;
   std::function<HealthChecks()> started;
   std::function<double()> load_progress;  // 0 to 1

@@ -1,129 +1,165 @@
-// A few threads that accept, let cpp-httplib read one request each, and answer it.
+// One poll loop over all connections, and the thread that collects metrics.
 #include "services/runtime/ops/ops_server.hpp"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
+#include <cerrno>
 #include <cstdio>
+#include <list>
 #include <thread>
 #include <vector>
 
-#include "services/runtime/ops/bounded_stream.hpp"
+#include "services/runtime/ops/fresh_text.hpp"
 #include "services/runtime/ops/listening_socket.hpp"
+#include "services/runtime/ops/ops_connection.hpp"
 
 namespace troupe::services {
 namespace {
 
-constexpr std::size_t kRequestBytesMax = 16 << 10;
+using Clock = std::chrono::steady_clock;
+
 constexpr std::chrono::seconds kRequestTime{5};
-constexpr int kThreads = 4;  // a probe is answered while three peers dawdle
-constexpr int kAcceptRetryMs = 100;
+constexpr std::chrono::seconds kMetricsPatience{2};
+constexpr std::chrono::milliseconds kAcceptRetry{100};
+constexpr std::size_t kConnectionsMax = 64;
 
-/// Requests to answers; the library's own sockets and threads are not used.
-class Answers : public httplib::Server {
- public:
-  explicit Answers(HealthSources sources) : sources_(std::move(sources)) {
-    set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
-      answer(request, response);
-      return HandlerResponse::Handled;
-    });
-  }
+HttpAnswer probe(const HttpRequest& request, const HealthChecks& checks) {
+  const bool verbose = request.has_parameter("verbose");
+  return {healthy(checks) ? 200 : 503, verbose ? verbose_text(checks) : short_text(checks) + "\n"};
+}
 
-  void serve(int socket) {
-    BoundedStream stream(socket,
-                         {kRequestBytesMax, std::chrono::steady_clock::now() + kRequestTime});
-    bool closed = false;
-    try {
-      process_request(stream, true, closed, nullptr);
-    } catch (...) {
-      return;  // the library's own trouble with what a stranger sent; the connection is closed
-    }
-  }
+HttpAnswer health(const HealthSources& sources) {
+  constexpr const char* kJson = "application/json";
+  if (healthy(sources.ready())) return {200, "{\"status\":\"ok\"}\n", kJson};
+  if (healthy(sources.started())) return {503, "{\"status\":\"unavailable\"}\n", kJson};
+  std::array<char, 80> body{};
+  std::snprintf(body.data(), body.size(), "{\"status\":\"loading\",\"progress\":%.3f}\n",
+                sources.load_progress());
+  return {503, body.data(), kJson};
+}
 
- private:
-  static void text(httplib::Response& response, int status, const std::string& body,
-                   const char* type = "text/plain; charset=utf-8") {
-    response.status = status;
-    response.set_header("Cache-Control", "no-store");
-    response.set_content(body, type);
-  }
+HttpAnswer metrics(const std::string& text) {
+  if (text.empty()) return {503, "metrics are being collected for the first time; ask again\n"};
+  return {200, text, "text/plain; version=0.0.4; charset=utf-8"};
+}
 
-  static void probe(const httplib::Request& request, httplib::Response& response,
-                    const HealthChecks& checks) {
-    const bool verbose = request.has_param("verbose");
-    text(response, healthy(checks) ? 200 : 503,
-         verbose ? verbose_text(checks) : short_text(checks) + "\n");
-  }
-
-  void health(httplib::Response& response) const {
-    if (healthy(sources_.ready())) return text(response, 200, "{\"status\":\"ok\"}\n", kJson);
-    std::array<char, 80> body{};
-    if (healthy(sources_.started()))
-      std::snprintf(body.data(), body.size(), "{\"status\":\"unavailable\"}\n");
-    else
-      std::snprintf(body.data(), body.size(), "{\"status\":\"loading\",\"progress\":%.3f}\n",
-                    sources_.load_progress());
-    text(response, 503, body.data(), kJson);
-  }
-
-  void answer(const httplib::Request& request, httplib::Response& response) const {
-    if (request.method != "GET" && request.method != "HEAD") {
-      response.set_header("Allow", "GET, HEAD");
-      return text(response, 405, "this port answers GET only\n");
-    }
-    const std::string& path = request.path;
-    if (path == "/livez") return probe(request, response, sources_.live());
-    if (path == "/readyz") return probe(request, response, sources_.ready());
-    if (path == "/startupz") return probe(request, response, sources_.started());
-    if (path == "/health") return health(response);
-    if (path == "/metrics")
-      return text(response, 200, sources_.metrics(), "text/plain; version=0.0.4; charset=utf-8");
-    text(response, 404, "nothing here; /livez /readyz /startupz /health /metrics\n");
-  }
-
-  static constexpr const char* kJson = "application/json";
-  HealthSources sources_;
-};
+/// Answers of everything that is known at once.
+HttpAnswer answer_to(const HttpRequest& request, const HealthSources& sources) {
+  if (request.path == "/livez") return probe(request, sources.live());
+  if (request.path == "/readyz") return probe(request, sources.ready());
+  if (request.path == "/startupz") return probe(request, sources.started());
+  if (request.path == "/health") return health(sources);
+  return {404, "nothing here; /livez /readyz /startupz /health /metrics\n"};
+}
 
 }  // namespace
 
 struct OpsServer::Impl {
-  Impl(Address listens, Descriptor opened, HealthSources sources)
-      : listen(std::move(listens)), socket(std::move(opened)), answers(std::move(sources)) {
+  Impl(Address listens, Descriptor opened, HealthSources with)
+      : listen(std::move(listens)),
+        socket(std::move(opened)),
+        sources(std::move(with)),
+        text([this] { return sources.metrics(); }, [this] { ::eventfd_write(wake.get(), 1); }) {
     listen.port = port_of(socket);
-    for (int i = 0; i < kThreads; ++i) threads.emplace_back([this] { accept_and_serve(); });
+    thread = std::thread([this] { serve(); });
   }
   ~Impl() {
-    ::eventfd_write(stop.get(), 1);
-    for (std::thread& thread : threads) thread.join();
+    stopping = true;
+    ::eventfd_write(wake.get(), 1);
+    thread.join();
   }
 
-  void accept_and_serve() {
-    std::array<pollfd, 2> wanted{{{stop.get(), POLLIN, 0}, {socket.get(), POLLIN, 0}}};
-    while (true) {
-      ::poll(wanted.data(), wanted.size(), -1);
-      if ((wanted[0].revents & POLLIN) != 0) return;
-      if (wanted[1].revents == 0) continue;
-      const Descriptor peer(
-          ::accept4(socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-      if (peer.get() >= 0) {
-        answers.serve(peer.get());
-        ::shutdown(peer.get(), SHUT_WR);
-      } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-        ::poll(wanted.data(), 1, kAcceptRetryMs);  // out of descriptors: not at full speed
+  void serve() {
+    while (!stopping) {
+      const auto fds = wait();
+      eventfd_t ignored = 0;
+      if (fds[0].revents != 0) ::eventfd_read(wake.get(), &ignored);
+      std::size_t i = 2;  // the connections as `wait` listed them
+      for (auto& connection : connections) {
+        if (fds[i++].revents == 0) continue;
+        if (connection.wanted() == POLLOUT)
+          connection.write();
+        else if (connection.read())
+          serve_request(connection);
       }
+      const auto now = Clock::now();
+      for (auto& connection : connections) finish_metrics(connection, now);
+      connections.remove_if(
+          [now](const auto& one) { return one.ended() || now >= one.deadline(); });
+      if (fds[1].revents != 0) accept_some(now);
+    }
+  }
+
+  /// Until something happens or a deadline passes.
+  std::vector<pollfd> wait() const {
+    const auto now = Clock::now();
+    auto next = Clock::time_point::max();
+    const bool accepts = now >= accept_from;
+    if (!accepts) next = accept_from;
+    std::vector<pollfd> fds{{wake.get(), POLLIN, 0}, {accepts ? socket.get() : -1, POLLIN, 0}};
+    for (const auto& connection : connections) {
+      // Nothing to wait for from a peer whose metrics are being collected.
+      const short wanted = connection.wanted();
+      fds.push_back({wanted != 0 ? connection.fd() : -1, wanted, 0});
+      next = std::min(next, connection.deadline());
+      if (connection.collecting) next = std::min(next, connection.collecting->until);
+    }
+    int timeout_ms = -1;
+    if (next != Clock::time_point::max())
+      timeout_ms = static_cast<int>(std::max<std::int64_t>(
+          0, std::chrono::ceil<std::chrono::milliseconds>(next - now).count()));
+    ::poll(fds.data(), fds.size(), timeout_ms);
+    return fds;
+  }
+
+  void serve_request(OpsConnection& connection) {
+    const auto request = parse_request(connection.request());
+    if (!request) return connection.answer({400, "this is no HTTP/1.1 request\n"}, true);
+    const bool head = request->method == "HEAD";
+    if (!head && request->method != "GET")
+      return connection.answer({405, "this port answers GET only\n"}, true);
+    if (request->path != "/metrics") return connection.answer(answer_to(*request, sources), !head);
+    connection.collecting = {text.ask(), Clock::now() + kMetricsPatience, !head};
+  }
+
+  void finish_metrics(OpsConnection& connection, Clock::time_point now) {
+    const auto& asked = connection.collecting;
+    if (!asked || !(text.is_made(asked->number) || now >= asked->until)) return;
+    const bool with_body = asked->with_body;
+    connection.collecting.reset();
+    connection.answer(metrics(text.last()), with_body);
+  }
+
+  void accept_some(Clock::time_point now) {
+    for (std::size_t i = 0; i < kConnectionsMax; ++i) {
+      Descriptor peer(::accept4(socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      if (peer.get() < 0) {
+        if (errno == ECONNABORTED || errno == EINTR) continue;
+        if (errno != EAGAIN) accept_from = now + kAcceptRetry;  // out of descriptors, say
+        return;
+      }
+      // Whoever is honest has its answer within milliseconds: the oldest is not.
+      if (connections.size() >= kConnectionsMax) connections.pop_front();
+      auto& connection = connections.emplace_back(std::move(peer), now + kRequestTime);
+      if (connection.read()) serve_request(connection);  // before anybody can crowd it out
+      if (connection.ended()) connections.pop_back();
     }
   }
 
   Address listen;
   Descriptor socket;
-  Descriptor stop{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-  Answers answers;
-  std::vector<std::thread> threads;
+  HealthSources sources;
+  Descriptor wake{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  std::atomic<bool> stopping{false};
+  std::list<OpsConnection> connections;  // oldest first
+  Clock::time_point accept_from{};       // not before, after a failure
+  FreshText text;
+  std::thread thread;
 };
 
 Expected<std::unique_ptr<OpsServer>> OpsServer::start(const Address& listen,

@@ -1,4 +1,4 @@
-// The ops port of a service: probes and metrics over plain HTTP. No HTTP library in here.
+// The ops port of a service: probes and metrics over plain HTTP.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -10,15 +10,17 @@
 namespace troupe::services {
 
 /// Serves `/livez`, `/readyz` (also `/health`), `/startupz`, each with `?verbose`, and `/metrics`.
-/// A request may have 16 KiB and 5 seconds; connections are served once each by a few threads.
-/// Anything that is no HTTP is answered 400 or closed.
-/// *Threading*: any; threads of its own. Idle, it sleeps in `accept`.
+/// One thread serves all connections without waiting for any of them: a request may have 16 KiB
+/// and, from connecting to the last byte of its answer, 5 seconds; of more than 64 connections the
+/// oldest is closed. `/metrics` is collected on a second thread; what is not there after 2 seconds
+/// is answered with the values of the last time. Anything that is no HTTP is answered 400 or
+/// closed. *Threading*: any; idle, both threads sleep.
 class OpsServer {
  public:
   /// *Errors*: `unavailable` when the port cannot be opened, with the system's reason.
   static Expected<std::unique_ptr<OpsServer>> start(const Address& listen, HealthSources sources);
   OpsServer(const OpsServer&) = delete;
-  /// Stops listening and waits for requests under way, at most their 5 seconds.
+  /// Closes all connections; waits for a collection of metrics under way.
   ~OpsServer();
 
   /// With the port in use.

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <future>
+#include <mutex>
 #include <thread>
 
 #include "services/runtime/ops/listening_socket.hpp"
@@ -55,7 +57,13 @@ class OpsServerTest : public ::testing::Test {
       return HealthChecks{{"weights", started_ ? "" : "loading, layer 3 of 61"}};
     };
     sources.load_progress = [] { return 0.25; };
-    sources.metrics = [] { return std::string("t_total 1\n"); };
+    sources.metrics = [this] {
+      std::unique_lock lock(mutex_);
+      ++collections_;
+      changed_.notify_all();
+      changed_.wait(lock, [this] { return !stuck_; });
+      return "t_total " + std::to_string(collections_) + "\n" + padding_;
+    };
     auto server = OpsServer::start({"127.0.0.1", 0}, std::move(sources));
     ASSERT_TRUE(server.has_value()) << server.error().detail;
     server_ = *std::move(server);
@@ -70,6 +78,27 @@ class OpsServerTest : public ::testing::Test {
     return raw("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n");
   }
 
+  void TearDown() override { set_stuck(false); }
+  /// Whether collecting metrics waits for an actor that does not answer.
+  void set_stuck(bool stuck) {
+    const std::lock_guard lock(mutex_);
+    stuck_ = stuck;
+    changed_.notify_all();
+  }
+  void set_padding(std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    padding_.assign(bytes, '#');
+  }
+  void wait_for_collections(int count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return collections_ >= count; });
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stuck_ = false;
+  int collections_ = 0;
+  std::string padding_;
   std::atomic<bool> ready_{true};
   std::atomic<bool> started_{true};
   std::unique_ptr<OpsServer> server_;
@@ -144,11 +173,56 @@ TEST_F(OpsServerTest, NoRequestMayBeLongerThanItsLimit) {
   EXPECT_TRUE(get("/livez").starts_with("HTTP/1.1 200"));
 }
 
-TEST_F(OpsServerTest, ProbesAreAnsweredWhileAPeerDawdles) {
-  const Descriptor silent = connect_to(server_->address().port);
-  const Descriptor slow = connect_to(server_->address().port);
-  send_text(slow, "GET /livez HT");
+TEST_F(OpsServerTest, ProbesAreAnsweredWhilePeersDawdle) {
+  set_padding(8 << 20);  // more than sockets hold
+  std::vector<Descriptor> peers;
+  for (int i = 0; i < 20; ++i) {
+    peers.push_back(connect_to(server_->address().port));
+    send_text(peers.back(), "GET /metrics HTTP/1.1\r\n\r\n");  // and never read
+  }
+  for (int i = 0; i < 50; ++i) {
+    peers.push_back(connect_to(server_->address().port));
+    if (i % 2 == 0) send_text(peers.back(), "GET /livez HT");
+  }
   EXPECT_TRUE(get("/livez").starts_with("HTTP/1.1 200"));
+  EXPECT_TRUE(get("/readyz").starts_with("HTTP/1.1 200"));
+  set_padding(0);
+  EXPECT_TRUE(has(get("/metrics"), "t_total"));
+}
+
+TEST_F(OpsServerTest, OfTooManyConnectionsTheOldestIsClosed) {
+  const Descriptor first = connect_to(server_->address().port);
+  std::vector<Descriptor> peers;
+  for (int i = 0; i < 64; ++i) peers.push_back(connect_to(server_->address().port));
+  EXPECT_EQ(read_all(first), "");
+}
+
+TEST_F(OpsServerTest, ASilentPeerIsClosedInTheEnd) {
+  EXPECT_EQ(read_all(connect_to(server_->address().port)), "");
+}
+
+TEST_F(OpsServerTest, ProbesDoNotWaitForMetricsBeingCollected) {
+  set_stuck(true);
+  const Descriptor scraper = connect_to(server_->address().port);
+  send_text(scraper, "GET /metrics HTTP/1.1\r\n\r\n");
+  wait_for_collections(1);
+  EXPECT_TRUE(get("/livez").starts_with("HTTP/1.1 200"));
+  EXPECT_TRUE(get("/readyz").starts_with("HTTP/1.1 200"));
+  set_stuck(false);
+  EXPECT_TRUE(has(read_all(scraper), "t_total 1"));
+}
+
+TEST_F(OpsServerTest, MetricsThatDoNotComeAreThoseOfTheLastTime) {
+  EXPECT_TRUE(has(get("/metrics"), "t_total 1"));
+  set_stuck(true);
+  EXPECT_TRUE(has(get("/metrics"), "t_total 1"));
+  set_stuck(false);
+  EXPECT_TRUE(has(get("/metrics"), "t_total 3")) << "collected after it was asked for";
+}
+
+TEST_F(OpsServerTest, WithoutAFirstTimeMetricsAreUnavailable) {
+  set_stuck(true);
+  EXPECT_TRUE(get("/metrics").starts_with("HTTP/1.1 503"));
 }
 
 TEST_F(OpsServerTest, ManyAtOnceAreAllAnswered) {
