@@ -22,12 +22,14 @@ std::optional<std::int64_t> layer_of(std::string_view name) {
 }  // namespace
 
 void LoadProgress::expect(std::string_view name, std::uint64_t bytes) {
+  if (whole_) whole_->expect(name, bytes);
   const std::lock_guard lock(mutex_);
   bytes_total_ += bytes;
   if (const auto layer = layer_of(name)) bytes_left_[*layer] += bytes;
 }
 
 void LoadProgress::finish(std::string_view name, std::uint64_t bytes) {
+  if (whole_) whole_->finish(name, bytes);
   const std::lock_guard lock(mutex_);
   bytes_done_ += bytes;
   if (const auto layer = layer_of(name)) bytes_left_[*layer] -= bytes;

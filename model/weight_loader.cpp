@@ -1,10 +1,18 @@
 // Weight access with one place for errors, and the parallel scan for NaN codes.
 #include "model/weight_loader.hpp"
 
+#include <algorithm>
+#include <cstdint>
 #include <mutex>
 
 namespace troupe::model {
 namespace {
+
+constexpr std::int64_t kPartBytes = 4 << 20;
+
+std::int64_t row_bytes(const kernels::WeightMatrix& matrix) {
+  return matrix.cols * static_cast<std::int64_t>(bytes_of(matrix.dtype));
+}
 
 std::uint64_t byte_count(const kernels::WeightMatrix& matrix) {
   return static_cast<std::uint64_t>(matrix.bytes());
@@ -42,21 +50,41 @@ MlpWeights WeightLoader::mlp(const std::string& prefix, std::int64_t hidden, std
           matrix(prefix + "down_proj.weight", hidden, inner)};
 }
 
+std::vector<WeightLoader::Part> WeightLoader::parts() const {
+  std::vector<Part> parts;
+  for (std::size_t i = 0; i < to_scan_.size(); ++i) {
+    const auto& matrix = to_scan_[i].second;
+    const std::int64_t step = std::max<std::int64_t>(1, kPartBytes / row_bytes(matrix));
+    for (std::int64_t row = 0; row < matrix.rows; row += step)
+      parts.push_back({i, {row, std::min(row + step, matrix.rows)}});
+  }
+  return parts;
+}
+
+Expected<void> WeightLoader::scan(const Part& part) const {
+  const auto& [name, matrix] = to_scan_[part.matrix];
+  const auto bytes =
+      static_cast<std::size_t>((part.rows.last - part.rows.first) * row_bytes(matrix));
+  populate({matrix.data + part.rows.first * row_bytes(matrix), bytes});
+  auto fine = check_codes(name, matrix, part.rows);
+  if (progress_ != nullptr) progress_->finish(name, bytes);
+  return fine;
+}
+
 void WeightLoader::scan() {
   if (error_) return;
+  const auto all = parts();
   std::mutex mutex;
-  std::size_t first_bad = to_scan_.size();
+  std::size_t first_bad = all.size();
   engine_.pool->parallel_for(
-      static_cast<std::int64_t>(to_scan_.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+      static_cast<std::int64_t>(all.size()), 1, [&](std::int64_t begin, std::int64_t end) {
         for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-          const auto& [name, matrix] = to_scan_[i];
-          auto ok = check_codes(name, matrix);
-          if (progress_ != nullptr) progress_->finish(name, byte_count(matrix));
-          if (ok) continue;
+          auto fine = scan(all[i]);
+          if (fine) continue;
           std::lock_guard lock(mutex);
           if (i < first_bad) {  // the same error whichever thread finds one first
             first_bad = i;
-            error_ = ok.error();
+            error_ = fine.error();
           }
         }
       });

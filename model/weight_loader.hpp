@@ -28,14 +28,23 @@ class WeightLoader {
   /// gate_proj, up_proj [inner, hidden] and down_proj [hidden, inner] under `prefix`.
   MlpWeights mlp(const std::string& prefix, std::int64_t hidden, std::int64_t inner);
 
-  /// Scans every matrix that was asked for, over all threads, then looks whether the files are
-  /// still whole. Call once, before `error`.
+  /// Brings every matrix that was asked for into memory and scans it, over all threads and a few
+  /// MiB at a time, then looks whether the files are still whole. Nothing else of them is touched.
+  /// Call once, before `error`.
   void scan();
   /// The files of the matrices that were asked for since the last call.
   WeightFiles take_files() { return std::exchange(files_, {}); }
   const std::optional<Error>& error() const { return error_; }
 
  private:
+  /// Rows of a matrix that one thread scans.
+  struct Part {
+    std::size_t matrix = 0;  // in to_scan_
+    RowSpan rows;
+  };
+  std::vector<Part> parts() const;
+  Expected<void> scan(const Part& part) const;
+
   const Checkpoint& checkpoint_;
   const kernels::Engine& engine_;
   LoadProgress* progress_;

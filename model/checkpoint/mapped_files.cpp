@@ -153,6 +153,17 @@ void MappedFile::forget_pages() const {
   static_cast<void>(::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_DONTNEED));
 }
 
+void populate(std::span<const std::byte> bytes) {
+#ifndef MADV_POPULATE_READ
+  constexpr int MADV_POPULATE_READ = 22;  // of kernels younger than these headers
+#endif
+  static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const std::uintptr_t first = begin - begin % page;
+  static_cast<void>(
+      ::madvise(reinterpret_cast<void*>(first), begin + bytes.size() - first, MADV_POPULATE_READ));
+}
+
 void install_sigbus_handler() {
   struct sigaction action {};
   action.sa_sigaction = on_sigbus;

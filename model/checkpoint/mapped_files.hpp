@@ -45,6 +45,11 @@ class MappedFile {
 /// Mappings of one process; V3 has 163 files, and every role of an all-in-one process may map them.
 inline constexpr std::size_t kMappedFilesMax = 4096;
 
+/// Brings mapped bytes into memory and into this process' page table, which one call does faster
+/// than a fault per page. Where the kernel cannot (before Linux 5.14) or the file is cut short,
+/// nothing happens: whoever reads the bytes finds out.
+void populate(std::span<const std::byte> bytes);
+
 /// From now on a read past the end of a file that was truncated while mapped ends the process with
 /// exit code 4 and a line on stderr that names the file, so that it never becomes a wrong token
 /// (design 6). A SIGBUS elsewhere ends the process as it would without the handler. Call it once,

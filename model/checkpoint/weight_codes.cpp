@@ -69,12 +69,18 @@ Expected<Pattern> pattern_of(std::string_view name, DType dtype) {
 }  // namespace
 
 Expected<void> check_codes(std::string_view name, const kernels::WeightMatrix& matrix) {
+  return check_codes(name, matrix, {0, matrix.rows});
+}
+
+Expected<void> check_codes(std::string_view name, const kernels::WeightMatrix& matrix,
+                           RowSpan rows) {
   constexpr std::size_t kChunk = 1 << 16;  // found within the second-level cache
   const Expected<Pattern> pattern = pattern_of(name, matrix.dtype);
   if (!pattern) return unexpected(pattern.error());
-  const auto bytes = static_cast<std::size_t>(matrix.bytes());
   const std::size_t element = bytes_of(matrix.dtype);
-  for (std::size_t from = 0; from < bytes; from += kChunk) {
+  const auto row_bytes = static_cast<std::size_t>(matrix.cols) * element;
+  const auto bytes = static_cast<std::size_t>(rows.last) * row_bytes;
+  for (auto from = static_cast<std::size_t>(rows.first) * row_bytes; from < bytes; from += kChunk) {
     const std::byte* chunk = matrix.data + from;
     if (!has_match(chunk, std::min(kChunk, bytes - from), *pattern)) continue;
     const std::int64_t index =

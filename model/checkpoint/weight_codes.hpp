@@ -1,5 +1,6 @@
 // Refuses weights that hold NaN or infinity, fast enough to run over every byte at load.
 #pragma once
+#include <cstdint>
 #include <string_view>
 
 #include "core/expected.hpp"
@@ -12,5 +13,14 @@ namespace troupe::model {
 /// *Errors*: `malformed`, naming the tensor `name` and the row and column of the first such value.
 /// *Threading*: any; blocks on the disk. *Source*: design 7, specification 4.1.
 Expected<void> check_codes(std::string_view name, const kernels::WeightMatrix& matrix);
+
+/// Rows [first, last) of a matrix.
+struct RowSpan {
+  std::int64_t first = 0;
+  std::int64_t last = 0;
+};
+/// The same for a part, so that large matrices can be shared out among threads.
+Expected<void> check_codes(std::string_view name, const kernels::WeightMatrix& matrix,
+                           RowSpan rows);
 
 }  // namespace troupe::model

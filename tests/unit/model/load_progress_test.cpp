@@ -29,6 +29,19 @@ TEST(LoadProgress, ALayerIsDoneWhenNothingOfItIsLeft) {
   EXPECT_EQ(now.bytes_done, 35u);
 }
 
+TEST(LoadProgress, APartCountsForTheWholeToo) {
+  const auto whole = std::make_shared<LoadProgress>();
+  LoadProgress first(whole), second(whole);
+  first.expect("model.layers.1.mlp.gate.weight", 10);
+  second.expect("model.layers.1.mlp.up_proj.weight", 20);
+  first.finish("model.layers.1.mlp.gate.weight", 10);
+  EXPECT_EQ(first.snapshot().layers_done, 1);
+  EXPECT_EQ(second.snapshot().bytes_done, 0u);
+  EXPECT_EQ(whole->snapshot().layers_done, 0);
+  EXPECT_EQ(whole->snapshot().bytes_done, 10u);
+  EXPECT_EQ(whole->snapshot().bytes_total, 30u);
+}
+
 TEST(LoadProgress, EveryByteOfARoleIsReported) {
   const auto checkpoint =
       Checkpoint::open(std::string(troupe::kSourceDir) + "/tests/goldens/v3-mini/model");

@@ -76,5 +76,17 @@ TEST(WeightCodes, RefusesOtherDtypes) {
   EXPECT_EQ(check_codes("w", matrix_of(bytes, DType::f16, 1, 1)).error().code, Errc::unsupported);
 }
 
+TEST(WeightCodes, OfAPartOnlyItsRowsAreLookedAtAndNamed) {
+  std::vector<std::uint8_t> bytes(700 * 300, 0x38);
+  bytes[500 * 300 + 7] = 0x7f;
+  const auto matrix = matrix_of(bytes, DType::f8_e4m3, 700, 300);
+  EXPECT_TRUE(check_codes("w", matrix, {0, 500}));
+  EXPECT_TRUE(check_codes("w", matrix, {501, 700}));
+  const auto checked = check_codes("w", matrix, {400, 501});
+  ASSERT_FALSE(checked);
+  EXPECT_NE(checked.error().detail.find("row 500, column 7"), std::string::npos)
+      << checked.error().detail;
+}
+
 }  // namespace
 }  // namespace troupe::model
