@@ -8,6 +8,7 @@
 
 #include "core/check.hpp"
 #include "services/runtime/config/config_keys.hpp"
+#include "services/runtime/machine.hpp"
 
 namespace troupe::services {
 namespace {
@@ -26,6 +27,24 @@ void add_flag(ChildSpec& spec, std::string_view key, const std::string& value) {
     }
 }
 
+/// The share of one of `services` that compute together: more threads than cores would wait for
+/// each other in the middle of an operation.
+std::string threads_of(const LocalPlan& plan, int services) {
+  const int threads = plan.threads > 0 ? plan.threads : cores_allowed();
+  return std::to_string(std::max(1, threads / services));
+}
+
+/// Services of that role.
+int count_of(const LocalPlan& plan, const std::string& role) {
+  if (role == "expert") return plan.experts;
+  return role == "attention" ? plan.attention : plan.routers;
+}
+
+bool has_setting(const LocalPlan& plan, std::string_view name) {
+  return std::any_of(plan.settings.begin(), plan.settings.end(),
+                     [&](const auto& setting) { return setting.first == name; });
+}
+
 /// One service with what all of them are told.
 ChildSpec service(const LocalPlan& plan, const std::string& role, int index) {
   ChildSpec spec{role + " " + std::to_string(index), {role}};
@@ -34,7 +53,11 @@ ChildSpec service(const LocalPlan& plan, const std::string& role, int index) {
   add_flag(spec, "cluster.join_token_file", plan.join_token_file);
   add_flag(spec, "cluster.routers", router_list(plan));
   add_flag(spec, "router.placement", plan.colocated ? "colocated" : "separate");
-  if (role != "gateway") add_flag(spec, "ops.listen", std::string(kLoopback) + "0");
+  if (role != "gateway") {
+    add_flag(spec, "ops.listen", std::string(kLoopback) + "0");
+    if (!has_setting(plan, "engine.threads"))
+      add_flag(spec, "engine.threads", threads_of(plan, count_of(plan, role)));
+  }
   for (const auto& [key, value] : plan.settings) add_flag(spec, key, value);
   return spec;
 }

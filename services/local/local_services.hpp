@@ -18,6 +18,9 @@ struct LocalPlan {
   int attention = 1;
   int routers = 1;  // as many as attention shards when colocated
   bool colocated = false;
+  /// Compute threads at work at the same time; 0: the cores. Services of one role work together and
+  /// share them, the roles take turns. Not used when `settings` has engine.threads.
+  int threads = 0;
   std::string cluster_name;
   std::string join_token_file;
   std::vector<std::uint16_t> control_ports;  // one for each router

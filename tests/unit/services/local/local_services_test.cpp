@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <fstream>
 
+#include "services/runtime/machine.hpp"
+
 namespace troupe::services {
 namespace {
 
@@ -65,6 +67,25 @@ TEST(LocalServices, ColocatedRoutersListenInTheAttentionServices) {
   EXPECT_EQ("127.0.0.1:" + std::to_string(with.control_ports[1]),
             value_of(services[1], "--control-listen"));
   EXPECT_EQ(value_of(services[1], "--router-placement"), "colocated");
+}
+
+TEST(LocalServices, ServicesThatComputeTogetherShareTheThreads) {
+  auto with = plan(false);  // one router, two attention shards, three experts
+  const auto threads = [&] {
+    std::string all;
+    for (const auto& service : local_services(with))
+      all += value_of(service, "--engine-threads") + " ";
+    return all;
+  };
+  with.threads = 8;
+  EXPECT_EQ(threads(), "8 4 4 2 2 2 ");
+  with.threads = 2;
+  EXPECT_EQ(threads(), "2 1 1 1 1 1 ");
+  with.settings.emplace_back("engine.threads", "5");
+  EXPECT_EQ(threads(), "5 5 5 5 5 5 ") << "what is asked for is given to each";
+  with.settings.pop_back();
+  with.threads = 0;
+  EXPECT_EQ(value_of(local_services(with)[0], "--engine-threads"), std::to_string(cores_allowed()));
 }
 
 TEST(LocalServices, TwoClustersShareNeitherNameNorToken) {
