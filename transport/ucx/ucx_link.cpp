@@ -102,6 +102,7 @@ class UcxLinkImpl final : public UcxLink {
   LinkStats stats_;
   std::optional<Error> failure_;  // recorded in a callback, acted upon in `progress`
   bool in_pass_ = false;
+  bool armed_ = false;  // since then nobody has made progress
 };
 
 Expected<void> UcxLinkImpl::start() {
@@ -347,7 +348,10 @@ bool UcxLinkImpl::progress(const FrameSink& sink) {
   TROUPE_CHECK(!in_pass_, "progress of a link inside its own progress");
   if (health_.state != LinkState::open) return false;
   in_pass_ = true;
+  const bool slept = std::exchange(armed_, false);
   bool busy = ucp_worker_progress(worker_) != 0;
+  // What wakes an idle link without a frame is a keepalive: no reason to stay awake.
+  if (slept && sends_.empty() && arrived_.empty()) busy = false;
   busy |= !completions_.empty();
   report_completions();
   for (std::size_t i = 0; i < kFramesPerPass && ready(); ++i) {
@@ -368,7 +372,8 @@ bool UcxLinkImpl::arm() {
   if (health_.state != LinkState::open) return true;
   if (ready() || !completions_.empty() || failure_) return false;
   context_.reap();
-  return ucp_worker_arm(worker_) == UCS_OK;
+  armed_ = ucp_worker_arm(worker_) == UCS_OK;
+  return armed_;
 }
 
 template <class Until>

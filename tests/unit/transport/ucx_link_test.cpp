@@ -2,6 +2,7 @@
 #include "transport/ucx/ucx_link.hpp"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -129,6 +130,25 @@ TEST_P(UcxLinkTest, SleepsOnItsDescriptorAndWakesForAFrame) {
         wire.b->progress([&](ReceivedFrame&& f) { wire.at_b.push_back(std::move(f)); });
       },
       [&] { return wire.at_b.size() == 2; }));
+}
+
+TEST_P(UcxLinkTest, AKeepaliveWakesTheLoopAndIsNoWork) {
+  Wire wire(GetParam());
+  const std::vector<float> values(16, 1.0f);
+  ASSERT_TRUE(wire.a->send(wire.rows(1, values, 1)));
+  ASSERT_TRUE(eventually([&] { wire.pump(); }, [&] { return wire.at_b.size() == 1; }));
+  const auto none = [](ReceivedFrame&&) { FAIL() << "nobody has sent"; };
+  int woken = 0;
+  ASSERT_TRUE(eventually(
+      [&] {
+        wire.a->progress(none);  // its keepalives wake b
+        if (!wire.b->arm()) return (void)wire.b->progress(none);
+        pollfd sleeping{wire.b->event_fd(), POLLIN, 0};
+        if (::poll(&sleeping, 1, 10) <= 0) return;
+        ++woken;
+        EXPECT_FALSE(wire.b->progress(none));
+      },
+      [&] { return woken == 3; }));
 }
 
 TEST_P(UcxLinkTest, ClosingTellsThePeerAndAnswersEveryOpenSend) {
