@@ -1,9 +1,10 @@
 // The round trip attention -> router -> expert -> router -> attention: p50 and p99 in us, by
 // transport, with loops that spin and loops that sleep.
 //   bench_round_trip [MODEL] [--rows N] [--trips N] [--inline-us N] [--layout shm,tcp,inproc]
-//   [--poll-us 0,50,...]
+//   [--poll-us 0,50,...] [--experts zeros]
 // One line of JSON for each combination. MODEL: a directory; default one of tiny width, made here.
-// make_model.py DIR --config tests/bench/wide_rows.json makes one with rows of 14 KB.
+// make_model.py DIR --config tests/bench/wide_rows.json makes one with rows of 14 KB, one expert to
+// each: `--experts zeros` answers without computing it, which takes longer than the trip.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -38,6 +39,7 @@ Flags read_flags(int count, char** words) {
       continue;
     }
     const std::string value = words[++i];
+    if (word == "--experts") flags.trip.experts_compute = value != "zeros";
     if (word == "--rows") flags.trip.rows = std::atoll(value.c_str());
     if (word == "--trips") flags.trip.trips = static_cast<std::size_t>(std::atoll(value.c_str()));
     if (word == "--layout") flags.layouts = value;
@@ -78,7 +80,7 @@ int run(int count, char** words) {
       flags.trip.poll_us = std::chrono::microseconds(std::atoll(poll.c_str()));
       auto result = run_trips(*checkpoint, flags.trip);
       report(flags.trip, std::move(result), 2 * checkpoint->config().hidden_size,
-             compute_us(*checkpoint, flags.trip.rows));
+             compute_us(*checkpoint, flags.trip));
     }
   return 0;
 }

@@ -13,6 +13,7 @@
 #include "actors/role_actor.hpp"
 #include "actors/row_codec.hpp"
 #include "model/placement.hpp"
+#include "proto/identity.hpp"
 
 namespace troupe::bench {
 namespace {
@@ -117,6 +118,50 @@ class Asker : public RoleActor<LinkedActor, AskingRole> {
   Course& course_;
 };
 
+/// An expert shard whose experts cost nothing: zeros for every pair. What an expert computes for
+/// rows as wide as V3's takes longer than the trip, however narrow it is inside.
+class ZeroRole : public Role {
+ public:
+  explicit ZeroRole(const RoleContext& context) : Role(context) {}
+  ~ZeroRole() override { stop(); }
+
+ private:
+  void on_joined(PeerId) override {}
+  void on_lost(PeerId, const Error&) override {}
+  bool work() override { return false; }
+  std::optional<TimePoint> role_deadline() const override { return std::nullopt; }
+  void on_frame(PeerId router, transport::ReceivedFrame&& frame) override {
+    const auto& asked = std::get<proto::ExpertRows>(frame.body);
+    std::vector<proto::ReplyPair> pairs;
+    for (const auto pair : asked.pairs)
+      pairs.push_back(
+          {pair.row, pair.expert, static_cast<std::uint16_t>(proto::PairStatus::ok), 0});
+    proto::ExpertReply body{asked.micro_batch, 0, 0, pairs, {}};
+    const auto rows = static_cast<std::uint32_t>(pairs.size());
+    const auto bytes = rows * proto::row_block_bytes(1, asked.rows.width, asked.rows.dtype);
+    auto zeros = std::make_shared<transport::Buffer>(peers_.buffers().take(bytes));
+    std::memset(zeros->data(), 0, bytes);
+    body.rows = {rows, asked.rows.width, asked.rows.dtype, zeros->span()};
+    const auto header = proto::reply_header(frame.header, peers_.header().sender_incarnation,
+                                            frame.header.remaining_us);
+    auto reply = transport::make_frame_head(peers_.buffers(), header, body);
+    reply.rows.push_back(zeros->span());
+    peers_.send(router, std::move(reply), [zeros](Errc) {});
+  }
+};
+
+class ZeroExpert : public RoleActor<LinkedActor, ZeroRole> {
+ public:
+  ZeroExpert(caf::actor_config& config, SpawnContext context)
+      : RoleActor(config, std::move(context), proto::Role::expert) {}
+
+ protected:
+  std::unique_ptr<ZeroRole> make_role() override {
+    return std::make_unique<ZeroRole>(context().role);
+  }
+  behavior_type make_behavior() override { return with_links(); }
+};
+
 struct SystemConfig : caf::actor_system_config {
   SystemConfig() {
     set("scheduler.max-threads", 1u);
@@ -149,6 +194,8 @@ class Host {
                      PlacementPtr(std::make_shared<PublishedPlacement>(PublishedPlacement{
                          model::static_placement(config.num_layers, config.routed_experts, 1)})));
       roles_[peer] = router;
+    } else if (!options_.experts_compute) {
+      roles_[peer] = system_.spawn<ZeroExpert>(context);
     } else {
       auto model = std::make_shared<const model::ExpertModel>(must(model::ExpertModel::load(
           checkpoint_, numerics, engine_, {0, checkpoint_.config().routed_experts})));
@@ -349,7 +396,8 @@ TripResult run_trips(const model::Checkpoint& checkpoint, const TripOptions& opt
       host, [&] { connect(here, kAsker, router, kRouter); }, course);
 }
 
-double compute_us(const model::Checkpoint& checkpoint, std::int64_t rows) {
+double compute_us(const model::Checkpoint& checkpoint, const TripOptions& options) {
+  const std::int64_t rows = options.rows;
   kernels::ComputePool pool({.threads = 1});
   const kernels::Engine engine{must(kernels::select_level("auto")), &pool};
   const auto router = must(model::RouterModel::load(checkpoint, {}, engine));
@@ -370,7 +418,7 @@ double compute_us(const model::Checkpoint& checkpoint, std::int64_t rows) {
     std::vector<model::RowExpert> pairs;
     for (std::size_t slot = 0; slot < routing.experts.size(); ++slot)
       pairs.push_back({static_cast<std::int32_t>(slot / k), routing.experts[slot]});
-    expert.run(layer, {in.data(), nullptr, rows, pairs, out.data()});
+    if (options.experts_compute) expert.run(layer, {in.data(), nullptr, rows, pairs, out.data()});
     for (std::size_t row = 0; row < static_cast<std::size_t>(rows); ++row) {
       std::vector<const float*> replies;
       for (std::size_t i = 0; i < k; ++i) replies.push_back(out.data() + (row * k + i) * hidden);

@@ -17,6 +17,7 @@ struct TripOptions {
   std::size_t trips = 20000;
   std::int64_t rows = 1;
   std::chrono::microseconds inline_us_max{200};
+  bool experts_compute = true;  // false: they answer with zeros at once
 };
 
 struct TripResult {
@@ -31,8 +32,8 @@ struct TripResult {
 TripResult run_trips(const model::Checkpoint& checkpoint, const TripOptions& options);
 
 /// Microseconds of what the roles compute in one trip, called one after the other without actors:
-/// gate, experts, combination.
-double compute_us(const model::Checkpoint& checkpoint, std::int64_t rows);
+/// gate, experts (if they compute), combination.
+double compute_us(const model::Checkpoint& checkpoint, const TripOptions& options);
 
 /// The first layer with experts.
 std::int32_t moe_layer(const model::ModelConfig& config);
