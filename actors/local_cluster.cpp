@@ -58,7 +58,8 @@ Expected<void> check(const ClusterSettings& settings, const model::ModelConfig& 
 Expected<Models> load(const model::Checkpoint& checkpoint, model::Numerics numerics,
                       const kernels::Engine& engine,
                       std::span<const model::ExpertModel::Range> ranges,
-                      model::LoadProgress* progress) {
+                      const ClusterSettings& settings) {
+  auto* progress = settings.loading.get();
   auto attention = std::async(std::launch::async, [&] {
     return model::AttentionModel::load(checkpoint, numerics, engine, progress);
   });
@@ -66,10 +67,13 @@ Expected<Models> load(const model::Checkpoint& checkpoint, model::Numerics numer
     return model::RouterModel::load(checkpoint, numerics, engine, progress);
   });
   std::vector<std::future<Expected<model::ExpertModel>>> experts;
-  for (const auto& range : ranges)
-    experts.push_back(std::async(std::launch::async, [&, range] {
-      return model::ExpertModel::load(checkpoint, numerics, engine, range, progress);
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    const bool has_own = i < settings.loading_experts.size();
+    auto* own = has_own ? settings.loading_experts[i].get() : progress;
+    experts.push_back(std::async(std::launch::async, [&, i, own] {
+      return model::ExpertModel::load(checkpoint, numerics, engine, ranges[i], own);
     }));
+  }
   Models models;
   std::optional<Error> failed;
   const auto take = [&](auto loaded, auto& place) {
@@ -152,7 +156,7 @@ Expected<void> LocalCluster::Impl::prepare() {
   pool = std::make_unique<kernels::ComputePool>(
       kernels::ComputePool::Settings{settings.threads, 1024});
   engine = {settings.table, pool.get()};
-  auto loaded = load(checkpoint, numerics, engine, ranges(), settings.loading.get());
+  auto loaded = load(checkpoint, numerics, engine, ranges(), settings);
   if (!loaded) return unexpected(loaded.error());
   models = std::move(*loaded);
   for (const auto& faults : hooks.faults) wire->set_faults(faults.from, faults.to, faults.plan);
@@ -304,7 +308,11 @@ Expected<std::unique_ptr<LocalCluster>> LocalCluster::start(const model::Checkpo
     auto impl = std::make_unique<Impl>(checkpoint, settings, std::move(hooks));
     if (auto prepared = impl->prepare(); !prepared) return unexpected(prepared.error());
     impl->spawn();
-    if (auto met = impl->introduce(); !met) return unexpected(met.error());
+    if (auto met = impl->introduce(); !met) {
+      // Nobody leaves a cluster that begins, unless a thread or memory was not to be had.
+      if (met.error().code == Errc::unavailable) return refused(met.error().detail.c_str());
+      return unexpected(met.error());
+    }
     return std::unique_ptr<LocalCluster>(new LocalCluster(std::move(impl)));
   } catch (const std::system_error& error) {  // std::thread
     return refused(error.what());
@@ -330,14 +338,49 @@ void LocalCluster::cancel(RequestId request) {
 
 namespace {
 
+constexpr std::chrono::seconds kAnswer{10};
+
 /// Asks one actor for its status; `take` is not called when it is gone.
 template <class Status, class Handle, class Take>
 void ask(caf::scoped_actor& self, const Handle& actor, Take take) {
-  self->request(actor, std::chrono::seconds(10), status_atom_v)
+  self->request(actor, kAnswer, status_atom_v)
       .receive([&](const Status& status) { take(status); }, [](const caf::error&) {});
 }
 
+/// Asks a role for its links.
+template <class Handle>
+void ask_links(caf::scoped_actor& self, const Handle& actor, std::vector<LinkReport>& links) {
+  self->request(actor, kAnswer, links_atom_v)
+      .receive(
+          [&](const LinkReports& more) {
+            links.insert(links.end(), more.links.begin(), more.links.end());
+          },
+          [](const caf::error&) {});
+}
+
+/// Asks the roles of one kind.
+template <class Status, class Handle>
+void ask_all(caf::scoped_actor& self, const std::vector<Handle>& actors,
+             std::vector<std::pair<std::uint32_t, Status>>& out, std::vector<LinkReport>& links) {
+  for (std::uint32_t i = 0; i < actors.size(); ++i) {
+    ask<Status>(self, actors[i], [&](const Status& status) { out.emplace_back(i, status); });
+    ask_links(self, actors[i], links);
+  }
+}
+
 }  // namespace
+
+RoleStatuses LocalCluster::roles() const {
+  RoleStatuses all;
+  caf::scoped_actor self{*impl_->system};
+  ask<GatewayStatus>(self, impl_->gateway, [&](const auto& status) { all.gateway = status; });
+  ask_links(self, impl_->gateway, all.links);
+  ask_all(self, impl_->attention, all.attention, all.links);
+  ask_all(self, impl_->routers, all.routers, all.links);
+  ask_all(self, impl_->experts, all.experts, all.links);
+  for (const auto& [index, router] : all.routers) all.epoch = std::max(all.epoch, router.epoch);
+  return all;
+}
 
 Error LocalCluster::readiness() const { return {Errc::ok, {}}; }
 

@@ -8,6 +8,7 @@
 #include "actors/peer_id.hpp"
 #include "actors/request.hpp"
 #include "actors/request_engine.hpp"
+#include "actors/role_statuses.hpp"
 #include "core/expected.hpp"
 #include "kernels/registry.hpp"
 #include "model/checkpoint/checkpoint.hpp"
@@ -39,6 +40,7 @@ struct ClusterSettings {
   std::chrono::milliseconds uncovered_budget{5000};   // wait for an expert nobody holds
   std::chrono::milliseconds start_budget{60000};      // for the roles to find each other
   std::shared_ptr<model::LoadProgress> loading = {};  // told how far `start` is; may be null
+  std::vector<std::shared_ptr<model::LoadProgress>> loading_experts = {};  // by shard, or empty
 };
 
 /// What only tests set.
@@ -92,6 +94,8 @@ class LocalCluster : public RequestEngine {
   Error readiness() const override;
   std::uint64_t numerics_id() const override;
   ClusterStatus status() const;
+  /// Every role by itself, and the links between them. Blocks, bounded.
+  RoleStatuses roles() const;
 
   /// Puts the next epoch in force. *Errors*: those of DirectorCore::publish.
   Expected<std::uint64_t> publish(model::Placement placement);

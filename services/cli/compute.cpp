@@ -46,10 +46,10 @@ LocalPlan plan_of(const OpenModel& model, const EngineOptions& options,
   plan.attention = options.layout.attention;
   plan.routers = options.layout.routers;
   plan.colocated = options.layout.colocated;
+  plan.threads = settings.threads;
   const auto step_rows = std::max(settings.step_rows_max, settings.chunk);
   plan.settings = {{"engine.mode", options.mode},
                    {"engine.level", options.level},
-                   {"engine.threads", std::to_string(settings.threads)},
                    {"engine.chunk_tokens", std::to_string(settings.chunk)},
                    {"engine.step_rows_max", std::to_string(step_rows)},
                    {"attention.waiting_max", std::to_string(settings.waiting_max)},
@@ -109,8 +109,8 @@ StartedCluster start_cluster(const OpenModel& model, const EngineOptions& option
   return start_processes(model, options, settings_of(options, requests));
 }
 
-StartedLocal start_local(const OpenModel& model, const EngineOptions& options,
-                         std::size_t requests) {
+StartedLocal start_local(const OpenModel& model, const EngineOptions& options, std::size_t requests,
+                         const LoadCounters& counters) {
   if (options.layout.processes) {
     return {nullptr, report(Fault::impossible_layout,
                             "--layout processes: is not for this command, which runs all roles in "
@@ -120,8 +120,9 @@ StartedLocal start_local(const OpenModel& model, const EngineOptions& options,
     return {nullptr, report(Fault::impossible_layout, fits.error().detail)};
   }
   auto settings = settings_of(options, requests);
-  const LoadingProgress loading(progress_style(options.no_progress));
-  settings.loading = loading.counters();
+  settings.loading = counters.whole;
+  settings.loading_experts = counters.experts;
+  const LoadingProgress loading(progress_style(options.no_progress), counters.whole);
   auto cluster = actors::LocalCluster::start(model.checkpoint, settings);
   if (!cluster) {
     return {nullptr, report(model_fault(cluster.error().code), cluster.error().detail)};

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "actors/local_cluster.hpp"
 #include "core/expected.hpp"
@@ -25,13 +26,19 @@ struct StartedCluster {
 StartedCluster start_cluster(const OpenModel& model, const EngineOptions& options,
                              std::size_t requests);
 
+/// Told how far loading is: all of it, and the experts of each shard apart where there is one.
+struct LoadCounters {
+  std::shared_ptr<model::LoadProgress> whole = std::make_shared<model::LoadProgress>();
+  std::vector<std::shared_ptr<model::LoadProgress>> experts = {};  // made with `whole`
+};
+
 /// The same for commands that need all roles in this process; other layouts are refused.
 struct StartedLocal {
   std::unique_ptr<actors::LocalCluster> cluster;
   int exit_code = 0;
   actors::ClusterSettings settings = {};
 };
-StartedLocal start_local(const OpenModel& model, const EngineOptions& options,
-                         std::size_t requests);
+StartedLocal start_local(const OpenModel& model, const EngineOptions& options, std::size_t requests,
+                         const LoadCounters& counters = {});
 
 }  // namespace troupe::services

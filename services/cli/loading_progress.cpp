@@ -4,8 +4,9 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <string>
+#include <utility>
 
+#include "services/process/loading.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/interrupts.hpp"
 
@@ -17,7 +18,8 @@ constexpr std::chrono::seconds kQuietFor{1};
 
 }  // namespace
 
-LoadingProgress::LoadingProgress(ProgressStyle style) : watcher_([this, style] { watch(style); }) {}
+LoadingProgress::LoadingProgress(ProgressStyle style, std::shared_ptr<model::LoadProgress> counters)
+    : counters_(std::move(counters)), watcher_([this, style] { watch(style); }) {}
 
 LoadingProgress::~LoadingProgress() {
   {
@@ -39,8 +41,7 @@ void LoadingProgress::watch(ProgressStyle style) {
     }
     const auto now = counters_->snapshot();
     if (now.bytes_total == 0) continue;
-    shown.relabel("loading layer " + std::to_string(now.layers_done) + "/" +
-                  std::to_string(now.layers_total));
+    shown.relabel(loading_label(now));
     shown.update(now.bytes_done, now.bytes_total);
   }
   shown.clear();

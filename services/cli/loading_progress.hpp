@@ -15,17 +15,15 @@ namespace troupe::services {
 /// yet that would have to be closed.
 class LoadingProgress {
  public:
-  explicit LoadingProgress(ProgressStyle style);
+  /// `counters`: filled by whoever loads.
+  LoadingProgress(ProgressStyle style, std::shared_ptr<model::LoadProgress> counters);
   LoadingProgress(const LoadingProgress&) = delete;
   ~LoadingProgress();
-
-  /// For whoever loads.
-  const std::shared_ptr<model::LoadProgress>& counters() const { return counters_; }
 
  private:
   void watch(ProgressStyle style);
 
-  std::shared_ptr<model::LoadProgress> counters_ = std::make_shared<model::LoadProgress>();
+  std::shared_ptr<model::LoadProgress> counters_;
   std::mutex mutex_;
   std::condition_variable ended_changed_;
   bool ended_ = false;

@@ -10,11 +10,13 @@
 #include "services/cli/command.hpp"
 #include "services/cli/compute.hpp"
 #include "services/cli/engine_options.hpp"
+#include "services/cli/serve_ops.hpp"
 #include "services/gateway/grpc/admin_server.hpp"
 #include "services/gateway/grpc/gateway_server.hpp"
 #include "services/gateway/local_engine.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/interrupts.hpp"
+#include "services/runtime/model_lookup.hpp"
 
 namespace troupe::services {
 namespace {
@@ -27,6 +29,7 @@ struct Flags {
   ServedModel::Settings served;
   Address grpc_listen{"127.0.0.1", 50051};
   Address admin_listen{"127.0.0.1", 50052};
+  Address ops_listen{"127.0.0.1", 9090};
   bool reflection = true;
   std::optional<std::int64_t> drain_s;
   std::optional<std::int64_t> stream_pending_kib;
@@ -59,6 +62,8 @@ void declare(OptionSet& options, Flags& flags) {
                address(flags.grpc_listen)});
   options.add({"--admin-listen", "HOST:PORT", "Operators' gRPC [127.0.0.1:50052]",
                address(flags.admin_listen)});
+  options.add({"--ops-listen", "HOST:PORT", "Probes and metrics over HTTP [127.0.0.1:9090]",
+               address(flags.ops_listen)});
   options.add({"--drain-timeout", "S", "Seconds that open requests have after SIGTERM [300]",
                integer(flags.drain_s, {0, 86400})});
   options.add({"--grpc-reflection",
@@ -90,13 +95,16 @@ GrpcSettings grpc_settings(const Flags& flags, const Address& listen) {
 }
 
 /// Until Ctrl-C or SIGTERM; then until no call is open, or the time for it is over.
-void serve_until_told(GatewayServer& gateway, std::chrono::seconds drain) {
-  while (!interrupted() && !terminate_flag) std::this_thread::sleep_for(kSignalPoll);
+void serve_until_told(GatewayServer& gateway, ServeOps& ops, std::chrono::seconds drain) {
+  const auto turn = [&] {
+    std::this_thread::sleep_for(kSignalPoll);
+    ops.beat();
+  };
+  while (!interrupted() && !terminate_flag) turn();
+  ops.begin_draining();
   gateway.drain();
   const auto until = std::chrono::steady_clock::now() + drain;
-  while (gateway.calls_open() > 0 && std::chrono::steady_clock::now() < until) {
-    std::this_thread::sleep_for(kSignalPoll);
-  }
+  while (gateway.calls_open() > 0 && std::chrono::steady_clock::now() < until) turn();
 }
 
 int serve(Flags& flags) {
@@ -104,9 +112,15 @@ int serve(Flags& flags) {
   if (const auto failed = check_level(flags.engine)) return *failed;
   auto model = open_model(flags.model);
   if (!model) return report(model_fault(model.error().code), model.error().detail);
-  StartedLocal started = start_local(*model, flags.engine, 1);
+  flags.served.name = served_name(flags.served.name, flags.model);
+  ServeOps ops(flags.served.name);
+  const LoadCounters& loading = ops.begin_loading(flags.engine, model->config());
+  if (const auto opened = ops.open(flags.ops_listen); !opened)
+    return report(Fault::cannot_bind, "--ops-listen: " + opened.error().detail);
+  StartedLocal started = start_local(*model, flags.engine, 1, loading);
   if (!started.cluster) return started.exit_code;
   LocalEngine engine(std::move(started.cluster), started.settings, model->config().routed_experts);
+  engine.set_ops_address(ops.address());
   flags.served.mode = started.settings.mode;
   flags.served.numerics_id = engine.numerics_id();
   const auto served = ServedModel::make(*model, flags.served);
@@ -121,13 +135,16 @@ int serve(Flags& flags) {
     settings.stream.pending_bytes_max = static_cast<std::size_t>(*flags.stream_pending_kib) << 10;
   }
   auto gateway = GatewayServer::start(*served, engine, settings,
-                                      [epoch = engine.status().epoch] { return epoch; });
+                                      [epoch = engine.status().epoch] { return epoch; },
+                                      {[&ops](const CallRecord& call) { ops.on_call_end(call); }});
   if (!gateway) return report(Fault::cannot_bind, "--grpc-listen: " + gateway.error().detail);
+  ops.begin_serving(engine, [&gateway] { return (*gateway)->calls_open(); });
   std::fprintf(stderr, "serving %s (%s, %s)\n", served->name().c_str(),
                model->checkpoint.directory().c_str(), served->fingerprint().c_str());
-  std::fprintf(stderr, "gRPC   %s\nadmin  %s\n", (*gateway)->address().c_str(),
-               (*admin)->address().c_str());
-  serve_until_told(**gateway, std::chrono::seconds(flags.drain_s.value_or(300)));
+  std::fprintf(stderr, "gRPC   %s\nadmin  %s\nops    %s\n", (*gateway)->address().c_str(),
+               (*admin)->address().c_str(), ops.address().c_str());
+  serve_until_told(**gateway, ops, std::chrono::seconds(flags.drain_s.value_or(300)));
+  ops.close();
   return static_cast<int>(ExitCode::ok);
 }
 

@@ -15,7 +15,7 @@ ExpertMetrics::ExpertMetrics(MetricBook& book, std::string model, std::uint32_t 
   book_.declare(kExpertMetrics);
   for (int layer = 0; layer < config.num_layers; ++layer) is_moe_.push_back(config.is_moe(layer));
   take({});
-  take_load(0, 0, 0);
+  take_load({});
 }
 
 void ExpertMetrics::take(const actors::ExpertStatus& status) {
@@ -38,11 +38,12 @@ void ExpertMetrics::take(const actors::ExpertStatus& status) {
   book_.observe(kExpertBatchTokens, {rank_}, batch_.take(status.batch_tokens));
 }
 
-void ExpertMetrics::take_load(double progress, std::uint64_t bytes_done,
-                              std::uint64_t bytes_total) {
-  book_.set(kExpertLoadProgress, {rank_}, progress);
-  book_.set(kExpertWeightsBytes, {rank_, "resident"}, static_cast<double>(bytes_done));
-  book_.set(kExpertWeightsBytes, {rank_, "loading"}, static_cast<double>(bytes_total - bytes_done));
+void ExpertMetrics::take_load(const model::LoadProgress::Snapshot& progress) {
+  const auto done = static_cast<double>(progress.bytes_done);
+  const auto total = static_cast<double>(progress.bytes_total);
+  book_.set(kExpertLoadProgress, {rank_}, total > 0 ? done / total : 0);
+  book_.set(kExpertWeightsBytes, {rank_, "resident"}, done);
+  book_.set(kExpertWeightsBytes, {rank_, "loading"}, total - done);
 }
 
 }  // namespace troupe::services

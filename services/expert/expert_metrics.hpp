@@ -5,6 +5,7 @@
 
 #include "actors/expert/expert_role.hpp"
 #include "model/config/model_config.hpp"
+#include "model/load_progress.hpp"
 #include "services/runtime/metrics/metric_book.hpp"
 
 namespace troupe::services {
@@ -46,7 +47,7 @@ class ExpertMetrics {
   ExpertMetrics(MetricBook& book, std::string model, std::uint32_t rank,
                 const model::ModelConfig& config);
   void take(const actors::ExpertStatus& status);
-  void take_load(double progress, std::uint64_t bytes_done, std::uint64_t bytes_total);
+  void take_load(const model::LoadProgress::Snapshot& progress);
 
  private:
   MetricBook& book_;

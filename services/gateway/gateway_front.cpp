@@ -28,8 +28,8 @@ class GatewayFront final : public ServiceFront {
   }
   void drain() override { gateway_->drain(); }
   bool drained() const override { return gateway_->calls_open() == 0; }
-  void collect(const actors::NodeStatus& status) override {
-    metrics_.take(status.gateway.value_or(actors::GatewayStatus{}), gateway_->calls_open());
+  void collect(const actors::RoleStatuses& statuses) override {
+    metrics_.take(statuses.gateway.value_or(actors::GatewayStatus{}), gateway_->calls_open());
   }
 
  private:

@@ -47,6 +47,7 @@ actors::ClusterReport LocalEngine::report() const {
       member.last_beat.load_progress = 1;
       member.host = host_name();
       member.pid = ::getpid();
+      member.ops_address = ops_address_;
       if (role == proto::Role::expert) {
         member.experts = model::ExpertModel::range_of(i, count, experts_);
       }

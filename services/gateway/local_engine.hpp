@@ -1,6 +1,8 @@
 // A whole cluster in this process as the engine behind a gateway.
 #pragma once
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "actors/local_cluster.hpp"
 #include "actors/membership.hpp"
@@ -21,6 +23,9 @@ class LocalEngine final : public actors::RequestEngine {
   std::uint64_t numerics_id() const override { return numerics_id_; }
 
   actors::ClusterStatus status() const { return cluster_->status(); }
+  actors::RoleStatuses roles() const { return cluster_->roles(); }
+  /// Shown of every role.
+  void set_ops_address(std::string address) { ops_address_ = std::move(address); }
   /// As a director would: every role of this process, all of them active.
   actors::ClusterReport report() const;
 
@@ -29,6 +34,7 @@ class LocalEngine final : public actors::RequestEngine {
   actors::ClusterSettings settings_;
   std::int64_t experts_;
   std::uint64_t numerics_id_;
+  std::string ops_address_;
 };
 
 }  // namespace troupe::services

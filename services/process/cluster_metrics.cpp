@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -99,10 +100,10 @@ void ClusterMetrics::take_link(const actors::LinkReport& link) {
             static_cast<double>(growth.stale.take(link.stats.stale_total)));
 }
 
-void ClusterMetrics::take(const actors::NodeStatus& status) {
-  book_.set(kPlacementEpoch, {model_}, static_cast<double>(status.epoch));
+void ClusterMetrics::take(const actors::RoleStatuses& statuses) {
+  book_.set(kPlacementEpoch, {model_}, static_cast<double>(statuses.epoch));
   std::map<std::string_view, int> open;
-  for (const auto& link : status.links) {
+  for (const auto& link : statuses.links) {
     take_link(link);
     ++open[transport_of(link.lanes)];
   }
@@ -119,6 +120,8 @@ void ClusterMetrics::take_ranks(const actors::ClusterReport& report) {
 }
 
 void ClusterMetrics::take_process() {
+  const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
+  book_.set(kMetricsTimestamp, {}, now.count());
   constexpr std::size_t kUser = 14 - 3, kSystem = 15 - 3, kThreads = 20 - 3, kStart = 22 - 3;
   constexpr std::size_t kVirtual = 23 - 3, kResident = 24 - 3;
   const auto stat = process_stat();

@@ -4,7 +4,8 @@
 #include <string>
 #include <tuple>
 
-#include "actors/node/cluster_node.hpp"
+#include "actors/membership.hpp"
+#include "actors/role_statuses.hpp"
 #include "services/runtime/metrics/metric_book.hpp"
 
 namespace troupe::services {
@@ -41,19 +42,24 @@ inline constexpr MetricSpec kProcessMaxFds{"process_max_fds", MetricKind::gauge,
 inline constexpr MetricSpec kProcessThreads{"process_threads", MetricKind::gauge, "", "Threads"};
 inline constexpr MetricSpec kProcessStart{"process_start_time_seconds", MetricKind::gauge, "",
                                           "When it started, seconds since 1970"};
+inline constexpr MetricSpec kMetricsTimestamp{
+    "troupe_metrics_timestamp_seconds", MetricKind::gauge, "",
+    "When these values were collected, seconds since 1970; far behind the scrape: a role of this "
+    "process does not answer"};
 inline constexpr const MetricSpec* kClusterMetrics[]{
-    &kPlacementEpoch,   &kPlacementRanks,     &kTransportBytes, &kTransportMessages,
-    &kTransportDropped, &kTransportEndpoints, &kBuildInfo,      &kProcessCpu,
-    &kProcessResident,  &kProcessVirtual,     &kProcessFds,     &kProcessMaxFds,
-    &kProcessThreads,   &kProcessStart};
+    &kPlacementEpoch,   &kPlacementRanks,     &kTransportBytes,  &kTransportMessages,
+    &kTransportDropped, &kTransportEndpoints, &kBuildInfo,       &kProcessCpu,
+    &kProcessResident,  &kProcessVirtual,     &kProcessFds,      &kProcessMaxFds,
+    &kProcessThreads,   &kProcessStart,       &kMetricsTimestamp};
 
 /// Keeps them current. *Threading*: one caller at a time.
 class ClusterMetrics {
  public:
   /// Creates every label set at 0. `book` must outlive this.
   ClusterMetrics(MetricBook& book, std::string model);
-  void take(const actors::NodeStatus& status);
+  void take(const actors::RoleStatuses& statuses);
   void take_ranks(const actors::ClusterReport& report);
+  /// Reads /proc and the clock.
   void take_process();
 
  private:

@@ -4,8 +4,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <filesystem>
-
 #include "services/process/node_settings.hpp"
 #include "services/process/summary.hpp"
 #include "services/runtime/model_lookup.hpp"
@@ -22,15 +20,6 @@ constexpr std::chrono::seconds kStuckAfter{15};
 
 LogIdentity identity(const ServiceOrder& order) {
   return {std::string(to_string(order.role)), index_of(order.config, order.role)};
-}
-
-std::string served_name(const ServiceConfig& config) {
-  if (!config.model.served_name.empty()) return config.model.served_name;
-  const auto directory = find_model(config.model.path);
-  if (!directory) return config.model.path;
-  std::error_code failed;
-  const auto whole = std::filesystem::canonical(*directory, failed);
-  return (failed ? *directory : whole).filename().string();
 }
 
 bool human(const ServiceConfig& config) {
@@ -71,7 +60,7 @@ Service::Service(const ServiceOrder& order)
         log_.log(level_of(level), "ucx", text, {{"source", from}});
       }),
       loading_(log_, human(order.config) && stderr_is_terminal()),
-      served_name_(served_name(order.config)),
+      served_name_(served_name(order.config.model.served_name, order.config.model.path)),
       metrics_(served_name_) {
   beat();
 }
@@ -134,7 +123,7 @@ std::optional<int> Service::load() {
   loading_.finish();
   if (code != 0) return code;
   started_ = true;
-  metrics_.attach(*node_, settings_, checkpoint_->config());
+  attach_metrics();
   return std::nullopt;
 }
 
@@ -143,16 +132,26 @@ int Service::load_and_start() {
   auto checkpoint = open(order_.config.model.path);
   if (!checkpoint) return fail(model_fault(checkpoint.error().code), checkpoint.error().detail);
   checkpoint_ = *std::move(checkpoint);
+  metrics_.declare(hosted_roles(settings_), checkpoint_->config());
+  attach_metrics();
   actors::NodeHooks hooks;
   hooks.on_event = [this](const actors::NodeEvent& event) { on_event(event); };
-  hooks.on_loading = [this](const actors::LoadProgress& progress) {
-    loading_.report(progress);
-    metrics_.take_load(progress);
-  };
+  hooks.on_loading = [this](const LoadSnapshot& progress) { loading_.report(progress); };
   auto node = actors::ClusterNode::start(*checkpoint_, settings_, std::move(hooks));
   if (!node) return fail_start(node.error());
   node_ = *std::move(node);
   return 0;
+}
+
+void Service::attach_metrics() {
+  MetricSources sources;
+  sources.loading = [this](std::uint32_t) { return loading_.progress(); };
+  if (node_) {
+    sources.statuses = [this] { return statuses_of(node_->status(), settings_.index); };
+    sources.report = [this] { return node_->report(); };
+  }
+  if (front_) sources.front = [this](const actors::RoleStatuses& all) { front_->collect(all); };
+  metrics_.attach(std::move(sources));
 }
 
 int Service::fail_start(const Error& error) {
@@ -172,7 +171,7 @@ std::optional<int> Service::open_front() {
                   front.error().detail);
     }
     front_ = *std::move(front);
-    metrics_.attach(*front_);
+    attach_metrics();
   }
   front_open_ = true;
   return std::nullopt;
@@ -255,7 +254,7 @@ void Service::on_event(const actors::NodeEvent& event) {
 
 HealthSources Service::health() {
   return {[this] { return live_checks(); }, [this] { return ready_checks(); },
-          [this] { return start_checks(); }, [this] { return loading_.share(); },
+          [this] { return start_checks(); }, [this] { return loaded_share(loading_.progress()); },
           [this] { return metrics_.text(); }};
 }
 
@@ -265,7 +264,7 @@ HealthChecks Service::live_checks() const {
 }
 
 HealthChecks Service::start_checks() const {
-  return {{"weights", started_ ? "" : "loading, " + loading_.text()}};
+  return {{"weights", started_ ? "" : loading_text(loading_.progress())}};
 }
 
 HealthChecks Service::ready_checks() const {

@@ -33,6 +33,7 @@ class Service {
   std::optional<int> load();
   /// On the loader's thread; the exit code of an error that was reported, 0 when it is done.
   int load_and_start();
+  void attach_metrics();
   std::optional<int> open_front();
   void summarise();
   std::optional<int> serve();

@@ -23,8 +23,8 @@ class ServiceFront {
   /// No new calls, health says so; open ones go on.
   virtual void drain() = 0;
   virtual bool drained() const = 0;
-  /// Before each scrape, from an ops thread, one at a time.
-  virtual void collect(const actors::NodeStatus& status) { (void)status; }
+  /// Before each scrape, from the thread that collects.
+  virtual void collect(const actors::RoleStatuses& statuses) { (void)statuses; }
 };
 
 /// What a front is made of; all of it outlives the front.

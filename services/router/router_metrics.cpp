@@ -1,6 +1,8 @@
 // From the status of a router to its metrics.
 #include "services/router/router_metrics.hpp"
 
+#include <utility>
+
 #include "services/runtime/metrics/transports.hpp"
 
 namespace troupe::services {
@@ -28,7 +30,9 @@ void RouterMetrics::take(const actors::RouterStatus& status, const std::string& 
   for (std::size_t rank = 0; rank < rank_last_.size(); ++rank)
     add(kRouterRankLast, {std::to_string(rank)}, rank_last_[rank],
         rank < status.rank_last_total.size() ? status.rank_last_total[rank] : 0);
-  book_.set(kRouterItemsOpen, {model_}, static_cast<double>(status.items_open));
+  // Several routers of one process share the gauge.
+  const auto items_open = std::exchange(items_open_, status.items_open);
+  book_.add(kRouterItemsOpen, {model_}, static_cast<double>(status.items_open - items_open));
   for (std::size_t layer = 0; layer < is_moe_.size(); ++layer)
     if (is_moe_[layer])
       book_.set(kExpertUncovered, {model_, std::to_string(layer)},

@@ -40,7 +40,8 @@ inline constexpr const MetricSpec* kRouterMetrics[]{
     &kRouterWaitDuration,     &kRouterRankLast,         &kRouterDroppedTokens,
     &kRouterRetries,          &kRouterItemsOpen,        &kExpertUncovered};
 
-/// Keeps them current. *Threading*: one caller at a time.
+/// Keeps them current; routers of one process each have one, over the same book.
+/// *Threading*: one caller at a time.
 class RouterMetrics {
  public:
   /// Creates every label set at 0. `book` must outlive this.
@@ -54,6 +55,7 @@ class RouterMetrics {
   std::string model_;
   std::vector<bool> is_moe_;                     // [layers]
   std::vector<Growth<std::int64_t>> rank_last_;  // [ranks]
+  std::int64_t items_open_ = 0;
   Growth<std::int64_t> dispatched_;
   Growth<std::int64_t> dropped_;
   Growth<std::int64_t> retries_;

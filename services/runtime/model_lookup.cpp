@@ -39,4 +39,13 @@ Expected<fs::path> find_model(const std::string& named) {
                                          "). Name a model with --model DIR");
 }
 
+std::string served_name(const std::string& given, const std::string& model_path) {
+  if (!given.empty()) return given;
+  const auto directory = find_model(model_path);
+  if (!directory) return model_path;
+  std::error_code failed;
+  const auto whole = fs::canonical(*directory, failed);
+  return (failed ? *directory : whole).filename().string();
+}
+
 }  // namespace troupe::services

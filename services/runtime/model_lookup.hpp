@@ -13,6 +13,9 @@ namespace troupe::services {
 /// *Errors*: `not_found` with all places looked at.
 Expected<std::filesystem::path> find_model(const std::string& named);
 
+/// What requests call the model: `given` if it is not empty, else the name of its directory.
+std::string served_name(const std::string& given, const std::string& model_path);
+
 /// The directory of the running program, links resolved.
 std::filesystem::path executable_directory();
 

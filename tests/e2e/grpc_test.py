@@ -235,7 +235,8 @@ class PortTest(ServedTest):
 
     def test_a_port_in_use_is_said(self):
         port = self.served.address
-        done = program.run("serve", "--grpc-listen", port, "--admin-listen", "127.0.0.1:0")
+        others = ("--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0")
+        done = program.run("serve", "--grpc-listen", port, *others)
         self.assertEqual(done.returncode, 5, done.stderr)
         for part in (port, "Address already in use", "--grpc-listen", "[TROUPE-5001]"):
             self.assertIn(part, done.stderr.decode())

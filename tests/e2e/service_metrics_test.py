@@ -3,7 +3,6 @@
 
 import json
 import os
-import re
 import signal
 import tempfile
 import threading
@@ -11,6 +10,7 @@ import unittest
 
 from tests.support import grpc_client as client
 from tests.support import program
+from tests.support.metrics_page import documented, scraped
 from tests.support.services import Cluster
 
 SECRET_PROMPT = "zebra umbrella lighthouse"
@@ -20,28 +20,6 @@ SECTIONS = {
     "router": ("Router", "Every service"),
     "expert": ("Expert service", "Every service"),
 }
-
-
-def documented():
-    """{section: {name: (type, labels)}} of docs/metrics.md."""
-    with open(os.path.join(program.SOURCE, "docs", "metrics.md"), encoding="utf-8") as file:
-        parts = re.split(r"(?m)^## (.*)$", file.read())[1:]
-    row = r"(?m)^\| `(\w+)` \| (\w+) \| ([\w, ]*?) ?\|"
-    return {
-        title: {name: (kind, labels) for name, kind, labels in re.findall(row, text)}
-        for title, text in zip(parts[::2], parts[1::2])
-    }
-
-
-def scraped(text):
-    """{name: (type, labels)} of the families that have a value."""
-    families = {}
-    kinds = dict(re.findall(r"(?m)^# TYPE (\w+) (\w+)$", text))
-    for name, labels in re.findall(r"(?m)^(\w+)(?:\{(.*)\})? \S+$", text):
-        base = name if name in kinds else re.sub("_(bucket|sum|count)$", "", name)
-        names = [label for label in re.findall(r'(\w+)="', labels) if label != "le"]
-        families[base] = (kinds[base], ", ".join(names))
-    return families
 
 
 class ClusterMetricsTest(unittest.TestCase):

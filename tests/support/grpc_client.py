@@ -73,13 +73,14 @@ class Served:
     """A running `troupe serve` on free ports; stops it at the end."""
 
     def __init__(self, *flags, env=None):
-        ports = ("--grpc-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
+        names = ("--grpc-listen", "--admin-listen", "--ops-listen")
+        ports = [word for name in names for word in (name, "127.0.0.1:0")]
         self.process = program.start("serve", *ports, *flags, env=env)
         self.log = []
         self._started = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if not self._started.wait(program.TIMEOUT_S) or "admin" not in self.addresses:
+        if not self._started.wait(program.TIMEOUT_S) or "ops" not in self.addresses:
             self.process.kill()
             raise AssertionError("troupe serve did not start: " + "".join(self.log))
         self.channel = self.connect()
@@ -87,13 +88,13 @@ class Served:
     def _read(self):
         for line in self.process.stderr:
             self.log.append(line.decode())
-            if line.startswith(b"admin"):
+            if line.startswith(b"ops"):
                 self._started.set()
         self._started.set()
 
     @property
     def addresses(self):
-        return dict(re.findall(r"^(gRPC|admin) +(\S+)$", "".join(self.log), re.M))
+        return dict(re.findall(r"^(gRPC|admin|ops) +(\S+)$", "".join(self.log), re.M))
 
     @property
     def address(self):

@@ -21,7 +21,7 @@ class MetricBook {
   /// Makes the metrics known: they are listed from now on, with or without values.
   void declare(std::span<const MetricSpec* const> specs);
 
-  /// Counters. `amount` is not negative.
+  /// Counters (`amount` is not negative) and gauges of which several have a part.
   void add(const MetricSpec& metric, const LabelValues& labels, double amount);
   /// Gauges.
   void set(const MetricSpec& metric, const LabelValues& labels, double value);

@@ -128,6 +128,32 @@ TEST(RoleMetrics, RouterTimesGoToTheTransportInUse) {
   expect_line(text, name + "\"inproc\"} 0");
 }
 
+TEST(RoleMetrics, RoutersOfOneProcessAddUp) {
+  MetricBook book;
+  RouterMetrics first(book, "m", 1, tiny_config()), second(book, "m", 1, tiny_config());
+  actors::RouterStatus status;
+  status.pairs_sent_total = 5;
+  status.items_open = 3;
+  first.take(status, "inproc");
+  status.items_open = 2;
+  second.take(status, "inproc");
+  status.items_open = 1;
+  first.take(status, "inproc");
+  expect_line(book.text(), R"(troupe_router_dispatched_tokens_total{model="m"} 10)");
+  expect_line(book.text(), R"(troupe_router_items_open{model="m"} 3)");
+}
+
+TEST(RoleMetrics, WeightsOfARankFollowTheLoading) {
+  MetricBook book;
+  ExpertMetrics metrics(book, "m", 1, tiny_config());
+  expect_line(book.text(), R"(troupe_expert_weights_load_progress_ratio{rank="1"} 0)");
+  metrics.take_load({.layers_done = 1, .layers_total = 3, .bytes_done = 25, .bytes_total = 100});
+  const std::string text = book.text();
+  expect_line(text, R"(troupe_expert_weights_load_progress_ratio{rank="1"} 0.25)");
+  expect_line(text, R"(troupe_expert_weights_bytes{rank="1",state="resident"} 25)");
+  expect_line(text, R"(troupe_expert_weights_bytes{rank="1",state="loading"} 75)");
+}
+
 TEST(RoleMetrics, GatewayCountsCallsByApiAndCode) {
   MetricBook book;
   GatewayMetrics metrics(book, "m");
@@ -156,7 +182,7 @@ TEST(RoleMetrics, GatewayCountsCallsByApiAndCode) {
 TEST(ClusterMetrics, AddsUpLinksByTransportAndPeer) {
   MetricBook book;
   ClusterMetrics metrics(book, "m");
-  actors::NodeStatus status;
+  actors::RoleStatuses status;
   status.epoch = 3;
   actors::LinkReport link;
   link.peer = actors::peer_id(proto::Role::expert, 0);
