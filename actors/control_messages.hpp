@@ -70,19 +70,21 @@ typename Inspector::result_type inspect(Inspector& f, Announcement& x) {
   return f(caf::meta::type_name("Announcement"), x.protocol_oldest, x.protocol_newest,
            caf::meta::omittable(), x.join_token, x.cluster_id, x.numerics_id, x.peer, x.incarnation,
            x.process, x.term_seen, x.state, x.expert_ranks, x.experts.first, x.experts.last,
-           x.wants_quantised_rows, x.host, x.pid, x.version, x.ops_address, detail::settled(x));
+           x.wants_quantised_rows, x.host, x.pid, x.version, x.ops_address, x.unlinked,
+           detail::settled(x));
 }
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, Beat& x) {
   return f(caf::meta::type_name("Beat"), x.peer, x.incarnation, x.state, x.load_progress,
-           x.progress, x.oldest_work_us, x.queued_rows, x.term_seen, x.director_term,
+           x.progress, x.oldest_work_us, x.queued_rows, x.term_seen, x.director_term, x.unlinked,
            detail::settled(x));
 }
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, RosterEntry& x) {
-  return f(caf::meta::type_name("RosterEntry"), x.peer, x.incarnation, x.process, x.state);
+  return f(caf::meta::type_name("RosterEntry"), x.peer, x.incarnation, x.process, x.state,
+           x.unlinked);
 }
 
 template <class Inspector>

@@ -120,8 +120,9 @@ using LinkedActor = caf::typed_actor<
     caf::replies_to<meet_atom, PeerId, caf::strong_actor_ptr>::with<MeetOutcome>,
     // The other end of such a link.
     caf::reacts_to<attach_atom, PeerId, LinkEnd>,
-    // Make a link for that peer and keep it -> the address that the peer has to open.
-    caf::replies_to<dial_atom, PeerId>::with<DialOutcome>,
+    // Make a link for that peer, over tcp alone if so told, and keep it -> the address that the
+    // peer has to open.
+    caf::replies_to<dial_atom, PeerId, bool>::with<DialOutcome>,
     // The peer's own address for the dialled link: opens it -> whether it joined.
     caf::replies_to<dialled_atom, PeerId, std::string>::with<MeetOutcome>,
     // The dialled link will not be needed.

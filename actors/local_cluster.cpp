@@ -382,7 +382,7 @@ RoleStatuses LocalCluster::roles() const {
   return all;
 }
 
-Error LocalCluster::readiness() const { return {Errc::ok, {}}; }
+Readiness LocalCluster::readiness() const { return {}; }
 
 std::uint64_t LocalCluster::numerics_id() const { return impl_->numerics_number; }
 

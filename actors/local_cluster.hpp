@@ -91,7 +91,7 @@ class LocalCluster : public RequestEngine {
                              std::shared_ptr<RequestListener> listener) override;
   void cancel(RequestId request) override;
   /// Always ok: `start` has waited for everybody.
-  Error readiness() const override;
+  Readiness readiness() const override;
   std::uint64_t numerics_id() const override;
   ClusterStatus status() const;
   /// Every role by itself, and the links between them. Blocks, bounded.

@@ -45,6 +45,7 @@ struct Announcement {
   std::int64_t pid = 0;
   std::string version;      // of the program
   std::string ops_address;  // host:port of its ops port, empty if it has none
+  PeerId unlinked = 0;      // as in Beat
 };
 
 /// Sign of life, every 100 ms while work is open, every 500 ms when idle.
@@ -58,6 +59,7 @@ struct Beat {
   std::uint64_t queued_rows = 0;
   std::uint64_t term_seen = 0;
   std::uint64_t director_term = 0;  // routers: the term their own director is active with, else 0
+  PeerId unlinked = 0;  // somebody its role needs a link to and has none; 0: it has all it needs
 };
 
 struct RosterEntry {
@@ -65,13 +67,14 @@ struct RosterEntry {
   std::uint64_t incarnation = 0;
   std::uint64_t process = 0;
   MemberState state = MemberState::loading;
+  PeerId unlinked = 0;  // as in Beat
 };
 
 /// All members a director knows. Sent whole on every change.
 struct Roster {
   std::uint64_t term = 0;     // of the active director that sends it
   std::uint64_t version = 0;  // grows within the term
-  bool serving = false;       // all ranks, one router and one attention shard are active
+  bool serving = false;       // all ranks, a router and an attention shard are active and linked
   std::vector<RosterEntry> members;
 };
 

@@ -1,11 +1,27 @@
 // What a front (gRPC, HTTP, command line) needs of whatever runs requests. No CAF in here.
 #pragma once
+#include <cstdint>
 #include <memory>
+#include <string>
 
 #include "actors/request.hpp"
 #include "core/expected.hpp"
 
 namespace troupe::actors {
+
+/// Whether requests can be served now, and what is in the way.
+struct Readiness {
+  enum class State : std::uint8_t {
+    ready,
+    starting,      // loading, or its cluster has never been complete
+    draining,      // leaves
+    expert_lost,   // the cluster was complete; some experts are with nobody now
+    service_lost,  // likewise; there is no router or no attention shard to go to
+  } state = State::ready;
+  std::string detail;  // for people, by name: "expert 2 is LOST since 3.1 s"
+
+  bool ready() const { return state == State::ready; }
+};
 
 /// A whole cluster in this process, or this process' gateway of a cluster of services.
 /// *Threading*: any thread; nothing blocks.
@@ -20,8 +36,7 @@ class RequestEngine {
                                      std::shared_ptr<RequestListener> listener) = 0;
   /// The listener hears on_finished(cancelled), unless the request ends first.
   virtual void cancel(RequestId request) = 0;
-  /// `ok` when requests can be served now, else why not (`unavailable`, detail for people).
-  virtual Error readiness() const = 0;
+  virtual Readiness readiness() const = 0;
   virtual std::uint64_t numerics_id() const = 0;
 };
 

@@ -8,6 +8,7 @@
 
 #include "actors/compute_lane.hpp"
 #include "actors/local_wire.hpp"
+#include "actors/peer_standing.hpp"
 #include "actors/peers.hpp"
 #include "actors/role_pulse.hpp"
 #include "kernels/engine.hpp"
@@ -24,7 +25,8 @@ struct RoleContext {
   std::size_t jobs_max = 64;
   /// Work that is estimated shorter runs on the loop (see Role::run); 0: everything to the pool.
   std::chrono::microseconds inline_us_max{200};
-  std::shared_ptr<RolePulse> pulse = std::make_shared<RolePulse>();  // one per role
+  std::shared_ptr<RolePulse> pulse = std::make_shared<RolePulse>();              // one per role
+  std::shared_ptr<PeerStandings> standings = std::make_shared<PeerStandings>();  // likewise
 };
 
 /// A role without its thread: driven by `poll` from an actor's loop, or by a test that also owns
@@ -43,6 +45,7 @@ class Role : protected Peers::Events {
         peers_(context.credentials, context.peers, context.wire->buffers(), *this),
         compute_(context.compute, bell_, context.jobs_max),
         pulse_(context.pulse),
+        standings_(context.standings),
         inline_us_max_(context.inline_us_max) {
     peers_.set_watcher([this](PeerId peer, const Error* lost) { note_link(peer, lost); });
   }
@@ -159,6 +162,7 @@ class Role : protected Peers::Events {
   Peers peers_;
   ComputeLane compute_;  // after what its jobs use
   std::shared_ptr<RolePulse> pulse_;
+  std::shared_ptr<const PeerStandings> standings_;
   Peers::Watcher link_watcher_;
   TimePoint load_told_{};
   bool loaded_ = false;

@@ -72,7 +72,9 @@ class RoleActor : public polled_actor<typename Handle::base> {
             [this](attach_atom, PeerId peer, const LinkEnd& end) {
               role_->peers().add(peer, std::move(*end.link), /*speaks_first=*/false, now(), {});
             },
-            [this](dial_atom, PeerId peer) { return outcome(dock_->dial(peer)); },
+            [this](dial_atom, PeerId peer, bool over_tcp) {
+              return outcome(dock_->dial(peer, over_tcp));
+            },
             [this](dialled_atom, PeerId peer, const std::string& address) {
               return open(peer, address);
             },
@@ -81,7 +83,7 @@ class RoleActor : public polled_actor<typename Handle::base> {
               return accept(peer, address);
             },
             [this](drop_atom, PeerId peer, const std::string& why) {
-              role_->peers().lose(peer, {Errc::unavailable, why});
+              role_->peers().lose(peer, {Errc::unavailable, name_of(peer) + ": " + why});
             },
             [this](rejoin_atom, std::uint64_t incarnation) { role_->rejoin(incarnation, now()); },
             [this](adopt_atom, const PlacementPtr& next) { adopt(next); },
@@ -137,7 +139,9 @@ class RoleActor : public polled_actor<typename Handle::base> {
     if (lost != nullptr)
       return context_.on_event({Severity::warning, "link_lost", who + " cause=" + lost->detail});
     auto lanes = role_->peers().lanes(peer);
-    const auto fault = lane_fault(context_.dock.transport, lanes);
+    const auto fault = dock_->fell_back(peer) && lanes == "tcp"
+                           ? std::string(kForeignMemory)
+                           : lane_fault(context_.dock.transport, lanes);
     std::replace(lanes.begin(), lanes.end(), ' ', ',');
     context_.on_event({Severity::info, "link_joined", who + " lanes=" + lanes});
     if (!fault.empty())
@@ -146,6 +150,9 @@ class RoleActor : public polled_actor<typename Handle::base> {
                              " lanes=" + lanes + " cause=" + fault});
   }
 
+  static constexpr const char* kForeignMemory =
+      "shared memory of the two processes cannot be opened, see meeting_failed: run both as one "
+      "user, or set transport.lanes to tcp";
   SpawnContext context_;
   PeerId self_;
   RunningClock clock_{Clock::now()};

@@ -55,6 +55,7 @@ AttentionSettings attention_settings(const ClusterSettings& settings,
   shard.batch.waiting_max = settings.waiting_max;
   shard.kv_pages_max = pages_max(settings, config);
   shard.hop_budget = settings.hop_budget;
+  shard.uncovered_budget = settings.uncovered_budget;
   shard.frame_rows_max = settings.frame_rows_max;
   return shard;
 }

@@ -21,31 +21,42 @@ std::string lane_fault(Transport asked, const std::string& lanes) {
          "or UCX_TLS excludes posix";
 }
 
-Expected<std::unique_ptr<transport::UcxLink>> UcxDock::make() {
-  if (!context_) {
-    transport::UcxSettings settings;
-    // shm leaves tcp to fall back to, which is then said; `auto` is UCX's choice of all.
-    if (settings_.transport == Transport::shm) settings.options = {{"TLS", "posix,cma,tcp"}};
-    if (settings_.transport == Transport::tcp) settings.options = {{"TLS", "tcp"}};
-    for (const auto& option : settings_.ucx_options) settings.options.push_back(option);
-    settings.set_by_user = settings_.ucx_set_by_user;
-    auto made = transport::UcxContext::make(std::move(settings), pool_);
-    if (!made) return unexpected(made.error());
-    context_ = std::move(*made);
-    std::string applied;
-    for (const auto& option : context_->applied()) applied += " " + option;
-    if (events_) events_({NodeEvent::Severity::info, "ucx_started", "options=" + applied});
-    for (const auto& name : settings_.ucx_set_by_user)
-      if (events_)
-        events_({NodeEvent::Severity::info, "ucx_variable_kept",
-                 "your environment wins over the built-in setting name=UCX_" + name});
-  }
-  return transport::UcxLink::make(*context_);
+Expected<std::unique_ptr<transport::UcxContext>> UcxDock::make_context(bool over_tcp) {
+  transport::UcxSettings settings;
+  // shm leaves tcp to fall back to, which is then said; `auto` is UCX's choice of all.
+  if (settings_.transport == Transport::shm) settings.options = {{"TLS", "posix,cma,tcp"}};
+  if (settings_.transport == Transport::tcp) settings.options = {{"TLS", "tcp"}};
+  for (const auto& option : settings_.ucx_options) settings.options.push_back(option);
+  if (over_tcp) settings.options.emplace_back("TLS", "tcp");
+  settings.set_by_user = settings_.ucx_set_by_user;
+  auto made = transport::UcxContext::make(std::move(settings), pool_);
+  if (!made || !events_) return made;
+  std::string applied;
+  for (const auto& option : (*made)->applied()) applied += " " + option;
+  events_({NodeEvent::Severity::info, "ucx_started", "options=" + applied});
+  for (const auto& name : settings_.ucx_set_by_user)
+    events_({NodeEvent::Severity::info, "ucx_variable_kept",
+             "your environment wins over the built-in setting name=UCX_" + name});
+  return made;
 }
 
-Expected<std::string> UcxDock::dial(PeerId peer) {
-  auto link = make();
+Expected<std::unique_ptr<transport::UcxLink>> UcxDock::make(bool over_tcp) {
+  auto& context = over_tcp ? tcp_context_ : context_;
+  if (!context) {
+    auto made = make_context(over_tcp);
+    if (!made) return unexpected(made.error());
+    context = std::move(*made);
+  }
+  return transport::UcxLink::make(*context);
+}
+
+Expected<std::string> UcxDock::dial(PeerId peer, bool over_tcp) {
+  auto link = make(over_tcp);
   if (!link) return unexpected(link.error());
+  if (over_tcp)
+    fallen_back_.insert(peer);
+  else
+    fallen_back_.erase(peer);
   auto& place = pending_[peer];
   place = std::move(*link);
   return place->address();
@@ -62,7 +73,7 @@ Expected<std::unique_ptr<transport::Link>> UcxDock::dialled(PeerId peer, std::st
 }
 
 Expected<UcxDock::Accepted> UcxDock::accept(std::string_view address) {
-  auto link = make();
+  auto link = make(/*over_tcp=*/false);
   if (!link) return unexpected(link.error());
   if (auto opened = (*link)->open(address); !opened) return unexpected(opened.error());
   Accepted accepted;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,9 +35,10 @@ class UcxDock {
       : settings_(std::move(settings)), pool_(pool), events_(std::move(events)) {}
 
   /// Makes a link and keeps it for `dialled`; an earlier one to that peer is dropped. Returns the
-  /// address that the peer has to open. The first link makes UCX's context (tens of ms).
+  /// address that the peer has to open. The first link makes UCX's context (tens of ms). `over_tcp`
+  /// leaves shared memory out: it could not be opened before (Errc::io).
   /// *Errors*: those of UcxContext::make and UcxLink::make.
-  Expected<std::string> dial(PeerId peer);
+  Expected<std::string> dial(PeerId peer, bool over_tcp);
   /// Opens the dialled link. *Errors*: `unavailable` when it was abandoned; those of UcxLink::open.
   Expected<std::unique_ptr<transport::Link>> dialled(PeerId peer, std::string_view address);
   void abandon(PeerId peer) { pending_.erase(peer); }
@@ -47,14 +49,19 @@ class UcxDock {
   };
   /// Makes a link and opens `address`, that of a peer which dials us.
   Expected<Accepted> accept(std::string_view address);
+  /// Whether the newest link to that peer was dialled over tcp for want of something better.
+  bool fell_back(PeerId peer) const { return fallen_back_.contains(peer); }
 
  private:
-  Expected<std::unique_ptr<transport::UcxLink>> make();
+  Expected<std::unique_ptr<transport::UcxLink>> make(bool over_tcp);
+  Expected<std::unique_ptr<transport::UcxContext>> make_context(bool over_tcp);
 
   DockSettings settings_;
   transport::BufferPool& pool_;
   EventSink events_;
   std::unique_ptr<transport::UcxContext> context_;
+  std::unique_ptr<transport::UcxContext> tcp_context_;  // for peers whose memory cannot be opened
+  std::set<PeerId> fallen_back_;
   std::map<PeerId, std::unique_ptr<transport::UcxLink>> pending_;  // after what they need
 };
 

@@ -18,7 +18,10 @@ BatchScheduler::Settings with_model(BatchScheduler::Settings settings,
 
 RowExchangeSettings exchange_settings(const AttentionSettings& settings,
                                       const model::AttentionModel& model) {
-  return {settings.hop_budget, settings.attempts_max, settings.frame_rows_max,
+  return {settings.hop_budget,
+          settings.uncovered_budget,
+          settings.attempts_max,
+          settings.frame_rows_max,
           static_cast<std::uint32_t>(model.config().hidden_size),
           wire_dtype(model.numerics().row_dtype())};
 }
@@ -35,14 +38,14 @@ AttentionRole::AttentionRole(const RoleContext& context, AttentionSettings setti
       model_(std::move(model)),
       pool_(model_->kv_shape(settings.kv_pages_max)),
       scheduler_(with_model(settings.batch, model_->config()), pool_),
-      exchange_(peers_, exchange_settings(settings, *model_)) {}
+      exchange_(peers_, standings_, exchange_settings(settings, *model_)) {}
 
 void AttentionRole::on_joined(PeerId peer) {
   if (role_of(peer) == proto::Role::router) exchange_.on_joined(peer);
 }
 
-void AttentionRole::on_lost(PeerId peer, const Error&) {
-  if (role_of(peer) == proto::Role::router) return exchange_.on_lost(peer, now());
+void AttentionRole::on_lost(PeerId peer, const Error& why) {
+  if (role_of(peer) == proto::Role::router) return exchange_.on_lost(peer, why, now());
   leases_.erase(peer);
   scheduler_.withdraw_all(index_of(peer));
 }
@@ -63,7 +66,7 @@ void AttentionRole::on_frame(PeerId peer, transport::ReceivedFrame&& frame) {
       if (router) return exchange_.on_combined(peer, std::move(frame));
       break;
     case proto::FrameKind::failed:
-      if (router) return exchange_.on_failed(peer, frame);
+      if (router) return exchange_.on_failed(peer, frame, now());
       break;
     default: break;
   }

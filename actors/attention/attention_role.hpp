@@ -3,8 +3,10 @@
 // What it does when a peer disappears:
 //  - a router: its open work items go to another router as the next attempt (row_exchange.hpp);
 //    without one the rows wait for a hop budget, then their requests fail with `unavailable`.
-//  - an expert shard: the router's business; what it cannot have computed comes back as Failed and
-//    ends the requests that had rows in that work item, no others.
+//  - an expert shard: the router's business; rows of an expert that nobody holds are asked again
+//    for uncovered_budget (row_exchange.hpp).
+//    What then cannot be computed comes back as Failed and ends the requests that had rows in that
+//    work item, no others.
 //  - a gateway (lost, or silent past its lease): its sequences are removed and their pages freed.
 //  - itself: the gateways replay its requests elsewhere.
 #pragma once
@@ -26,6 +28,7 @@ struct AttentionSettings {
   BatchScheduler::Settings batch;  // positions_max and vocab_size are taken from the model
   std::int64_t kv_pages_max = 0;
   std::chrono::milliseconds hop_budget{2000};
+  std::chrono::milliseconds uncovered_budget{5000};
   std::uint32_t attempts_max = 3;
   std::int64_t frame_rows_max = proto::kRowsMax;
 };

@@ -6,8 +6,9 @@
 
 namespace troupe::actors {
 
-RowExchange::RowExchange(Peers& peers, RowExchangeSettings settings)
-    : peers_(peers), settings_(settings) {
+RowExchange::RowExchange(Peers& peers, std::shared_ptr<const PeerStandings> standings,
+                         RowExchangeSettings settings)
+    : peers_(peers), standings_(std::move(standings)), settings_(settings) {
   TROUPE_CHECK(settings.frame_rows_max >= 1 && settings.frame_rows_max <= proto::kRowsMax,
                "frame_rows_max is 1 to kRowsMax");
 }
@@ -41,8 +42,15 @@ PeerId RowExchange::choose_router(const WorkItem& item) const {
   std::vector<PeerId> good;
   for (const auto router : live)
     if (!silent_.contains(router)) good.push_back(router);
-  const auto& from = good.empty() ? live : good;
+  const auto from = standings_->preferred(good.empty() ? live : good);
   return from.empty() ? 0 : from[(item.work_id + item.asked) % from.size()];
+}
+
+std::chrono::microseconds RowExchange::budget(const WorkItem& item, TimePoint now) const {
+  const std::chrono::microseconds hop = settings_.hop_budget;
+  if (!item.covered_by) return hop;
+  const auto left = std::chrono::duration_cast<std::chrono::microseconds>(*item.covered_by - now);
+  return std::clamp(left, std::chrono::microseconds(1), hop);
 }
 
 bool RowExchange::try_send(WorkItem& item, TimePoint now) {
@@ -56,8 +64,8 @@ bool RowExchange::try_send(WorkItem& item, TimePoint now) {
   header.layer = layer_;
   header.lane = static_cast<std::uint16_t>(lane_);
   header.kind = static_cast<std::uint16_t>(proto::FrameKind::rows);
-  header.remaining_us =
-      static_cast<std::uint64_t>(std::chrono::microseconds(settings_.hop_budget).count());
+  const auto allowed = budget(item, now);
+  header.remaining_us = static_cast<std::uint64_t>(allowed.count());
   const auto row_bytes = proto::row_block_bytes(1, settings_.width, settings_.dtype);
   const auto bytes = packed_->span().subspan(
       static_cast<std::size_t>(item.range.first_row) * row_bytes, rows * row_bytes);
@@ -65,7 +73,8 @@ bool RowExchange::try_send(WorkItem& item, TimePoint now) {
   auto frame = transport::make_frame_head(peers_.buffers(), header, body);
   frame.rows.push_back(bytes);
   // An eighth of the budget is for the way back: a router that gives up is heard before we do.
-  ledger_.book(item, router, header, now + settings_.hop_budget + settings_.hop_budget / 8);
+  ledger_.book(item, router, header, now + allowed + allowed / 8);
+  item.sent = now;
   peers_.send(router, std::move(frame), [kept = packed_](Errc) {});
   return true;
 }
@@ -86,20 +95,21 @@ void RowExchange::late(WorkItem& item, TimePoint now) {
   const auto live = peers_.joined_of(proto::Role::router);
   const bool other = std::any_of(live.begin(), live.end(),
                                  [this](PeerId router) { return !silent_.contains(router); });
-  if (!waited_for_router && other && item.asked < settings_.attempts_max) {
+  if (!waited_for_router && other && item.tries() < settings_.attempts_max) {
     ++resent_total_;
     return ledger_.unbook(item, now + settings_.hop_budget);
   }
   if (live.empty())
-    return fail(item, {Errc::unavailable, "layer " + std::to_string(layer_) +
-                                              ": no router is connected; the request can be "
-                                              "repeated once one is back"});
+    return fail(item,
+                {Errc::unavailable, "layer " + std::to_string(layer_) + ": no router is connected" +
+                                        (last_gone_.empty() ? "" : " (" + last_gone_ + ")") +
+                                        "; the request can be repeated once one is back"});
   fail(item,
        {Errc::unavailable,
         "layer " + std::to_string(layer_) + ": " +
             (waited_for_router ? "no router had room" : name_of(item.router) + " did not answer") +
             " within the hop budget of " + std::to_string(settings_.hop_budget.count()) +
-            " ms (attempts: " + std::to_string(item.asked) + ")"});
+            " ms (attempts: " + std::to_string(item.tries()) + ")"});
 }
 
 void RowExchange::fail(const WorkItem& item, Error error) {
@@ -109,17 +119,18 @@ void RowExchange::fail(const WorkItem& item, Error error) {
 
 void RowExchange::on_joined(PeerId router) { silent_.erase(router); }
 
-void RowExchange::on_lost(PeerId router, TimePoint now) {
+void RowExchange::on_lost(PeerId router, const Error& why, TimePoint now) {
+  last_gone_ = why.detail;
   silent_.erase(router);
   ledger_.forget(router);
   for (const auto id : ledger_.at(router)) {
     auto& item = *ledger_.find(id);
     ++resent_total_;
-    if (item.asked < settings_.attempts_max)
+    if (item.tries() < settings_.attempts_max)
       ledger_.unbook(item, now + settings_.hop_budget);
     else
       fail(item, {Errc::unavailable, "layer " + std::to_string(layer_) + ": " + name_of(router) +
-                                         " was lost, the last of " + std::to_string(item.asked) +
+                                         " was lost, the last of " + std::to_string(item.tries()) +
                                          " attempts"});
   }
 }
@@ -147,12 +158,24 @@ void RowExchange::on_combined(PeerId router, transport::ReceivedFrame&& frame) {
   ledger_.close(item->work_id);
 }
 
-void RowExchange::on_failed(PeerId router, const transport::ReceivedFrame& frame) {
+/// Whether the item is to be asked again because some expert of it may be covered yet.
+bool RowExchange::waits_on(WorkItem& item, TimePoint now) {
+  if (!item.covered_by) item.covered_by = item.sent + settings_.uncovered_budget;
+  // What is left must be worth a question.
+  if (now + settings_.hop_budget / 8 >= *item.covered_by) return false;
+  ++item.waits;
+  ledger_.unbook(item, now + settings_.hop_budget);
+  return true;
+}
+
+void RowExchange::on_failed(PeerId router, const transport::ReceivedFrame& frame, TimePoint now) {
   silent_.erase(router);
   return_credits(router, frame.header);
   auto* item = ledger_.match(router, frame.header);
   if (item == nullptr) return peers_.count_stale(router);
   const auto& failed = std::get<proto::Failed>(frame.body);
+  const auto uncovered = static_cast<std::uint16_t>(Errc::not_resident);
+  if (failed.error == uncovered && failed.retry_after_ms > 0 && waits_on(*item, now)) return;
   fail(*item, {static_cast<Errc>(failed.error), std::string(failed.detail)});
 }
 

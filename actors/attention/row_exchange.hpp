@@ -2,21 +2,28 @@
 //
 // When a router is lost, its open items go to another one at once, as the next attempt of the same
 // work item. A router that is silent for a hop budget is treated alike and gets nothing new while
-// there is another. With no router at all, items wait for one until their budget ends.
+// there is another; one that the director calls SUSPECT or DRAINING gets nothing new either. With
+// no router at all, items wait for one until their budget ends.
+//
+// An expert that no live shard holds is waited for by a timer of its own: the router answers within
+// the hop budget that it is uncovered, and the item is asked again until uncovered_budget ends.
 #pragma once
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "actors/attention/work_ledger.hpp"
+#include "actors/peer_standing.hpp"
 #include "actors/peers.hpp"
 
 namespace troupe::actors {
 
 struct RowExchangeSettings {
-  std::chrono::milliseconds hop_budget{2000};  // of each attempt
+  std::chrono::milliseconds hop_budget{2000};        // of each attempt
+  std::chrono::milliseconds uncovered_budget{5000};  // of all attempts that wait for an expert
   std::uint32_t attempts_max = 3;
   std::int64_t frame_rows_max = proto::kRowsMax;
   std::uint32_t width = 0;  // hidden size
@@ -28,7 +35,8 @@ class RowExchange {
  public:
   using Packed = std::shared_ptr<transport::Buffer>;
 
-  RowExchange(Peers& peers, RowExchangeSettings settings);
+  RowExchange(Peers& peers, std::shared_ptr<const PeerStandings> standings,
+              RowExchangeSettings settings);
 
   /// Rows of one layer: `packed` [all rows of the step, width] in the wire dtype; only `ranges`
   /// are sent. Not while another layer is under way.
@@ -49,9 +57,9 @@ class RowExchange {
   std::vector<Failure> take_failures() { return std::exchange(failures_, {}); }
 
   void on_joined(PeerId router);
-  void on_lost(PeerId router, TimePoint now);
+  void on_lost(PeerId router, const Error& why, TimePoint now);
   void on_combined(PeerId router, transport::ReceivedFrame&& frame);
-  void on_failed(PeerId router, const transport::ReceivedFrame& frame);
+  void on_failed(PeerId router, const transport::ReceivedFrame& frame, TimePoint now);
   /// Sends what waits, asks again what is late. True: something changed.
   bool tick(TimePoint now);
   std::optional<TimePoint> next_deadline() const { return ledger_.next_deadline(); }
@@ -62,18 +70,22 @@ class RowExchange {
   std::int64_t frame_rows() const;
   PeerId choose_router(const WorkItem& item) const;
   bool try_send(WorkItem& item, TimePoint now);
+  std::chrono::microseconds budget(const WorkItem& item, TimePoint now) const;
+  bool waits_on(WorkItem& item, TimePoint now);
   void late(WorkItem& item, TimePoint now);
   void fail(const WorkItem& item, Error error);
   void return_credits(PeerId router, const proto::FrameHeader& reply);
   bool fits(const WorkItem& item, const proto::RowBlock& rows) const;
 
   Peers& peers_;
+  std::shared_ptr<const PeerStandings> standings_;
   RowExchangeSettings settings_;
   WorkLedger ledger_;
   std::int32_t layer_ = -1;
   proto::Lane lane_ = proto::Lane::decode;
   Packed packed_;
   std::set<PeerId> silent_;  // routers that let a budget pass; until they speak again
+  std::string last_gone_;    // why the router that was lost last was
   std::vector<Answer> answers_;
   std::vector<Failure> failures_;
   std::uint64_t resent_total_ = 0;

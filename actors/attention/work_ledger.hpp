@@ -21,10 +21,16 @@ struct RowRange {
 struct WorkItem {
   std::uint64_t work_id = 0;
   RowRange range;
-  std::uint32_t asked = 0;    // attempts so far; the next one has this number
-  PeerId router = 0;          // who has it; 0: nobody
-  TimePoint deadline;         // of the open attempt, or of the wait for a router
-  proto::FrameHeader header;  // of the open attempt
+  std::uint32_t asked = 0;              // attempts so far; the next one has this number
+  PeerId router = 0;                    // who has it; 0: nobody
+  TimePoint deadline;                   // of the open attempt, or of the wait for a router
+  TimePoint sent{};                     // the open attempt
+  std::uint32_t waits = 0;              // attempts that ended because an expert was uncovered
+  std::optional<TimePoint> covered_by;  // until when it waits for that expert; its own timer
+  proto::FrameHeader header;            // of the open attempt
+
+  /// Attempts that failed for lack of a router.
+  std::uint32_t tries() const { return asked - waits; }
 };
 
 /// Work ids count up and are never used twice. An item is open until closed; each attempt of it

@@ -131,10 +131,10 @@ void DirectorCore::elect(TimePoint now) {
 }
 
 void DirectorCore::rebuild_roster() {
-  Roster next{term(), roster_.version + 1, current_ != nullptr && staffed(true), {}};
+  Roster next{term(), roster_.version + 1, current_ != nullptr && staffed(true) && linked(), {}};
   for (const auto& [peer, member] : members_.all())
-    next.members.push_back(
-        {peer, member.announced.incarnation, member.announced.process, member.state});
+    next.members.push_back({peer, member.announced.incarnation, member.announced.process,
+                            member.state, member.beat.unlinked});
   roster_ = std::move(next);
 }
 
@@ -152,6 +152,19 @@ bool DirectorCore::staffed(bool suspects_count) const {
     attention |= role_of(peer) == proto::Role::attention;
   }
   return ranks == settings_.expert_ranks && router && attention;
+}
+
+/// Some router reaches all expert ranks, some attention shard a router.
+bool DirectorCore::linked() const {
+  const auto any = [this](proto::Role role) {
+    return std::any_of(members_.all().begin(), members_.all().end(), [role](const auto& entry) {
+      const Member& member = entry.second;
+      const bool works =
+          member.state == MemberState::active || member.state == MemberState::suspect;
+      return role_of(entry.first) == role && works && member.beat.unlinked == 0;
+    });
+  };
+  return any(proto::Role::router) && any(proto::Role::attention);
 }
 
 void DirectorCore::publish_first() {
@@ -221,7 +234,7 @@ ClusterReport DirectorCore::report(TimePoint now) const {
   for (const auto& [peer, member] : members_.all()) {
     const auto& said = member.announced;
     report.members.push_back(
-        {{peer, said.incarnation, said.process, member.state},
+        {{peer, said.incarnation, said.process, member.state, member.beat.unlinked},
          member.beat,
          std::chrono::duration_cast<std::chrono::milliseconds>(now - member.heard),
          said.experts,

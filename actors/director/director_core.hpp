@@ -59,6 +59,7 @@ class DirectorCore {
   void publish_first();
   void rebuild_roster();
   bool staffed(bool suspects_count) const;
+  bool linked() const;
   Expected<void> check(const model::Placement& placement) const;
   void put_in_force(model::Placement placement);
 

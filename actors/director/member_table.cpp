@@ -28,6 +28,7 @@ void MemberTable::admit(const Announcement& announcement, TimePoint now) {
   member.beat.incarnation = announcement.incarnation;
   member.beat.state = announcement.state;
   member.beat.term_seen = announcement.term_seen;
+  member.beat.unlinked = announcement.unlinked;
   member.heard = member.progressed = now;
   member.state = judge(member, now);
   members_[announcement.peer] = std::move(member);
@@ -39,6 +40,7 @@ bool MemberTable::hear(const Beat& beat, TimePoint now) {
   Member& member = found->second;
   if (!member.has_beaten || beat.progress != member.beat.progress || !live(member))
     member.progressed = now;
+  const bool relinked = beat.unlinked != member.beat.unlinked;
   member.beat = beat;
   member.has_beaten = true;
   member.closed = false;
@@ -46,7 +48,7 @@ bool MemberTable::hear(const Beat& beat, TimePoint now) {
   const auto before = member.state;
   member.state = MemberState::loading;  // whatever it was, it is not LOST now
   member.state = judge(member, now);
-  return member.state != before;
+  return member.state != before || relinked;
 }
 
 bool MemberTable::close(PeerId peer, TimePoint now) {

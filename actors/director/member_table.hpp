@@ -28,7 +28,7 @@ struct MemberTimes {
 };
 
 /// *Threading*: one owner. States change in `hear`, `close` and `refresh` only; each says whether
-/// one did.
+/// one did, and `hear` whether the member's links have come or gone.
 class MemberTable {
  public:
   MemberTable(MemberTimes times, std::size_t members_max)

@@ -30,14 +30,23 @@ bool GatewayRole::takes_frames() const {
   return unread_bytes_->load(std::memory_order_acquire) < settings_.unread_bytes_max;
 }
 
-PeerId GatewayRole::pick_shard() const {
+Expected<PeerId> GatewayRole::pick_shard(bool replay) const {
+  std::vector<PeerId> there;
+  for (const auto& [shard, state] : shards_) there.push_back(shard);
+  if (there.empty())
+    return unexpected(Errc::unavailable, "no attention shard is connected" +
+                                             (last_gone_.empty() ? "" : " (" + last_gone_ + ")") +
+                                             "; repeat the request once one is back");
+  there = standings_->preferred(there);
+  if (!replay && standings_->of(there.front()) == MemberState::draining)
+    return unexpected(Errc::unavailable, name_of(there.front()) +
+                                             " is draining and no other attention shard is "
+                                             "connected; repeat the request once one is");
   std::map<PeerId, std::int64_t> tokens;
-  for (const auto& [shard, state] : shards_) tokens[shard] = 0;
   for (const auto& [request, open] : open_) tokens[open.shard] += open.kv_tokens;
-  PeerId best = 0;
-  for (const auto& [shard, outstanding] : tokens)  // ascending, so ties go to the lower id
-    if (shards_.contains(shard) && (best == 0 || outstanding < tokens[best])) best = shard;
-  return best;
+  // The first of the least: ids ascend, so ties go to the lower one.
+  return *std::min_element(there.begin(), there.end(),
+                           [&](PeerId one, PeerId other) { return tokens[one] < tokens[other]; });
 }
 
 Expected<void> GatewayRole::submit(const SubmitOrder& order, TimePoint now) {
@@ -45,10 +54,9 @@ Expected<void> GatewayRole::submit(const SubmitOrder& order, TimePoint now) {
   if (order.attempt == 0 && open_.size() >= settings_.requests_max)
     return unexpected(Errc::overloaded, std::to_string(open_.size()) +
                                             " requests are open (requests_max); try again later");
-  const PeerId shard = pick_shard();
-  if (shard == 0)
-    return unexpected(Errc::unavailable,
-                      "no attention shard is connected; repeat the request once one is back");
+  const auto picked = pick_shard(order.attempt > 0);
+  if (!picked) return unexpected(picked.error());
+  const PeerId shard = *picked;
   const SubmitBody submit(*order.asked, order.request, order.tokens);
   if (auto fine = submit.check(); !fine) return fine;
   auto header = peers_.header();
@@ -95,6 +103,7 @@ void GatewayRole::on_joined(PeerId peer) {
 
 void GatewayRole::on_lost(PeerId peer, const Error& why) {
   shards_.erase(peer);
+  last_gone_ = why.detail;
   std::vector<std::pair<RequestId, std::uint32_t>> gone;
   for (const auto& [request, open] : open_)
     if (open.shard == peer) gone.emplace_back(request, open.attempt);

@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "actors/gateway/session_core.hpp"
@@ -55,9 +56,10 @@ class GatewayRole : public Role {
   GatewayRole(const RoleContext& context, GatewaySettings settings, Sink& sink);
   ~GatewayRole() override { stop(); }
 
-  /// Sends one attempt to the shard with the fewest outstanding KV tokens, ties by id.
-  /// *Errors*: `unavailable` without a shard, `overloaded` past requests_max, `invalid_argument`
-  /// when a frame cannot carry it.
+  /// Sends one attempt to the shard with the fewest outstanding KV tokens, ties by id, of those
+  /// that the director likes best. A DRAINING one gets replays only, where there is no other.
+  /// *Errors*: `unavailable` without a shard (the detail names the last one), `overloaded` past
+  /// requests_max, `invalid_argument` when a frame cannot carry it.
   Expected<void> submit(const SubmitOrder& order, TimePoint now);
   void cancel(RequestId request);
   std::vector<RequestId> open_requests() const;
@@ -86,7 +88,7 @@ class GatewayRole : public Role {
   RoleLoad load() const override;
   bool takes_frames() const override;
 
-  PeerId pick_shard() const;
+  Expected<PeerId> pick_shard(bool replay) const;
   bool has_requests(PeerId shard) const;
   void send_lease(PeerId shard);
   void on_lease_echo(PeerId shard, const transport::ReceivedFrame& frame);
@@ -99,6 +101,7 @@ class GatewayRole : public Role {
   std::map<RequestId, Open> open_;
   std::map<PeerId, Shard> shards_;
   std::shared_ptr<std::atomic<std::int64_t>> unread_bytes_;
+  std::string last_gone_;  // why the shard that was lost last was
   std::int64_t requests_total_ = 0;
   std::int64_t replays_total_ = 0;
 };

@@ -14,6 +14,14 @@ constexpr milliseconds kReport{2000};
 
 std::string text_of(const caf::error& error) { return to_string(error); }
 
+/// How many expert shards a placement names.
+std::uint32_t shards_of(const model::Placement& placement) {
+  model::ShardIndex last = -1;
+  for (const auto& replicas : placement.replicas)
+    for (const auto shard : replicas) last = std::max(last, shard);
+  return static_cast<std::uint32_t>(last + 1);
+}
+
 KnockActor::behavior_type knocking(KnockActor::pointer, Endpoint router, JoinIdentity own,
                                    std::shared_ptr<const std::atomic<bool>> stop) {
   return {[router, own, stop](knock_atom, PeerId who) -> Knocked {
@@ -38,6 +46,7 @@ class Agent {
   void act();
   void schedule(TimePoint now);
   void publish_view();
+  void tell_standings();
   MemberSight sight() const;
   PeerId own() const { return context_.settings.who.peer; }
   bool is_own(std::size_t director) const {
@@ -81,7 +90,8 @@ class Agent {
   LinkedActor follower_;
   PlacementPtr placement_;
   std::uint64_t own_term_ = 0;  // of the own director while it is active
-  std::uint64_t timer_ = 0;     // number of the newest
+  std::pair<std::uint64_t, std::uint64_t> told_standings_{};
+  std::uint64_t timer_ = 0;  // number of the newest
   TimePoint timer_due_ = TimePoint::max();
 };
 
@@ -93,6 +103,7 @@ MemberSight Agent::sight() const {
 void Agent::act() {
   for (const auto& action : core_.tick(sight(), Clock::now()))
     std::visit([this](const auto& wish) { perform(wish); }, action);
+  tell_standings();
   publish_view();
   schedule(Clock::now());
 }
@@ -114,7 +125,18 @@ void Agent::publish_view() {
   view.epoch = placement_ ? placement_->placement.epoch : 0;
   view.welcome = core_.director().has_value();
   view.fatal = core_.fatal();
+  view.lacks = core_.lacks(sight(), Clock::now());
   context_.view->set(std::move(view));
+}
+
+/// What the director says of the peers, for the role to choose by.
+void Agent::tell_standings() {
+  const auto& roster = core_.roster();
+  const std::pair now(roster.term, roster.version);
+  if (std::exchange(told_standings_, now) == now) return;
+  PeerStandings::States states;
+  for (const auto& entry : roster.members) states[entry.peer] = entry.state;
+  context_.standings->set(std::move(states));
 }
 
 void Agent::perform(const member::Connect& wish) {
@@ -231,7 +253,7 @@ void Agent::perform(const member::Meet& wish) {
         .then([this, peer](const MeetOutcome& outcome) { met(peer, outcome.error); }, failed);
     return;
   }
-  self_->request(role(), kRole, dial_atom_v, peer)
+  self_->request(role(), kRole, dial_atom_v, peer, wish.over_tcp)
       .then(
           [this, peer, index = wish.director](const DialOutcome& dialled) {
             if (dialled.error.code != Errc::ok) return met(peer, dialled.error);
@@ -323,6 +345,7 @@ void Agent::on_placement(const PlacementNote& note) {
                         std::pair(placement_->placement.term, placement_->placement.epoch))
     return;
   placement_ = note.placement;
+  core_.place(shards_of(next));
   if (follower_) self_->send(follower_, adopt_atom_v, placement_);
   publish_view();
 }

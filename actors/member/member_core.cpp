@@ -25,6 +25,7 @@ MemberCore::MemberCore(MemberSettings settings, std::uint64_t seed, TimePoint no
     : settings_(std::move(settings)),
       random_(seed),
       directors_(settings_.directors),
+      needs_({settings_.who.peer, settings_.who.expert_ranks, settings_.own_router_only}),
       beat_due_(now),
       due_(now) {
   for (auto& director : directors_) director.due = now;
@@ -134,12 +135,14 @@ void MemberCore::rejoin(const std::string& why, TimePoint now) {
 void MemberCore::met(PeerId peer, const Error& error, TimePoint now) {
   auto& meeting = meetings_[peer];
   meeting.open = false;
+  needs_.met(peer, error.code == Errc::ok ? std::string() : error.detail);
   if (error.code == Errc::ok) {
     meeting.back_off = kFirstBackOff;  // it may be lost again at once
     meeting.due = now + meeting.back_off;
     return;
   }
   meeting.met_at = 0;
+  if (error.code == Errc::io) meeting.tcp_for = meeting.incarnation;
   meeting.back_off = doubled(meeting.back_off, settings_.back_off_max);
   meeting.due = now + meeting.back_off;
   say(Severity::warning, "meeting_failed", "peer=" + name_of(peer) + " cause=" + error.detail);
@@ -169,6 +172,8 @@ std::vector<member::Action> MemberCore::tick(const MemberSight& sight, TimePoint
                std::to_string(std::chrono::duration_cast<milliseconds>(now - due_).count()) +
                " ms late",
            now);
+  needs_.follow(roster_, now);
+  look_at_links(sight);
   if (!fatal_) {
     call_directors(now);
     beat(sight, now);
@@ -176,6 +181,23 @@ std::vector<member::Action> MemberCore::tick(const MemberSight& sight, TimePoint
   }
   plan(sight, now);
   return std::exchange(actions_, {});
+}
+
+/// Whoever waits for the cluster to serve hears of its links at once.
+void MemberCore::look_at_links(const MemberSight& sight) {
+  const auto unlinked = needs_.unlinked(sight.joined);
+  if ((std::exchange(unlinked_, unlinked) == 0) != (unlinked == 0)) beat_due_ = {};
+}
+
+std::optional<Lack> MemberCore::away() const {
+  if (director()) return std::nullopt;
+  if (roster_.term == 0)
+    return Lack{Lack::Kind::admission, 0, "no director has let this process in yet", {}};
+  const auto followed = static_cast<std::uint32_t>(roster_.term & 0xffff);
+  Lack lack{Lack::Kind::admission, peer_id(proto::Role::router, followed), "cannot be reached",
+            std::nullopt};
+  if (followed < directors_.size()) lack.since = directors_[followed].apart_since;
+  return lack;
 }
 
 void MemberCore::call_directors(TimePoint now) {
@@ -189,6 +211,7 @@ void MemberCore::call_directors(TimePoint now) {
       director.phase = Phase::announcing;
       auto words = settings_.who;
       words.term_seen = term_seen_;
+      words.unlinked = unlinked_;
       actions_.push_back(member::Announce{i, std::move(words)});
     }
   }
@@ -210,6 +233,7 @@ void MemberCore::beat(const MemberSight& sight, TimePoint now) {
   beat.queued_rows = sight.load.queued_rows;
   beat.term_seen = term_seen_;
   beat.director_term = sight.director_term;
+  beat.unlinked = unlinked_;
   for (std::size_t i = 0; i < directors_.size(); ++i)
     if (welcome_at(i)) actions_.push_back(member::SendBeat{i, beat});
 }
@@ -275,7 +299,9 @@ void MemberCore::look_at(const RosterEntry& entry, const MemberSight& sight, Tim
   if (meeting.open || meeting.due > now || !relay) return;
   meeting.open = true;
   meeting.met_at = roster_.version;
-  actions_.push_back(member::Meet{entry.peer, *relay, entry.process == settings_.who.process});
+  meeting.incarnation = entry.incarnation;
+  actions_.push_back(member::Meet{entry.peer, *relay, entry.process == settings_.who.process,
+                                  meeting.tcp_for == entry.incarnation});
 }
 
 void MemberCore::plan(const MemberSight& sight, TimePoint now) {

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "actors/member/member_needs.hpp"
 #include "actors/membership.hpp"
 #include "actors/node_event.hpp"
 #include "actors/role_pulse.hpp"
@@ -50,6 +51,7 @@ struct Meet {
   PeerId peer = 0;
   std::size_t director = 0;  // to relay the addresses
   bool in_process = false;   // no addresses are needed
+  bool over_tcp = false;     // the memory of this life of it could not be opened
 };
 /// It opens links to us, and one of ours is missing: it may not know that we have lost it.
 struct Summon {
@@ -89,7 +91,10 @@ class MemberCore {
   void on_roster(Roster roster);
   /// A director had counted that incarnation as LOST.
   void evicted(std::uint64_t incarnation, TimePoint now);
+  /// Errc::io: its shared memory could not be opened. The next meeting is over tcp.
   void met(PeerId peer, const Error& error, TimePoint now);
+  /// A placement over so many expert shards is in force.
+  void place(std::uint32_t expert_shards) { needs_.place(expert_shards); }
   void set_state(MemberState state, float load_progress);
   /// The process cannot go on.
   void give_up(Error why) { fatal_ = std::move(why); }
@@ -105,6 +110,10 @@ class MemberCore {
   std::uint64_t term() const { return roster_.term; }
   bool serving() const { return roster_.serving; }
   const Roster& roster() const { return roster_; }
+  /// What it needs and has not; of the roster of the last tick.
+  Lacks lacks(const MemberSight& sight, TimePoint now) const {
+    return needs_.all(sight.joined, away(), now);
+  }
   /// The director to ask: the followed one, else any that let us in.
   std::optional<std::size_t> director() const;
   bool welcome_at(std::size_t director) const;
@@ -128,6 +137,8 @@ class MemberCore {
     TimePoint due;
     std::chrono::milliseconds back_off{0};
     std::uint64_t met_at = 0;  // version of the roster it was met by
+    std::uint64_t incarnation = 0;
+    std::uint64_t tcp_for = 0;  // the incarnation that is reached over tcp only
   };
 
   void refused(std::size_t director, Refusal refusal, const Error& error, TimePoint now);
@@ -142,11 +153,15 @@ class MemberCore {
   bool opened_by(PeerId peer) const;
   void miss(const RosterEntry& entry, bool joined, TimePoint now);
   void plan(const MemberSight& sight, TimePoint now);
+  void look_at_links(const MemberSight& sight);
+  std::optional<Lack> away() const;
 
   MemberSettings settings_;
   std::uint64_t random_;
   std::vector<Director> directors_;
   Roster roster_;
+  MemberNeeds needs_;
+  PeerId unlinked_ = 0;  // as beats say
   std::uint64_t term_seen_ = 0;
   std::map<PeerId, Meeting> meetings_;
   std::map<PeerId, std::uint64_t> dropped_at_;  // version of the roster that said so

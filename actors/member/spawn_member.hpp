@@ -28,6 +28,7 @@ class MemberView {
     bool serving = false;
     bool welcome = false;  // some director has let it in
     std::optional<Error> fatal;
+    Lacks lacks;
   };
   Snapshot get() const {
     std::lock_guard lock(mutex_);
@@ -87,6 +88,7 @@ struct AgentContext {
   std::shared_ptr<const CafConnector> connector;
   DirectorActor own_director;  // of this process: no connection is needed
   std::shared_ptr<RolePulse> pulse;
+  std::shared_ptr<PeerStandings> standings;
   std::shared_ptr<MemberView> view;
   EventSink on_event;
 };

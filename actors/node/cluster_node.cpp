@@ -1,6 +1,7 @@
 // What a process of a cluster answers to its front: requests, status, readiness.
 #include "actors/node/cluster_node.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <new>
 #include <system_error>
@@ -61,7 +62,8 @@ class Node final : public ClusterNode {
   void cancel(RequestId request) override {
     if (process_.gateway) caf::anon_send(process_.gateway, cancel_atom_v, request);
   }
-  Error readiness() const override;
+  Readiness readiness() const override;
+  std::vector<NodeCheck> checks() const override;
   std::uint64_t numerics_id() const override { return process_.numerics_id; }
   std::uint16_t control_port() const override { return process_.control_port; }
   NodeStatus status() const override;
@@ -79,6 +81,7 @@ class Node final : public ClusterNode {
 
  private:
   const HostedMember& front() const { return process_.members.front(); }
+  Lacks lacks() const;
 
   NodeProcess process_;
   std::atomic<RequestId> next_request_{1};
@@ -87,17 +90,58 @@ class Node final : public ClusterNode {
       std::make_shared<std::atomic<std::int64_t>>(0);  // requests
 };
 
-Error Node::readiness() const {
-  const auto no = [](const char* why) { return Error{Errc::unavailable, why}; };
+/// Of all roles here, each once.
+Lacks Node::lacks() const {
+  Lacks lacks;
+  for (const auto& one : process_.members)
+    for (auto& lack : one.view->get().lacks) {
+      const bool said = std::any_of(lacks.begin(), lacks.end(), [&](const Lack& other) {
+        return name_of(other) == name_of(lack);
+      });
+      if (!said) lacks.push_back(std::move(lack));
+    }
+  // The agent looks at links a few times a second; a gateway that has just lost its last one knows.
+  const bool gateway = process_.settings.role == proto::Role::gateway;
+  if (gateway && lacks.empty() && front().context.role.pulse->joined().empty())
+    lacks.push_back({Lack::Kind::link, 0, "no attention shard is linked", std::nullopt});
+  return lacks;
+}
+
+Readiness Node::readiness() const {
+  using State = Readiness::State;
   const auto view = front().view->get();
-  if (view.fatal) return *view.fatal;
-  if (draining_) return no("draining: no new work is taken");
-  if (view.state != MemberState::active) return no("loading the model");
-  if (process_.settings.role != proto::Role::gateway)
-    return view.welcome ? Error{Errc::ok, {}} : no("no director has let this process in yet");
-  if (!view.serving) return no("the cluster is not complete: see `troupe status`");
-  if (front().context.role.pulse->joined().empty()) return no("no attention shard is linked yet");
-  return {Errc::ok, {}};
+  if (view.fatal) return {State::starting, view.fatal->detail};
+  if (draining_) return {State::draining, "draining: no new work is taken"};
+  if (view.state != MemberState::active) return {State::starting, "loading the model"};
+  const auto missing = lacks();
+  if (missing.empty()) return {};
+  Readiness no{State::service_lost, text_of(missing, Clock::now())};
+  for (const auto& lack : missing) {
+    const bool service = lack.kind == Lack::Kind::service;
+    if (service && role_of(lack.peer) == proto::Role::expert && no.state != State::starting)
+      no.state = State::expert_lost;
+    if (lack.kind == Lack::Kind::admission || lack.kind == Lack::Kind::placement)
+      no.state = State::starting;
+  }
+  return no;
+}
+
+std::vector<NodeCheck> Node::checks() const {
+  const auto view = front().view->get();
+  if (view.fatal) return {{"cluster", view.fatal->detail}};
+  if (view.state == MemberState::loading) return {{"cluster", "loading the model"}};
+  const auto missing = lacks();
+  const auto lacking = [&](Lack::Kind kind) {
+    return std::any_of(missing.begin(), missing.end(),
+                       [kind](const Lack& lack) { return lack.kind == kind; });
+  };
+  std::vector<NodeCheck> checks;
+  if (!lacking(Lack::Kind::admission) && !lacking(Lack::Kind::service))
+    checks.push_back({"cluster", {}});
+  if (!lacking(Lack::Kind::placement)) checks.push_back({"placement", {}});
+  if (!lacking(Lack::Kind::link)) checks.push_back({"links", {}});
+  for (const auto& lack : missing) checks.push_back({name_of(lack), reason_of(lack, Clock::now())});
+  return checks;
 }
 
 Expected<RequestId> Node::submit(GenerateRequest request,
@@ -106,8 +150,7 @@ Expected<RequestId> Node::submit(GenerateRequest request,
     return unexpected(Errc::unavailable, "this process is no gateway; ask one that is");
   if (auto fine = check_request(request, process_.checkpoint.config()); !fine)
     return unexpected(fine.error());
-  if (auto ready = readiness(); ready.code != Errc::ok)
-    return unexpected(Errc::unavailable, ready.detail);
+  if (auto now = readiness(); !now.ready()) return unexpected(Errc::unavailable, now.detail);
   const RequestId id = next_request_.fetch_add(1);
   caf::anon_send(process_.gateway, open_atom_v,
                  OpenOrder{id, std::make_shared<GenerateRequest>(std::move(request)),

@@ -60,6 +60,12 @@ struct NodeStatus {
   std::vector<LinkReport> links;
 };
 
+/// One thing this process needs to be ready for work.
+struct NodeCheck {
+  std::string name;  // "cluster", "placement", "links", "link to expert 2", "expert 2"
+  std::string lack;  // what is wrong; empty: nothing
+};
+
 /// How far the weights of this process' roles are read, while `start` runs.
 using LoadProgress = model::LoadProgress::Snapshot;
 
@@ -81,6 +87,8 @@ class ClusterNode : public RequestEngine {
                                                       NodeHooks hooks = {});
   /// The control port in use; 0 where this process has no router.
   virtual std::uint16_t control_port() const = 0;
+  /// What readiness() looks at, thing by thing.
+  virtual std::vector<NodeCheck> checks() const = 0;
   virtual NodeStatus status() const = 0;
   /// The whole cluster as the active director sees it. *Errors*: `unavailable` when no director
   /// answers within two seconds.

@@ -162,6 +162,7 @@ void NodeProcess::spawn_agents() {
     agent.connector = connector_;
     agent.own_director = director_;
     agent.pulse = member.context.role.pulse;
+    agent.standings = member.context.role.standings;
     agent.view = member.view;
     agent.on_event = hooks.on_event;
     member.agent = spawn_agent(*system_, std::move(agent));

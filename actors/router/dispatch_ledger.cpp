@@ -250,7 +250,9 @@ std::string DispatchLedger::missing(const RouterItem& item) const {
     }
     text += (named > 1 ? ", " : " ") + std::to_string(expert);
   }
-  for (const auto shard : shards) text += ", on expert shard " + std::to_string(shard);
+  for (const auto shard : shards)
+    text +=
+        ", asked of " + name_of(peer_id(proto::Role::expert, static_cast<std::uint32_t>(shard)));
   return text;
 }
 

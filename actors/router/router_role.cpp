@@ -2,6 +2,8 @@
 #include "actors/router/router_role.hpp"
 
 #include <algorithm>
+#include <limits>
+#include <set>
 
 #include "actors/router/row_work.hpp"
 #include "actors/row_codec.hpp"
@@ -57,12 +59,22 @@ bool RouterRole::adopt(PlacementPtr placement) {
 }
 
 void RouterRole::recompute_live() {
+  standings_seen_ = standings_->version();
   if (!published_) return;
   live_ = published_->placement;
-  for (auto& replicas : live_.replicas)
-    std::erase_if(replicas, [this](model::ShardIndex shard) {
-      return !peers_.joined(peer_id(proto::Role::expert, static_cast<std::uint32_t>(shard)));
-    });
+  constexpr int kGone = std::numeric_limits<int>::max();
+  std::map<model::ShardIndex, int> reluctance;  // of joined shards
+  for (const auto expert : peers_.joined_of(proto::Role::expert))
+    reluctance[static_cast<model::ShardIndex>(index_of(expert))] = standings_->reluctance(expert);
+  const auto reluctance_of = [&](model::ShardIndex shard) {
+    const auto found = reluctance.find(shard);
+    return found == reluctance.end() ? kGone : found->second;
+  };
+  for (auto& replicas : live_.replicas) {
+    int least = kGone - 1;  // who is gone is never taken
+    for (const auto shard : replicas) least = std::min(least, reluctance_of(shard));
+    std::erase_if(replicas, [&](model::ShardIndex shard) { return reluctance_of(shard) > least; });
+  }
 }
 
 void RouterRole::on_joined(PeerId peer) {
@@ -183,6 +195,7 @@ void RouterRole::gated(ItemId id, std::shared_ptr<model::Routing> routing,
 }
 
 void RouterRole::plan(RouterItem& item) {
+  if (standings_->version() != standings_seen_) recompute_live();
   for (const auto work : ledger_.plan(item, live_, now())) {
     auto& dispatch = *ledger_.dispatch(work);
     const auto peer = peer_id(proto::Role::expert, static_cast<std::uint32_t>(dispatch.shard));
@@ -331,34 +344,51 @@ void RouterRole::close(ItemId id) {
   ledger_.close(id);
 }
 
-void RouterRole::fail(RouterItem& item, const Error& error) {
+void RouterRole::fail(RouterItem& item, const Error& error, std::uint32_t retry_after_ms) {
   ++counts_.items_failed_total;
   counts_.rows_failed_total += item.rows;
-  send_failed(item.asker, item.header(), error);
+  send_failed(item.asker, item.header(), error, retry_after_ms);
   close(item.id);
 }
 
-void RouterRole::send_failed(PeerId asker, const proto::FrameHeader& asked, const Error& error) {
+void RouterRole::send_failed(PeerId asker, const proto::FrameHeader& asked, const Error& error,
+                             std::uint32_t retry_after_ms) {
   const auto header = proto::reply_header(asked, peers_.header().sender_incarnation, 0);
-  const proto::Failed failed{static_cast<std::uint16_t>(error.code), 0,
+  const proto::Failed failed{static_cast<std::uint16_t>(error.code), retry_after_ms,
                              proto::clip_detail(error.detail)};
   peers_.send(asker, transport::make_frame(peers_.buffers(), header, failed));
+}
+
+Error RouterRole::uncovered_error(const RouterItem& item) const {
+  std::set<model::ShardIndex> gone;
+  for (std::size_t slot = 0; published_ && slot < item.replies.size(); ++slot) {
+    const auto expert = item.routing.experts[slot];
+    const auto layer = item.header().layer;
+    if (item.replies[slot] != nullptr || !live_.of(layer, expert).empty()) continue;
+    for (const auto shard : published_->placement.of(layer, expert)) gone.insert(shard);
+  }
+  std::string names = published_ ? "" : "this router has no placement yet";
+  for (const auto shard : gone)
+    names += (names.empty() ? "" : ", ") +
+             name_of(peer_id(proto::Role::expert, static_cast<std::uint32_t>(shard)));
+  if (!gone.empty()) names += gone.size() > 1 ? " are not connected" : " is not connected";
+  return {Errc::not_resident, ledger_.missing(item) + ": no live expert shard holds them" +
+                                  (names.empty() ? "" : " (" + names + ")") +
+                                  "; the request can be repeated once one does"};
 }
 
 bool RouterRole::expire() {
   bool busy = false;
   for (const auto id : ledger_.items()) {
     auto& item = *ledger_.find(id);
-    const bool uncovered =
+    const bool waited_out =
         item.uncovered_since && now() - *item.uncovered_since >= settings_.uncovered_budget;
-    if (!uncovered && item.deadline > now()) continue;
-    const auto missing = ledger_.missing(item);
+    if (!waited_out && item.deadline > now()) continue;
     if (item.uncovered_since || !published_)
-      fail(item, {Errc::unavailable,
-                  missing + ": no live expert shard holds them; the request can be repeated once "
-                            "one does"});
+      fail(item, uncovered_error(item), waited_out ? 0 : 1);
     else
-      fail(item, {Errc::unavailable, missing + ": no answer within the hop's budget"});
+      fail(item,
+           {Errc::unavailable, ledger_.missing(item) + ": no answer within the hop's budget"});
     busy = true;
   }
   return busy;

@@ -2,8 +2,12 @@
 //
 // What it does when a peer disappears:
 //  - an expert shard: its open pairs go to a replica at once; pairs of experts that no live shard
-//    holds wait for a new placement or a returning shard for `uncovered_budget`, then their work
-//    items are answered with Failed (`unavailable`), which names layer and experts.
+//    holds wait for a new placement or a returning shard, then their work items are answered with
+//    Failed (`not_resident`), which names layer, experts and shards: after `uncovered_budget` for
+//    good, at the end of the hop's budget with the advice to ask again, so that the asker hears of
+//    us within it and keeps the timer of the whole wait.
+//  - an expert shard that the director calls SUSPECT or DRAINING gets no rows that a replica can
+//    take; without one they go there and wait within the hop's budget.
 //  - an attention shard: its work items are dropped; nobody wants their rows.
 //  - the director: the last placement stays in force.
 //  - itself: the attention shards ask another router; nothing half-combined is kept.
@@ -98,8 +102,10 @@ class RouterRole : public Role {
   void count_complete(PeerId expert, const RouterItem& item);
   void answer(ItemId item, std::shared_ptr<transport::Buffer> rows);
   bool expire();
-  void fail(RouterItem& item, const Error& error);
-  void send_failed(PeerId asker, const proto::FrameHeader& asked, const Error& error);
+  Error uncovered_error(const RouterItem& item) const;
+  void fail(RouterItem& item, const Error& error, std::uint32_t retry_after_ms = 0);
+  void send_failed(PeerId asker, const proto::FrameHeader& asked, const Error& error,
+                   std::uint32_t retry_after_ms = 0);
   void close(ItemId item);
   void recompute_live();
   void fit_grants();
@@ -110,7 +116,8 @@ class RouterRole : public Role {
   std::shared_ptr<const model::RouterModel> model_;
   DispatchLedger ledger_;
   PlacementPtr published_;
-  model::Placement live_;  // the published one without the shards that are gone
+  model::Placement live_;  // the published one: of each expert the shards that are wanted most
+  std::uint64_t standings_seen_ = 0;                       // their version that `live_` was made by
   std::array<std::deque<ItemId>, proto::kLanes> ungated_;  // decode first
   std::map<ItemId, std::size_t> inflight_bytes_;           // of gated items
   std::size_t inflight_total_ = 0;

@@ -64,7 +64,7 @@ Expected<void> ProcessCluster::check() {
 Expected<bool> ProcessCluster::ready(std::chrono::milliseconds bound) {
   if (auto fine = check(); !fine) return unexpected(fine.error());
   if (const auto fatal = node_->fatal()) return unexpected(*fatal);
-  if (node_->readiness().code == Errc::ok) return true;
+  if (node_->readiness().ready()) return true;
   look(bound);
   return false;
 }

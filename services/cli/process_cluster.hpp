@@ -33,7 +33,7 @@ class ProcessCluster : public actors::RequestEngine {
     return node_->submit(std::move(request), std::move(listener));
   }
   void cancel(actors::RequestId request) override { node_->cancel(request); }
-  Error readiness() const override { return node_->readiness(); }
+  actors::Readiness readiness() const override { return node_->readiness(); }
   std::uint64_t numerics_id() const override { return node_->numerics_id(); }
 
  private:

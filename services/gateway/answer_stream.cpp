@@ -56,8 +56,10 @@ std::optional<ApiError> AnswerStream::start(const std::shared_ptr<AnswerStream>&
   // Not under the lock: the engine may call back at once, from another thread.
   const auto id = self->engine_.submit(std::move(plan.request), self);
   if (!id) {
-    if (id.error().code == Errc::unavailable) return not_ready(id.error().detail);
-    return from_engine(id.error());
+    if (id.error().code != Errc::unavailable) return from_engine(id.error());
+    auto now = self->engine_.readiness();
+    if (now.ready()) now = {actors::Readiness::State::starting, id.error().detail};
+    return not_ready(now);
   }
   self->update([&] { self->id_ = *id; });
   return std::nullopt;

@@ -36,9 +36,8 @@ std::optional<std::int64_t> number_behind(std::string_view text, std::string_vie
   return parsed.ec == std::errc{} ? std::optional(value) : std::nullopt;
 }
 
-/// Routers say "layer 3, experts 7, 9: no live expert shard holds them; ...".
-std::optional<ApiError> uncovered(const Error& error) {
-  if (error.detail.find("no live expert shard holds them") == std::string::npos) return {};
+/// Routers say "layer 3, experts 7, 9: no live expert shard holds them (expert 2 ...); ...".
+ApiError uncovered(const Error& error) {
   ApiError out = retryable(ApiCode::unavailable, "EXPERT_UNCOVERED", error.detail, kRetrySoon);
   if (const auto layer = number_behind(error.detail, "layer ")) {
     out.metadata["layer"] = std::to_string(*layer);
@@ -101,9 +100,20 @@ ApiError draining() {
                    kRetrySoon);
 }
 
-ApiError not_ready(const std::string& why) {
-  return retryable(ApiCode::unavailable, "MODEL_LOADING",
-                   "the model cannot be served now: " + why + ". Ask again later", kRetryLoading);
+ApiError not_ready(const actors::Readiness& now) {
+  using State = actors::Readiness::State;
+  const auto say = [&](const char* reason, milliseconds wait) {
+    return retryable(ApiCode::unavailable, reason,
+                     "the model cannot be served now: " + now.detail + ". Ask again later", wait);
+  };
+  switch (now.state) {
+    case State::draining: return draining();
+    case State::expert_lost: return say("EXPERT_UNCOVERED", kRetrySoon);
+    case State::service_lost: return say("SERVICE_LOST", kRetrySoon);
+    case State::starting:
+    case State::ready: break;
+  }
+  return say("MODEL_LOADING", kRetryLoading);
 }
 
 ApiError from_engine(const Error& error) {
@@ -118,9 +128,8 @@ ApiError from_engine(const Error& error) {
       return make(ApiCode::deadline_exceeded, "DEADLINE_EXCEEDED",
                   error.detail + ". Ask with a later deadline, or for less");
     case Errc::cancelled: return make(ApiCode::cancelled, "CANCELLED", "the request was withdrawn");
+    case Errc::not_resident: return uncovered(error);
     case Errc::unavailable:
-    case Errc::not_resident:
-      if (auto lost = uncovered(error)) return *std::move(lost);
       return retryable(ApiCode::unavailable, "SERVICE_LOST", error.detail + ". Ask again later",
                        kRetrySoon);
     default:

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "actors/request_engine.hpp"
 #include "core/error.hpp"
 
 namespace troupe::services {
@@ -55,8 +56,9 @@ ApiError context_exceeded(std::int64_t prompt_tokens, std::int64_t max_tokens,
 ApiError model_not_found(const std::string& asked, const std::vector<std::string>& served);
 /// UNAVAILABLE / DRAINING with a time to come back.
 ApiError draining();
-/// UNAVAILABLE / MODEL_LOADING with a time to come back; `why` is the engine's.
-ApiError not_ready(const std::string& why);
+/// UNAVAILABLE with a time to come back: MODEL_LOADING before the cluster was complete for the
+/// first time, then EXPERT_UNCOVERED or SERVICE_LOST; the message names what is missing.
+ApiError not_ready(const actors::Readiness& now);
 
 /// What an error of the engine is to a client. Bugs and broken files are INTERNAL without their
 /// text, which belongs in the log.

@@ -65,9 +65,8 @@ struct GatewayState {
   /// Nothing when requests can be served now.
   std::optional<ApiError> refuse_now() const {
     if (draining) return services::draining();
-    const Error ready = engine.readiness();
-    if (ready.code != Errc::ok) return not_ready(ready.detail);
-    return std::nullopt;
+    const auto now = engine.readiness();
+    return now.ready() ? std::nullopt : std::optional(not_ready(now));
   }
 };
 

@@ -19,7 +19,7 @@ class LocalEngine final : public actors::RequestEngine {
   Expected<actors::RequestId> submit(actors::GenerateRequest request,
                                      std::shared_ptr<actors::RequestListener> listener) override;
   void cancel(actors::RequestId request) override { cluster_->cancel(request); }
-  Error readiness() const override { return {Errc::ok, ""}; }
+  actors::Readiness readiness() const override { return {}; }
   std::uint64_t numerics_id() const override { return numerics_id_; }
 
   actors::ClusterStatus status() const { return cluster_->status(); }

@@ -206,13 +206,13 @@ std::optional<int> Service::serve() {
     if (const auto fatal = node_->fatal())
       return fail(fatal->code == Errc::overloaded ? Fault::try_later : Fault::cluster_refused,
                   fatal->detail);
-    const Error ready = node_->readiness();
-    if (serving == (ready.code == Errc::ok)) continue;
+    const auto now = node_->readiness();
+    if (serving == now.ready()) continue;
     serving = !serving;
     if (serving)
       log_.info("ready", "requests can be served");
     else
-      log_.warning("not_ready", ready.detail);
+      log_.warning("not_ready", now.detail);
   }
 }
 
@@ -270,8 +270,8 @@ HealthChecks Service::start_checks() const {
 HealthChecks Service::ready_checks() const {
   HealthChecks checks = start_checks();
   if (started_) {
-    const Error ready = node_->readiness();
-    checks.push_back({"cluster", ready.code == Errc::ok ? "" : ready.detail});
+    for (auto& check : node_->checks())
+      checks.push_back({std::move(check.name), std::move(check.lack)});
     checks.push_back({"ports", front_open_ ? "" : "not open yet"});
   }
   checks.push_back({"not_draining", draining_ ? "SIGTERM or SIGINT came" : ""});

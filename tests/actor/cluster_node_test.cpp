@@ -88,7 +88,7 @@ struct Nodes : ::testing::Test {
     ASSERT_TRUE(ready());
   }
   bool ready() {
-    return eventually([&] { return gateway->readiness().code == Errc::ok; });
+    return eventually([&] { return gateway->readiness().ready(); });
   }
   std::shared_ptr<Recorder> generate() {
     auto heard = std::make_shared<Recorder>();
@@ -104,6 +104,12 @@ struct Nodes : ::testing::Test {
     EXPECT_EQ(heard.tokens, calm().tokens);
     EXPECT_EQ(heard.logprob_bits, calm().logprob_bits);
     EXPECT_EQ(heard.generated_logits, calm().generated_logits);
+  }
+  /// Whether its probe has something against `name`.
+  static bool lacks(ClusterNode& node, const std::string& name) {
+    for (const auto& check : node.checks())
+      if (check.name == name) return !check.lack.empty();
+    return false;
   }
   std::string lanes(ClusterNode& node) {
     std::string all;
@@ -137,10 +143,39 @@ TEST_F(Nodes, GenerateTheSameBitsAsOneProcessOverSharedMemory) {
 TEST_F(Nodes, ServeAgainWhenAnExpertComesBack) {
   start_all();
   experts[1] = nullptr;
-  ASSERT_TRUE(eventually([&] { return gateway->readiness().code != Errc::ok; }));
+  Readiness now;
+  ASSERT_TRUE(eventually([&] { return !(now = gateway->readiness()).ready(); }));
+  ASSERT_TRUE(eventually([&] {
+    now = gateway->readiness();
+    return now.detail.find("expert 1 is LOST since ") != std::string::npos;
+  })) << now.detail;
+  EXPECT_EQ(now.state, Readiness::State::expert_lost);
+  ASSERT_TRUE(eventually([&] { return lacks(*router, "link to expert 1"); }));
   experts[1] = start(settings(proto::Role::expert, 1));
   ASSERT_TRUE(ready());
   expect_calm(*generate());
+}
+
+TEST_F(Nodes, AreNotReadyWithoutTheirLinksAndNameThem) {
+  start_router();
+  experts[0] = start(settings(proto::Role::expert, 0));
+  attention = start(settings(proto::Role::attention));
+  gateway = start(settings(proto::Role::gateway));
+  ASSERT_TRUE(log.wait_for({"router 0: link_joined", "peer=expert 0"}));
+  ASSERT_TRUE(log.wait_for({"attention 0: link_joined", "peer=router 0"}));
+  EXPECT_TRUE(lacks(*router, "link to expert 1"));
+  EXPECT_FALSE(lacks(*router, "link to expert 0"));
+  for (auto* node : {router.get(), attention.get(), experts[0].get(), gateway.get()})
+    EXPECT_TRUE(lacks(*node, "placement"));
+  EXPECT_EQ(gateway->readiness().state, Readiness::State::starting);
+  experts[1] = start(settings(proto::Role::expert, 1));
+  ASSERT_TRUE(ready());
+  for (auto* node : {router.get(), attention.get(), experts[0].get(), experts[1].get()})
+    EXPECT_TRUE(eventually([&] { return node->readiness().ready(); })) << node->readiness().detail;
+  router = nullptr;
+  EXPECT_TRUE(eventually([&] { return lacks(*attention, "link to router 0"); }));
+  EXPECT_TRUE(eventually([&] { return lacks(*experts[0], "link to router 0"); }));
+  EXPECT_FALSE(attention->readiness().ready());
 }
 
 TEST_F(Nodes, RejoinARouterThatComesBackAtItsPort) {

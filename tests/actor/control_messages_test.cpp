@@ -72,19 +72,20 @@ Announcement full_announcement() {
   says.pid = 123456;
   says.version = "1.2.3";
   says.ops_address = "10.0.0.7:9090";
+  says.unlinked = 16;
   return says;
 }
 
 Beat full_beat() {
-  return {peer_id(proto::Role::router, 2), 9, MemberState::draining, 0.25f, 10, 11, 12, 13, 14};
+  return {peer_id(proto::Role::router, 2), 9, MemberState::draining, 0.25f, 10, 11, 12, 13, 14, 15};
 }
 
 Roster full_roster() {
   return {5u << 16,
           6,
           true,
-          {{peer_id(proto::Role::expert, 0), 1, 2, MemberState::suspect},
-           {peer_id(proto::Role::gateway, 77), 3, 4, MemberState::lost}}};
+          {{peer_id(proto::Role::expert, 0), 1, 2, MemberState::suspect, 17},
+           {peer_id(proto::Role::gateway, 77), 3, 4, MemberState::lost, 18}}};
 }
 
 PlacementNote full_placement() {
@@ -300,17 +301,18 @@ TEST_F(ControlMessages, StayAsTheyAreOnTheWire) {
             "000000000000000100000000000000020000000000000003026162");
   EXPECT_EQ(hex(save(full_beat())),
             "00000003000000020000000000000009033e800000000000000000000a000000"
-            "000000000b000000000000000c000000000000000d000000000000000e");
+            "000000000b000000000000000c000000000000000d000000000000000e000000"
+            "000000000f");
   EXPECT_EQ(hex(save(full_announcement())),
             "000300045a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a"
             "5a5a5a5a00000000000000c10000000000000077000000040000000100000000"
             "0000002a000000000000002b0000000000070000000000000200000000000000"
             "04000000000000000801066e6f64652d37000000000001e24005312e322e330d"
-            "31302e302e302e373a39303930");
+            "31302e302e302e373a393039300000000000000010");
   EXPECT_EQ(hex(save(full_roster())),
             "0000000000050000000000000000000601020000000400000000000000000000"
-            "0001000000000000000202000000010000004d00000000000000030000000000"
-            "00000404");
+            "00010000000000000002020000000000000011000000010000004d0000000000"
+            "0000030000000000000004040000000000000012");
   EXPECT_EQ(hex(save(PlacementNote{*unpack({1, 2, 2, 2, true, {1, 1, 0, 2, 0, 1, 0}})})),
             "0000000000000001000000000000000200000002000000020107000100010000"
             "0002000000010000");

@@ -261,6 +261,25 @@ TEST_F(DirectorRules, DrainingMembersDoNotServe) {
   EXPECT_FALSE(core.roster().serving);
 }
 
+TEST_F(DirectorRules, ServesOnlyWhileARouterAndAnAttentionShardAreLinked) {
+  join_all();
+  EXPECT_TRUE(core.roster().serving);
+  for (const auto role : {Role::router, Role::attention}) {
+    beating[peer_id(role, 0)].unlinked = kExpert0;
+    pass(100ms);
+    EXPECT_FALSE(core.roster().serving) << to_string(role);
+    ASSERT_NE(core.placement(), nullptr) << "what experts hold does not depend on links";
+    beating[peer_id(role, 0)].unlinked = 0;
+    pass(100ms);
+    EXPECT_TRUE(core.roster().serving) << to_string(role);
+  }
+  beating[kExpert0].unlinked = peer_id(Role::router, 0);  // others open links to it
+  pass(100ms);
+  EXPECT_TRUE(core.roster().serving);
+  for (const auto& entry : core.roster().members)
+    EXPECT_EQ(entry.unlinked, entry.peer == kExpert0 ? peer_id(Role::router, 0) : 0);
+}
+
 TEST_F(DirectorRules, ADirectorThatStoodStillAccusesNobody) {
   join_all();
   pass(1s);

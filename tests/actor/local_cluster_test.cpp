@@ -179,7 +179,7 @@ TEST(LocalCluster, GoesOnWithTheOtherRouter) {
   EXPECT_EQ(heard->logprob_bits, calm().logprob_bits);
 }
 
-TEST(LocalCluster, SaysUnavailableWhenAnExpertIsGone) {
+TEST(LocalCluster, NamesTheExpertShardThatIsGone) {
   ClusterSettings settings;
   settings.experts = 2;
   settings.uncovered_budget = std::chrono::milliseconds(20);
@@ -189,8 +189,8 @@ TEST(LocalCluster, SaysUnavailableWhenAnExpertIsGone) {
   cluster->kill(peer_id(proto::Role::expert, 1));
   ASSERT_TRUE(heard->wait());
   EXPECT_EQ(heard->reason, FinishReason::error);
-  EXPECT_EQ(heard->error.code, Errc::unavailable) << heard->error.detail;
-  EXPECT_NE(heard->error.detail.find("layer"), std::string::npos) << heard->error.detail;
+  EXPECT_EQ(heard->error.code, Errc::not_resident) << heard->error.detail;
+  EXPECT_NE(heard->error.detail.find("expert 1 is not"), std::string::npos) << heard->error.detail;
 }
 
 TEST(LocalCluster, MovesExpertsInANewEpochWithTheSameBits) {

@@ -95,11 +95,69 @@ TEST(Loss, OfTheOnlyHolderEndsItsRequestsAsUnavailableWithinTheBudget) {
   const auto lost_at = stage.now();
   ASSERT_TRUE(stage.run(heard));
   EXPECT_EQ(heard->reason, FinishReason::error);
-  EXPECT_EQ(heard->error.code, Errc::unavailable);
+  EXPECT_EQ(heard->error.code, Errc::not_resident);
   EXPECT_NE(heard->error.detail.find("layer "), std::string::npos) << heard->error.detail;
-  EXPECT_NE(heard->error.detail.find("expert"), std::string::npos) << heard->error.detail;
+  EXPECT_NE(heard->error.detail.find("expert 1 is not"), std::string::npos) << heard->error.detail;
   EXPECT_LE(stage.now() - lost_at, options.router.uncovered_budget + 10ms);
   EXPECT_EQ(pages_used(stage), 0);
+}
+
+/// Two expert shards, the default budgets, and a request that meets the loss of shard 1.
+struct Uncovered : ::testing::Test {
+  static StageOptions options(int routers) {
+    StageOptions options;
+    options.experts = 2;
+    options.routers = routers;
+    options.shard.uncovered_budget = options.router.uncovered_budget = 5s;
+    return options;
+  }
+  void lose_expert(Stage& stage) {
+    heard = stage.submit(request());
+    ASSERT_TRUE(stage.run_until([&] { return heard->tokens.size() == 4; }));
+    stage.lose(expert_id(1));
+    lost_at = stage.now();
+  }
+  std::shared_ptr<Recorder> heard;
+  TimePoint lost_at;
+};
+
+TEST_F(Uncovered, RowsWaitForTheirOwnTimerPastTheHopBudget) {
+  Stage stage{options(1)};
+  lose_expert(stage);
+  ASSERT_TRUE(stage.run(heard));
+  EXPECT_EQ(heard->error.code, Errc::not_resident);
+  EXPECT_NE(heard->error.detail.find("expert 1 is not"), std::string::npos) << heard->error.detail;
+  EXPECT_GE(stage.now() - lost_at, 4500ms);  // the last question must be worth asking
+  EXPECT_LE(stage.now() - lost_at, 5000ms);
+  EXPECT_EQ(pages_used(stage), 0);
+}
+
+TEST_F(Uncovered, AnExpertThatIsBackInTimeGoesUnnoticed) {
+  for (const auto away : {1000ms, 1800ms, 3000ms, 4500ms}) {
+    Stage stage{options(1)};
+    lose_expert(stage);
+    while (stage.now() - lost_at < away) stage.rest(10ms);
+    ASSERT_FALSE(heard->finished()) << away.count();
+    stage.bring_back(1);
+    ASSERT_TRUE(stage.run(heard));
+    expect_the_same_bits(*heard);
+  }
+}
+
+TEST_F(Uncovered, AFrozenRouterIsStillFoundByTheHopBudget) {
+  auto plan = std::make_shared<transport::FaultPlan>(1);
+  auto with = options(1);
+  with.faults[{attention_id(0), router_id(0)}] = plan;
+  with.faults[{router_id(0), attention_id(0)}] = plan;
+  Stage stage{with};
+  lose_expert(stage);
+  while (stage.now() - lost_at < 2s) stage.rest(10ms);  // it is asked for the second time
+  plan->freeze();
+  const auto frozen_at = stage.now();
+  ASSERT_TRUE(stage.run(heard));
+  EXPECT_NE(heard->error.detail.find("router 0 did not answer"), std::string::npos)
+      << heard->error.detail;
+  EXPECT_LE(stage.now() - frozen_at, 2250ms);
 }
 
 TEST(Loss, OfOneRouterSendsItsWorkToTheOther) {
@@ -127,6 +185,7 @@ TEST(Loss, OfTheOnlyRouterEndsRequestsAsUnavailableWithinTheHopBudget) {
   const auto lost_at = stage.now();
   ASSERT_TRUE(stage.run(heard));
   EXPECT_EQ(heard->error.code, Errc::unavailable) << heard->error.detail;
+  EXPECT_NE(heard->error.detail.find("(router 0 "), std::string::npos) << heard->error.detail;
   EXPECT_LE(stage.now() - lost_at, options.shard.hop_budget + 10ms);
   EXPECT_EQ(pages_used(stage), 0);
 }
@@ -174,6 +233,7 @@ TEST(Loss, OfTheOnlyAttentionShardEndsRequestsAsUnavailable) {
   stage.lose(attention_id(0));
   ASSERT_TRUE(stage.run(heard));
   EXPECT_EQ(heard->error.code, Errc::unavailable) << heard->error.detail;
+  EXPECT_NE(heard->error.detail.find("(attention 0 "), std::string::npos) << heard->error.detail;
 }
 
 TEST(Loss, OfTheGatewayFreesItsPages) {
@@ -212,7 +272,7 @@ TEST(Freeze, OfAnExpertShardEndsRequestsByTheHopBudgetAndNamesIt) {
   ASSERT_TRUE(run.stage.run(run.heard));
   const Error& error = run.heard->error;
   EXPECT_EQ(error.code, Errc::unavailable) << error.detail;
-  EXPECT_NE(error.detail.find("expert shard 1"), std::string::npos) << error.detail;
+  EXPECT_NE(error.detail.find("asked of expert 1"), std::string::npos) << error.detail;
   // Awake again, it serves; what it still answers to the old question is stale.
   run.plan->thaw();
   auto next = run.stage.submit(request());

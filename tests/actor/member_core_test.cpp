@@ -141,6 +141,53 @@ TEST_F(MemberCoreTest, BacksOffWhereMeetingFails) {
   EXPECT_LE(meetings, 16);
 }
 
+TEST_F(MemberCoreTest, MeetsOverTcpWhoseMemoryItMayNotOpenUntilThatIsAnotherLife) {
+  welcome();
+  core->set_state(MemberState::active, 1);
+  follow({{kExpert, 1, 71, MemberState::active}});
+  EXPECT_FALSE(tick<member::Meet>().at(0).over_tcp);
+  core->met(kExpert, {Errc::unavailable, "not ready"}, now);
+  EXPECT_FALSE(pass<member::Meet>(2s).at(0).over_tcp);
+  core->met(kExpert, {Errc::io, "Shared memory error"}, now);
+  EXPECT_TRUE(pass<member::Meet>(2s).at(0).over_tcp);
+  core->met(kExpert, {Errc::ok, {}}, now);
+  sight.joined[kExpert] = 1;
+  pass<member::Meet>(1s);
+  sight.joined.clear();
+  EXPECT_TRUE(pass<member::Meet>(2s).at(0).over_tcp) << "the same life";
+  core->met(kExpert, {Errc::unavailable, "gone"}, now);
+  follow({{kExpert, 8, 79, MemberState::active}}, 2);
+  EXPECT_FALSE(pass<member::Meet>(2s).at(0).over_tcp);
+}
+
+struct LinkedRouter : MemberCoreTest {
+  LinkedRouter() {
+    MemberSettings settings;
+    settings.who.peer = kRouter;
+    settings.who.expert_ranks = 2;
+    settings.directors = 1;
+    core.emplace(settings, 1, now);
+  }
+};
+
+TEST_F(LinkedRouter, SaysAtOnceWhenItsLinksHaveComeOrGone) {
+  core->set_state(MemberState::active, 1);
+  welcome();
+  follow({{peer_id(proto::Role::expert, 0), 1, 71, MemberState::active},
+          {kExpert, 2, 72, MemberState::active}});
+  EXPECT_EQ(tick<member::SendBeat>().at(0).beat.unlinked, peer_id(proto::Role::expert, 0));
+  sight.joined = {{peer_id(proto::Role::expert, 0), 1}};
+  EXPECT_TRUE(tick<member::SendBeat>().empty()) << "one of two is no news";
+  sight.joined[kExpert] = 2;
+  const auto linked = tick<member::SendBeat>();
+  ASSERT_EQ(linked.size(), 1u) << "not only with the next beat";
+  EXPECT_EQ(linked[0].beat.unlinked, 0u);
+  sight.joined.erase(kExpert);
+  const auto lost = tick<member::SendBeat>();
+  ASSERT_EQ(lost.size(), 1u);
+  EXPECT_EQ(lost[0].beat.unlinked, kExpert);
+}
+
 TEST_F(MemberCoreTest, DropsWhoIsLostOnce) {
   welcome();
   core->set_state(MemberState::active, 1);

@@ -43,8 +43,9 @@ class AskingRole : public Role {
       : Role(context),
         course_(course),
         layer_(moe_layer(config)),
-        exchange_(peers_, {.hop_budget = std::chrono::seconds(20),
-                           .width = static_cast<std::uint32_t>(config.hidden_size)}) {
+        exchange_(peers_, standings_,
+                  {.hop_budget = std::chrono::seconds(20),
+                   .width = static_cast<std::uint32_t>(config.hidden_size)}) {
     const auto rows = course.options.rows;
     std::vector<float> values(static_cast<std::size_t>(rows * config.hidden_size));
     for (std::size_t i = 0; i < values.size(); ++i)
@@ -208,7 +209,7 @@ class Host {
     TROUPE_CHECK(outcome.error.code == Errc::ok, outcome.error.detail);
   }
   std::string dial(PeerId from, PeerId to) {
-    return address(ask<DialOutcome>(from, dial_atom_v, to));
+    return address(ask<DialOutcome>(from, dial_atom_v, to, false));
   }
   std::string accept(PeerId at, PeerId from, const std::string& opener) {
     return address(ask<DialOutcome>(at, accept_atom_v, from, opener));

@@ -12,7 +12,7 @@ typename Handle::behavior_type with_no_links(Adopt adopted, Handlers... handlers
   return {std::move(handlers)...,
           [](meet_atom, PeerId, const caf::strong_actor_ptr&) { return MeetOutcome{}; },
           [](attach_atom, PeerId, const LinkEnd&) {},
-          [](dial_atom, PeerId) { return DialOutcome{}; },
+          [](dial_atom, PeerId, bool) { return DialOutcome{}; },
           [](dialled_atom, PeerId, const std::string&) { return MeetOutcome{}; },
           [](abandon_atom, PeerId) {},
           [](accept_atom, PeerId, const std::string&) { return DialOutcome{}; },

@@ -74,7 +74,7 @@ struct StageOptions {
   StageOptions() {
     shard.kv_pages_max = 64;
     shard.hop_budget = router.hop_budget = 2s;
-    router.uncovered_budget = 500ms;
+    shard.uncovered_budget = router.uncovered_budget = 500ms;
     gateway.lease = 10s;
     gateway.silence_budget = 8s;
     gateway.lease_period = 1s;
@@ -139,6 +139,14 @@ class Stage : public GatewayRole::Sink {
       case proto::Role::gateway: return kill(gateway);
     }
   }
+  /// Another life of an expert shard that was lost; every router links to it.
+  void bring_back(std::uint32_t expert) {
+    experts.at(expert) = make_expert(static_cast<int>(expert));
+    for (auto& router : routers)
+      if (router) link(*router, *experts[expert]);
+  }
+  /// What the director says of the peers of `role`.
+  PeerStandings& standings(PeerId role) { return *standings_.at(role); }
   /// The same placement to all routers, unchecked.
   void publish(model::Placement placement, bool quantised = false) {
     auto shared =
@@ -163,6 +171,7 @@ class Stage : public GatewayRole::Sink {
       return true;
     };
     context.engine = model_.engine;
+    standings_[peer_id(role, index)] = context.standings;
     return context;
   }
   LocalWire& wire() { return *wire_; }
@@ -183,13 +192,14 @@ class Stage : public GatewayRole::Sink {
     for (int i = 0; i < options_.routers; ++i)
       routers.push_back(std::make_unique<RouterRole>(context(proto::Role::router, i),
                                                      options_.router, model_.router));
-    for (int i = 0; i < options_.experts; ++i) {
-      const auto range = options_.ranges.empty() ? model::ExpertModel::range_of(
-                                                       i, options_.experts, config().routed_experts)
-                                                 : options_.ranges.at(i);
-      experts.push_back(std::make_unique<ExpertRole>(context(proto::Role::expert, i),
-                                                     options_.expert, model_.experts(range)));
-    }
+    for (int i = 0; i < options_.experts; ++i) experts.push_back(make_expert(i));
+  }
+  std::unique_ptr<ExpertRole> make_expert(int i) {
+    const auto range = options_.ranges.empty() ? model::ExpertModel::range_of(
+                                                     i, options_.experts, config().routed_experts)
+                                               : options_.ranges.at(i);
+    return std::make_unique<ExpertRole>(context(proto::Role::expert, i), options_.expert,
+                                        model_.experts(range));
   }
   void link(Role& from, Role& to) {
     auto pair = wire_->connect(from.self(), to.self());
@@ -281,6 +291,7 @@ class Stage : public GatewayRole::Sink {
   StageModel& model_ = StageModel::get();
   StageOptions options_;
   std::shared_ptr<LocalWire> wire_ = std::make_shared<LocalWire>();
+  std::map<PeerId, std::shared_ptr<PeerStandings>> standings_;
   std::deque<ComputeLane::Work> jobs_;
   std::map<RequestId, std::unique_ptr<SessionCore>> sessions_;
   RequestId last_request_ = 0;

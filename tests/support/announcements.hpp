@@ -61,6 +61,7 @@ inline Beat beat_of(const Announcement& says) {
   beat.peer = says.peer;
   beat.incarnation = says.incarnation;
   beat.state = says.state;
+  beat.unlinked = says.unlinked;
   return beat;
 }
 

@@ -239,6 +239,50 @@ TEST_P(UcxLinkTest, AKilledPeerIsReportedAndEverySendIsAnswered) {
   for (const int fd : {to_child[0], to_child[1], to_parent[0], to_parent[1]}) close(fd);
 }
 
+/// A peer process of another user: tries the memory that it may not open, then tcp alone.
+[[noreturn]] void meet_as_stranger(int in, int out) {
+  constexpr unsigned kStranger = 64321;
+  if (setgid(kStranger) != 0 || setuid(kStranger) != 0) _exit(3);
+  BufferPool pool;
+  const std::string theirs = get(in);
+  const auto context = *UcxContext::make(over("posix,cma,tcp"), pool);
+  const auto refused = (*UcxLink::make(*context))->open(theirs);
+  put(out, refused ? "opened" : std::string(to_string(refused.error().code)));
+  const auto tcp = *UcxContext::make(over("tcp"), pool);
+  const auto link = *UcxLink::make(*tcp);
+  if (!link->open(theirs)) _exit(4);
+  put(out, link->address());
+  for (;;) {
+    bool heard = false;
+    link->progress([&](ReceivedFrame&&) { heard = true; });
+    if (!heard) continue;
+    (void)link->send(make_frame(pool, {}, proto::Goodbye{}));
+  }
+}
+
+TEST(UcxLink, MemoryOfAnotherUserIsRefusedAsIoAndTcpReachesIt) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  int to_child[2], to_parent[2];
+  ASSERT_EQ(pipe(to_child), 0);
+  ASSERT_EQ(pipe(to_parent), 0);
+  const pid_t child = fork();
+  if (child == 0) meet_as_stranger(to_child[0], to_parent[1]);
+  BufferPool pool;
+  const auto context = *UcxContext::make(over("posix,cma,tcp"), pool);
+  const auto link = *UcxLink::make(*context);
+  put(to_child[1], link->address());
+  EXPECT_EQ(get(to_parent[0]), to_string(Errc::io));
+  ASSERT_TRUE(link->open(get(to_parent[0])));
+  EXPECT_EQ(link->lanes(), "tcp");
+  ASSERT_TRUE(link->send(make_frame(pool, {}, proto::Goodbye{})));
+  int heard = 0;
+  EXPECT_TRUE(eventually([&] { link->progress([&](ReceivedFrame&&) { ++heard; }); },
+                         [&] { return heard > 0; }));
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  for (const int fd : {to_child[0], to_child[1], to_parent[0], to_parent[1]}) close(fd);
+}
+
 INSTANTIATE_TEST_SUITE_P(Transports, UcxLinkTest, ::testing::Values("posix,cma", "tcp"),
                          [](const auto& transports) {
                            return std::string(transports.param).substr(0, 3) == "tcp" ? "tcp"

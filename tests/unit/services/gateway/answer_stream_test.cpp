@@ -21,10 +21,11 @@ class FakeEngine final : public actors::RequestEngine {
     return 7;
   }
   void cancel(actors::RequestId request) override { cancelled.push_back(request); }
-  Error readiness() const override { return {Errc::ok, ""}; }
+  actors::Readiness readiness() const override { return now; }
   std::uint64_t numerics_id() const override { return 0; }
 
   Error refusal{Errc::ok, ""};
+  actors::Readiness now;
   std::function<void(actors::RequestListener&)> at_once;  // before submit returns
   actors::GenerateRequest asked;
   std::vector<actors::RequestId> cancelled;
@@ -192,7 +193,17 @@ TEST_F(AnswerStreamTest, AnEngineThatRefusesIsAnAnswer) {
   const auto error = start();
   ASSERT_TRUE(error.has_value());
   EXPECT_EQ(error->code, ApiCode::unavailable);
+  EXPECT_EQ(error->reason, "MODEL_LOADING");
   EXPECT_TRUE(error->retry_after.has_value());
+}
+
+TEST_F(AnswerStreamTest, AnEngineThatRefusesNamesWhoIsLost) {
+  engine.refusal = {Errc::unavailable, "not now"};
+  engine.now = {actors::Readiness::State::expert_lost, "expert 2 is LOST since 3.1 s"};
+  const auto error = start();
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(error->reason, "EXPERT_UNCOVERED");
+  EXPECT_NE(error->message.find("expert 2"), std::string::npos) << error->message;
 }
 
 TEST_F(AnswerStreamTest, ProgressIsToldOnlyWhenAskedForAndOnlyTheLatest) {

@@ -46,13 +46,29 @@ TEST(ApiError, EveryErrorOfTheEngineHasItsCodeAndReason) {
 
 TEST(ApiError, AnUncoveredExpertIsNamed) {
   const auto error = from_engine(
-      {Errc::unavailable,
+      {Errc::not_resident,
        "layer 3, experts 7, 9: no live expert shard holds them; the request can be repeated"});
   EXPECT_EQ(error.code, ApiCode::unavailable);
   EXPECT_EQ(error.reason, "EXPERT_UNCOVERED");
   EXPECT_EQ(error.metadata.at("layer"), "3");
   EXPECT_EQ(error.metadata.at("expert"), "7");
   EXPECT_TRUE(error.retry_after.has_value());
+}
+
+TEST(ApiError, WhatIsMissingDecidesTheReasonAndIsNamed) {
+  using State = actors::Readiness::State;
+  const std::pair<State, std::string> reasons[] = {{State::starting, "MODEL_LOADING"},
+                                                   {State::draining, "DRAINING"},
+                                                   {State::expert_lost, "EXPERT_UNCOVERED"},
+                                                   {State::service_lost, "SERVICE_LOST"}};
+  for (const auto& [state, reason] : reasons) {
+    const auto error = not_ready({state, "expert 2 is LOST since 3.1 s"});
+    EXPECT_EQ(error.code, ApiCode::unavailable) << reason;
+    EXPECT_EQ(error.reason, reason);
+    EXPECT_TRUE(error.retry_after.has_value()) << reason;
+    const bool named = error.message.find("expert 2 is LOST since 3.1 s") != std::string::npos;
+    EXPECT_EQ(named, state != State::draining) << error.message;
+  }
 }
 
 TEST(ApiError, GrpcCarriesReasonFieldsAndTheTimeToComeBack) {
