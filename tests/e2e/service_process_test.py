@@ -8,6 +8,7 @@ import subprocess
 import unittest
 
 from tests.support import program
+from tests.support.poll_until import eventually
 from tests.support.services import Cluster, Service, free_port
 
 
@@ -55,6 +56,25 @@ class ProbeTest(ServiceTest):
         for service in cluster.services:
             self.assertEqual(service.get("/readyz"), (200, "ok\n"))
         self.assertEqual(cluster.stop(), [0] * 5)
+
+    def test_a_probe_names_the_link_that_is_missing(self):
+        cluster = self.cluster().wait_until_ready()
+        verbose = "/readyz?verbose"
+        for service in cluster.services:
+            self.assertIn("[+]links ok\n", service.get(verbose)[1])
+            self.assertIn("[+]placement ok\n", service.get(verbose)[1])
+        os.kill(cluster.experts[1].pid, signal.SIGKILL)
+        router, gateway = cluster.router, cluster.gateway
+        eventually(lambda: "[-]link to expert 1 it is LOST" in router.get(verbose)[1], "the router")
+        eventually(lambda: "[-]expert 1 is LOST since" in gateway.get(verbose)[1], "the gateway")
+        self.assertEqual((router.get("/readyz")[0], gateway.get("/readyz")[0]), (503, 503))
+        self.assertIn("expert 1", gateway.wait_for("not_ready")["msg"])
+        cluster.start("expert", "--expert-rank", 1).wait_for("ready")
+        eventually(lambda: gateway.get("/readyz")[0] == 200, "service again")
+        os.kill(router.pid, signal.SIGKILL)
+        attention = cluster.attention
+        eventually(lambda: "[-]link to router 0 " in attention.get(verbose)[1], "attention 0")
+        self.assertEqual(attention.get("/readyz")[0], 503)
 
     def test_summary_has_the_facts_and_no_secret(self):
         token = self.file("token", "very-secret-words\n")

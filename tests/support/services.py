@@ -112,7 +112,9 @@ def stop_all(services):
 class Cluster:
     """A router, an attention shard, some experts and a gateway, told so by one file."""
 
-    def __init__(self, folder, experts=2, settings="", gateway=True, token_file=""):
+    def __init__(self, folder, experts=2, settings="", gateway=True, token_file="", within=None):
+        """`within`: role -> words in front of its program."""
+        self.within = within or {}
         self.control = free_port()
         self.config = f"{folder}/cluster.yaml"
         with open(self.config, "w", encoding="utf-8") as file:
@@ -133,7 +135,8 @@ class Cluster:
 
     def start(self, role, *flags, env=None):
         """One more service of this cluster."""
-        self.started.append(Service(role, "--config", self.config, *flags, env=env))
+        within = self.within.get(role, ())
+        self.started.append(Service(role, "--config", self.config, *flags, env=env, within=within))
         return self.started[-1]
 
     def close(self):
