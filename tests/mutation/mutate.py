@@ -3,6 +3,7 @@
 
     mutate.py checkpoint     one bit of a weight, a scale, a bias; fields of config.json
     mutate.py source         mistakes in the C++ sources of a copy of the tree, rebuilt each time
+    mutate.py places         whether these mistakes can still be made: each text stands where it did
 """
 
 import argparse
@@ -139,14 +140,33 @@ def checkpoint_mutations():
     return missed
 
 
-def edit(path, edits):
-    """Applies `edits`; gives back the text as it was."""
+def edited(path, edits):
+    """The text of a file, and what `edits` make of it."""
     with open(path, encoding="utf-8") as file:
         before = after = file.read()
     for search, replace in edits:
         if before.count(search) != 1:
             raise MutationError(f"{path}: '{search}' stands {before.count(search)} times, not once")
         after = after.replace(search, replace)
+    return before, after
+
+
+def lost_places():
+    """Number of source mutations that the sources have moved away from."""
+    lost = 0
+    for mutation in mutations.SOURCES:
+        try:
+            edited(os.path.join(SOURCE_DIR, mutation.file), mutation.edits)
+        except MutationError as error:
+            lost += 1
+            print(f"{mutation.name}: {error}")
+    print(f"{lost} of {len(mutations.SOURCES)} mutations have lost their place")
+    return lost
+
+
+def edit(path, edits):
+    """Applies `edits`; gives back the text as it was."""
+    before, after = edited(path, edits)
     with open(path, "w", encoding="utf-8") as file:
         file.write(after)
     return before
@@ -198,8 +218,10 @@ def source_mutations():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=("checkpoint", "source"))
+    parser.add_argument("kind", choices=("checkpoint", "source", "places"))
     kind = parser.parse_args().kind
+    if kind == "places":
+        return 1 if lost_places() else 0
     for name in sorted({mutation.preset for mutation in mutations.BITS}):
         said = verdict(preset_of(name))
         if said:  # otherwise everything would look caught

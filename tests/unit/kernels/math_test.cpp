@@ -12,11 +12,13 @@ namespace {
 
 constexpr unsigned kSeed = 20241226;
 
-/// |got - want| in units of the last place of `want` in T.
+/// |got - want| in units of the last place of `want` in T; infinite for a NaN, which std::max in
+/// `worst` would skip.
 template <class T>
 double ulps(T got, long double want) {
   const T rounded = static_cast<T>(want);
   if (got == rounded) return 0;
+  if (std::isnan(got)) return std::numeric_limits<double>::infinity();
   int exponent = 0;
   std::frexp(rounded, &exponent);
   const int lowest = std::numeric_limits<T>::min_exponent;
