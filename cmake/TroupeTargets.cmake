@@ -29,6 +29,28 @@ if(TROUPE_SANITIZE)
   add_link_options(-fsanitize=${TROUPE_SANITIZE})
 endif()
 
+# How many times longer than usual a test may take: sanitizers make programs that much slower.
+# Python's part of the tests finds it in its environment (tests/support/patience.py).
+set(TROUPE_TEST_PATIENCE "" CACHE STRING "Factor of the tests' deadlines; empty: by sanitizer")
+function(troupe_patience result)
+  set(factor 1)
+  if(TROUPE_TEST_PATIENCE)
+    set(factor ${TROUPE_TEST_PATIENCE})
+  elseif(TROUPE_SANITIZE MATCHES "thread")
+    set(factor 10)
+  elseif(TROUPE_SANITIZE)
+    set(factor 4)
+  endif()
+  set(${result} ${factor} PARENT_SCOPE)
+endfunction()
+
+# troupe_test_timeout(RESULT SECONDS): what ctest's TIMEOUT is in this build.
+function(troupe_test_timeout result seconds)
+  troupe_patience(factor)
+  math(EXPR patient "${seconds} * ${factor}")
+  set(${result} ${patient} PARENT_SCOPE)
+endfunction()
+
 # troupe_precompile(TARGET HEADER): HEADER from the repository root. Named so, not by its path: a
 # precompiled header that holds the path of a clone is in no other clone's compiler cache.
 function(troupe_precompile target header)
@@ -75,8 +97,9 @@ function(troupe_test name label)
   endif()
   target_link_libraries(${name} PRIVATE ${ARG_LINK} test_source_dir GTest::gtest
                         GTest::gtest_main)
+  troupe_test_timeout(timeout ${ARG_TIMEOUT})
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 120
-                       PROPERTIES LABELS ${label} TIMEOUT ${ARG_TIMEOUT})
+                       PROPERTIES LABELS ${label} TIMEOUT ${timeout})
 endfunction()
 
 # The Python of the tests: the environment of install-deps.sh --tests, else the machine's.
@@ -106,7 +129,7 @@ function(troupe_find_python result)
 endfunction()
 
 # troupe_python_test(NAME LABEL SCRIPT [ARGS...] [TIMEOUT s] [COST n] [SERIAL]): one ctest entry.
-# The script finds TROUPE_BIN, TROUPE_SOURCE_DIR and TROUPE_BUILD_DIR in its environment and
+# The script finds TROUPE_BIN, TROUPE_SOURCE_DIR, TROUPE_BUILD_DIR in its environment and
 # exits with 77 to be skipped (never where CI is set: see tests/support/requirement.py).
 function(troupe_python_test name label script)
   cmake_parse_arguments(ARG "SERIAL" "TIMEOUT;COST" "ARGS" ${ARGN})
@@ -118,11 +141,13 @@ function(troupe_python_test name label script)
     set(ARG_TIMEOUT 300)
   endif()
   add_test(NAME ${name} COMMAND ${python} ${script} ${ARG_ARGS})
+  troupe_patience(patience)
+  troupe_test_timeout(timeout ${ARG_TIMEOUT})
   set(environment
     TROUPE_BIN=$<TARGET_FILE:troupe> TROUPE_SOURCE_DIR=${PROJECT_SOURCE_DIR}
-    TROUPE_BUILD_DIR=${PROJECT_BINARY_DIR} PYTHONPATH=${PROJECT_SOURCE_DIR}
-    PYTHONDONTWRITEBYTECODE=1)
-  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${ARG_TIMEOUT}
+    TROUPE_BUILD_DIR=${PROJECT_BINARY_DIR} TROUPE_TEST_PATIENCE=${patience}
+    PYTHONPATH=${PROJECT_SOURCE_DIR} PYTHONDONTWRITEBYTECODE=1)
+  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${timeout}
                        SKIP_RETURN_CODE 77 ENVIRONMENT "${environment}")
   if(ARG_COST)
     set_tests_properties(${name} PROPERTIES COST ${ARG_COST})

@@ -14,6 +14,7 @@ from tests.support import grpc_client as client
 from tests.support import listeners, program, up_cluster
 from tests.support.cluster_case import ASKED, ClusterCase
 from tests.support.grpc_client import request
+from tests.support.patience import patient
 from tests.support.poll_until import eventually
 
 SEED = 20241226
@@ -82,7 +83,7 @@ class WrongInputTest(ClusterCase):
                 (inference.GenerateUnary, client.pb.GenerateUnaryRequest(request=large)),
                 (inference.Generate, large),
             ):
-                failed = client.failure_of(call, asked, timeout=60)
+                failed = client.failure_of(call, asked, timeout=patient(60))
                 self.assertEqual(failed.code, grpc.StatusCode.RESOURCE_EXHAUSTED, failed.message)
                 self.assertIn("larger than max", failed.message)
 

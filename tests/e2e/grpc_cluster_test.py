@@ -16,6 +16,7 @@ import grpc
 from tests.support import grpc_client as client
 from tests.support import ops, up_cluster
 from tests.support.grpc_client import request
+from tests.support.patience import patient
 from tests.support.poll_until import eventually
 
 STREAMS = 16
@@ -57,7 +58,7 @@ class Stream(threading.Thread):
             self.fault = str(error)
 
     def once(self):
-        call = self.up.inference.Generate(asked(self.number), timeout=120)
+        call = self.up.inference.Generate(asked(self.number), timeout=patient(120))
         stop_at = self.random.randrange(1, TOKENS) if self.cancels else TOKENS
         ids = []
         for event in call:
@@ -109,7 +110,7 @@ class ClusterTest(unittest.TestCase):
             stream.start()
         levels = self.watch(streams)
         for stream in streams:
-            stream.join(150)
+            stream.join(patient(150))
             self.assertFalse(stream.is_alive(), f"stream {stream.number} hangs")
         self.assertEqual([s.fault for s in streams if s.fault], [])
         self.assertTrue(all(s.finished + s.cancelled for s in streams))

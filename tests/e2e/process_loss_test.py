@@ -14,6 +14,7 @@ import grpc
 from tests.support import grpc_client as client
 from tests.support import up_cluster
 from tests.support.grpc_client import request
+from tests.support.patience import patient
 from tests.support.poll_until import eventually
 
 PROMPT = "In the beginning God created the heaven and the"
@@ -25,7 +26,7 @@ REASONS = {
     "router": {"SERVICE_LOST", "EXPERT_UNCOVERED"},  # the second: a new director misses everybody
 }
 # The longest honest way to an error: three attempts of a hop (2 s each), an uncovered expert (5 s).
-BUDGET_S = 30
+BUDGET_S = patient(30)
 FLAGS = ("--experts", 2, "--set", "drain.timeout_s=10")
 ROLES = ("expert", "attention", "router", "gateway")
 FREEZE_EVERY = 5  # rounds

@@ -6,8 +6,9 @@ import subprocess
 import tempfile
 
 from tests.support import safetensors
+from tests.support.patience import patient
 
-TIMEOUT_S = 600
+TIMEOUT_S = patient(600)
 
 
 class EvalFailed(Exception):

@@ -4,11 +4,13 @@ import re
 import urllib.error
 import urllib.request
 
+from tests.support.patience import patient
+
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.M)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
-def get(address, path, timeout_s=20):
+def get(address, path, timeout_s=patient(20)):
     """(status, text) of a GET; a status of 4xx or 5xx is an answer too."""
     try:
         with urllib.request.urlopen(f"http://{address}{path}", timeout=timeout_s) as answer:

@@ -2,13 +2,14 @@
 
 import time
 
-from tests.support import program
+from tests.support.patience import patient
 
 _PERIOD_S = 0.02
 
 
-def eventually(condition, what, timeout_s=program.TIMEOUT_S):
+def eventually(condition, what, timeout_s=300):
     """What `condition` gives once it is true; asks again until then."""
+    timeout_s = patient(timeout_s)
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         found = condition()

@@ -6,10 +6,12 @@ import subprocess
 import tempfile
 import unittest
 
+from tests.support.patience import patient
+
 SOURCE = os.environ["TROUPE_SOURCE_DIR"]
 TINY = os.path.join(SOURCE, "examples", "troupe-tiny")
 GOLDENS = os.path.join(SOURCE, "tests", "goldens")
-TIMEOUT_S = 300
+TIMEOUT_S = patient(300)
 
 OK, FAILURE, USAGE, CONFIG, MODEL, CONNECTION, RESOURCE = 0, 1, 2, 3, 4, 5, 6
 TIMED_OUT, TEMPORARY, INTERRUPTED, TERMINATED = 7, 75, 130, 143

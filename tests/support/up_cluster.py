@@ -11,6 +11,7 @@ import grpc
 from tests.support import grpc_client as client
 from tests.support import program
 from tests.support.free_ports import free_ports
+from tests.support.patience import patient
 from tests.support.poll_until import eventually
 
 ROLES = {"gateway": 1, "attention": 2, "router": 3, "expert": 4}
@@ -63,7 +64,8 @@ class Up:
         with grpc.insecure_channel(self.admin_address) as channel:
             stub = client.cluster_pb2_grpc.ClusterServiceStub(channel)
             try:
-                return stub.GetClusterStatus(client.admin_pb.GetClusterStatusRequest(), timeout=5)
+                asked = client.admin_pb.GetClusterStatusRequest()
+                return stub.GetClusterStatus(asked, timeout=patient(5))
             except grpc.RpcError:
                 return None
 
@@ -109,7 +111,7 @@ class Answer:
 class Load:
     """The same requests again and again from a few threads, until stopped."""
 
-    def __init__(self, cluster, asked, threads=2, timeout_s=60):
+    def __init__(self, cluster, asked, threads=2, timeout_s=patient(60)):
         self.cluster, self.asked, self.timeout_s = cluster, asked, timeout_s
         self.answers = []
         self._stop = threading.Event()
