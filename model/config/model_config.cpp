@@ -233,6 +233,10 @@ Expected<ModelConfig> parse_config(std::string_view json, TensorEvidence evidenc
 Expected<ModelConfig> load_config(const std::filesystem::path& dir, TensorEvidence evidence) {
   const std::filesystem::path file = dir / "config.json";
   const Expected<std::string> text = read_text_file(file, kConfigBytesMax);
+  if (!text && text.error().code == Errc::not_found)
+    return unexpected(Errc::not_found, text.error().detail +
+                                           ". Name the directory that holds config.json and the "
+                                           "weights");
   if (!text) return unexpected(text.error());
   Expected<ModelConfig> config = parse_config(*text, evidence);
   if (!config) return at(file, config.error());

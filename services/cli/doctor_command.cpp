@@ -7,6 +7,7 @@
 #include "kernels/probe.hpp"
 #include "services/cli/command.hpp"
 #include "services/runtime/faults.hpp"
+#include "services/runtime/interrupts.hpp"
 #include "services/runtime/machine.hpp"
 #include "services/runtime/model_lookup.hpp"
 #include "services/runtime/progress.hpp"
@@ -133,7 +134,8 @@ int examine(const std::string& named) {
   kernels::ComputePool pool({});
   const kernels::Engine engine{*table, &pool};
   checks.add(check_bandwidth(engine));
-  checks.add(check_fma(engine));
+  if (!interrupted()) checks.add(check_fma(engine));
+  if (interrupted()) return static_cast<int>(ExitCode::interrupt);
   if (checks.failed() == 0) return 0;
   return report(Fault::checks_failed, std::to_string(checks.failed()) +
                                           (checks.failed() == 1 ? " check" : " checks") +

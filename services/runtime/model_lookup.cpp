@@ -16,13 +16,11 @@ Expected<fs::path> find_model(const std::string& named) {
   std::error_code ignored;
   if (!named.empty()) {
     if (fs::is_directory(named, ignored)) return fs::path(named);
+    const std::string wanted = "the directory that holds config.json and the weights";
     return unexpected(Errc::not_found,
                       fs::exists(named, ignored)
-                          ? named +
-                                " is not a directory. --model takes the directory that holds "
-                                "config.json and the weights"
-                          : "no model directory at " + named +
-                                ". Check the path, or leave --model out for the bundled model");
+                          ? named + " is not a directory. Name " + wanted
+                          : "no model directory at " + named + ". Check the path to " + wanted);
   }
   const fs::path here = executable_directory();
   const std::array<fs::path, 3> places{

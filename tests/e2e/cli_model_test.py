@@ -39,7 +39,7 @@ class BrokenModelTest(program.ProgramTest):
 
     def test_directory_without_config(self):
         os.remove(os.path.join(self.model, "config.json"))
-        self.refused(4001, "config.json")
+        self.refused(4001, ["config.json", "Name the directory"])
 
     def test_shard_missing_names_a_tensor(self):
         os.remove(os.path.join(self.model, "model-00002-of-00002.safetensors"))

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import signal
 import unittest
 
 from tests.support import program
@@ -164,6 +165,15 @@ class DoctorTest(program.ProgramTest):
 
     def test_a_missing_model_fails_with_the_fix(self):
         self.fails(program.FAILURE, 9004, "1 check failed", "doctor", "--model", "nowhere")
+
+    def test_interrupt_ends_it_before_the_last_check(self):
+        child = program.start("doctor")
+        lines = iter(child.stdout.readline, b"")
+        next(line for line in lines if b" model " in line)  # what follows takes a second
+        child.send_signal(signal.SIGINT)
+        rest, _ = child.communicate(timeout=program.TIMEOUT_S)
+        self.assertEqual(child.returncode, program.INTERRUPTED)
+        self.assertNotIn(b"fma peak", rest)
 
 
 class ErrorPageTest(unittest.TestCase):
