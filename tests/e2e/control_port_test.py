@@ -143,7 +143,7 @@ class ControlPortTest(ClusterCase):
         control = f"127.0.0.1:{free_port()}"
         alone = Service("router", "--cluster-routers", control, "--control-listen", control)
         self.addCleanup(alone.close)
-        alone.wait_for("ready")
+        alone.wait_for("started")
         ports = {f"{host}:{port}" for host, port in listeners.of(alone.pid)}
         self.assertEqual(ports, {control, alone.ops})
 

@@ -4,7 +4,6 @@
 import json
 import os
 import shutil
-import signal
 
 from tests.support import grpc_client as client
 from tests.support import program, requirement
@@ -71,10 +70,10 @@ class LogTest(program.ProgramTest):
                 cluster = Cluster(self.folder, experts=2, settings=settings)
                 self.addCleanup(cluster.close)
                 cluster.wait_until_ready()
-                os.kill(cluster.experts[1].pid, signal.SIGKILL)
+                cluster.experts[1].kill()
                 for service in (cluster.router, cluster.gateway):
                     service.wait_for("not_ready")
-                os.kill(cluster.router.pid, signal.SIGKILL)
+                cluster.router.kill()
                 cluster.attention.wait_for("not_ready")
                 eventually(lambda: cluster.attention.events("link_lost"), "the loss of the router")
                 for service in cluster.started:

@@ -63,7 +63,7 @@ class ProbeTest(ServiceTest):
         for service in cluster.services:
             self.assertIn("[+]links ok\n", service.get(verbose)[1])
             self.assertIn("[+]placement ok\n", service.get(verbose)[1])
-        os.kill(cluster.experts[1].pid, signal.SIGKILL)
+        cluster.experts[1].kill()
         router, gateway = cluster.router, cluster.gateway
         eventually(lambda: "[-]link to expert 1 it is LOST" in router.get(verbose)[1], "the router")
         eventually(lambda: "[-]expert 1 is LOST since" in gateway.get(verbose)[1], "the gateway")
@@ -71,7 +71,7 @@ class ProbeTest(ServiceTest):
         self.assertIn("expert 1", gateway.wait_for("not_ready")["msg"])
         cluster.start("expert", "--expert-rank", 1).wait_for("ready")
         eventually(lambda: gateway.get("/readyz")[0] == 200, "service again")
-        os.kill(router.pid, signal.SIGKILL)
+        router.kill()
         attention = cluster.attention
         eventually(lambda: "[-]link to router 0 " in attention.get(verbose)[1], "attention 0")
         self.assertEqual(attention.get("/readyz")[0], 503)

@@ -89,6 +89,11 @@ class Service:
         self.close()
         return code
 
+    def kill(self):
+        """SIGKILL, and waits until it is no zombie either: UCX takes a zombie for a live peer."""
+        self.process.kill()
+        self.ended()
+
     def close(self):
         """For the end of a test: nothing of it is left."""
         if self.process.poll() is None:

@@ -25,7 +25,7 @@ TEST(ApiError, EveryErrorOfTheEngineHasItsCodeAndReason) {
            {Errc::deadline_exceeded, ApiCode::deadline_exceeded, "DEADLINE_EXCEEDED", false},
            {Errc::cancelled, ApiCode::cancelled, "CANCELLED", false},
            {Errc::unavailable, ApiCode::unavailable, "SERVICE_LOST", true},
-           {Errc::not_resident, ApiCode::unavailable, "SERVICE_LOST", true},
+           {Errc::not_resident, ApiCode::unavailable, "EXPERT_UNCOVERED", true},
            {Errc::not_found, ApiCode::internal, "INTERNAL", false},
            {Errc::malformed, ApiCode::internal, "INTERNAL", false},
            {Errc::unsupported, ApiCode::internal, "INTERNAL", false},
