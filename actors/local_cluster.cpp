@@ -225,7 +225,7 @@ void LocalCluster::Impl::spawn() {
     routers.push_back(spawn_router(*system, with, router, models.router, director));
     announce(with);
   }
-  const auto shard = attention_settings(settings, checkpoint.config());
+  const auto shard = attention_settings(settings, checkpoint);
   for (int i = 0; i < settings.attention; ++i) {
     const auto with = context(proto::Role::attention, i);
     attention.push_back(spawn_attention(*system, with, shard, models.attention));
@@ -403,6 +403,8 @@ ClusterStatus LocalCluster::status() const {
       all.waiting += one.waiting;
       all.kv_pages_used += one.kv_pages_used;
       all.kv_pages_max += one.kv_pages_max;
+      all.preemptions_total += one.preemptions_total;
+      all.cached_tokens_total += one.cached_tokens_total;
       all.steps_total += one.steps_total;
       all.work_items_resent_total += one.work_items_resent_total;
       all.stale_frames_total += one.stale_frames_total;

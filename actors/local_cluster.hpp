@@ -32,6 +32,7 @@ struct ClusterSettings {
   std::int64_t chunk = 256;                     // prompt tokens of one sequence in a step
   std::int64_t step_rows_max = 256;  // rows of a step over all sequences; at least `chunk`
   std::int64_t kv_tokens_max = 0;  // cache of each attention shard; 0: as long as the model allows
+  bool prefix_cache = true;        // prompts that begin alike share computed pages
   std::size_t waiting_max = 1024;  // requests queued on a shard; beyond: `overloaded`
   std::int64_t frame_rows_max = 256;          // rows of one work item, at most 256
   transport::CreditGrant credits{512, 4096};  // rows each peer may have under way to a role
@@ -65,6 +66,8 @@ struct ClusterStatus {
   std::int64_t waiting = 0;
   std::int64_t kv_pages_used = 0;
   std::int64_t kv_pages_max = 0;
+  std::int64_t preemptions_total = 0;
+  std::int64_t cached_tokens_total = 0;  // of prompts, not computed again
   std::int64_t steps_total = 0;
   std::int64_t work_items_total = 0;
   std::int64_t work_items_failed_total = 0;

@@ -76,6 +76,11 @@ class RequestListener {
  public:
   virtual ~RequestListener() = default;
   virtual void on_token(const TokenNews& news) = 0;
+  /// Once, before the first on_prompt_progress and on_token. Of its prompt, `cached_tokens` were
+  /// not computed again; for `queue_time` it waited on its shard.
+  virtual void on_started(std::int64_t cached_tokens, Clock::duration queue_time) {
+    (void)cached_tokens, (void)queue_time;
+  }
   /// Prompt positions whose computation is done, of all.
   virtual void on_prompt_progress(std::int64_t done, std::int64_t total) {
     (void)done, (void)total;

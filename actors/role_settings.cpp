@@ -15,6 +15,12 @@ std::int64_t pages_max(const ClusterSettings& settings, const model::ModelConfig
   return std::max<std::int64_t>(1, model::KvPool::pages_for(tokens));
 }
 
+/// Without a limit the cache would fill the machine: what is kept for later is then one of the 16
+/// sequences that the default makes room for.
+SequencePages::Settings page_settings(const ClusterSettings& settings, std::int64_t pages_max) {
+  return {settings.prefix_cache, settings.kv_tokens_max > 0 ? pages_max : pages_max / 16};
+}
+
 }  // namespace
 
 Expected<void> check_engine(const ClusterSettings& settings) {
@@ -45,15 +51,18 @@ RouterSettings router_settings(const ClusterSettings& settings, model::Numerics 
 }
 
 AttentionSettings attention_settings(const ClusterSettings& settings,
-                                     const model::ModelConfig& config) {
+                                     const model::Checkpoint& checkpoint) {
+  const auto& config = checkpoint.config();
   AttentionSettings shard;
+  shard.kv_pages_max = pages_max(settings, config);
   // A chunk larger than a step would never be computed in one: the step grows with it.
   const auto chunk = std::min<std::int64_t>(settings.chunk, config.max_position_embeddings);
   shard.batch.chunk = chunk;
   shard.batch.step_rows_max = std::max(settings.step_rows_max, chunk);
   shard.batch.running_max = settings.step_rows_max;
-  shard.batch.waiting_max = settings.waiting_max;
-  shard.kv_pages_max = pages_max(settings, config);
+  shard.batch.waiting.waiting_max = settings.waiting_max;
+  shard.batch.pages = page_settings(settings, shard.kv_pages_max);
+  shard.tokenizer_directory = checkpoint.directory();
   shard.hop_budget = settings.hop_budget;
   shard.uncovered_budget = settings.uncovered_budget;
   shard.frame_rows_max = settings.frame_rows_max;

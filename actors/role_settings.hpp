@@ -16,7 +16,7 @@ Expected<void> check_engine(const ClusterSettings& settings);
 ExpertSettings expert_settings(model::Numerics numerics);
 RouterSettings router_settings(const ClusterSettings& settings, model::Numerics numerics);
 AttentionSettings attention_settings(const ClusterSettings& settings,
-                                     const model::ModelConfig& config);
+                                     const model::Checkpoint& checkpoint);
 /// `shards`: how many attention shards there may be at most.
 GatewaySettings gateway_settings(const ClusterSettings& settings, int shards);
 

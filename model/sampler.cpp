@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "core/mix64.hpp"
 #include "kernels/math.hpp"
 
 namespace troupe::model {
@@ -15,14 +16,6 @@ namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 constexpr float kGreedyBelow = 1e-5f;  // temperature
-
-// A finaliser of 64 well mixed bits (the constants of SplitMix64, Steele et al. 2014).
-std::uint64_t mix(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15ull;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-  return x ^ (x >> 31);
-}
 
 struct Candidate {
   float logit;
@@ -205,13 +198,13 @@ Error out_of_range(const char* name, double value, const char* range) {
 }  // namespace
 
 std::uint64_t seed_of_choice(std::uint64_t seed, std::uint32_t choice) {
-  return choice == 0 ? seed : mix(mix(seed) ^ choice);
+  return choice == 0 ? seed : mix64(mix64(seed) ^ choice);
 }
 
 double uniform_noise(std::uint64_t seed, std::int64_t position, std::int32_t token) {
-  std::uint64_t h = mix(seed);
-  h = mix(h ^ static_cast<std::uint64_t>(position));
-  h = mix(h ^ static_cast<std::uint64_t>(token));
+  std::uint64_t h = mix64(seed);
+  h = mix64(h ^ static_cast<std::uint64_t>(position));
+  h = mix64(h ^ static_cast<std::uint64_t>(token));
   return (static_cast<double>(h >> 11) + 0.5) * 0x1p-53;  // 53 bits, never 0 or 1
 }
 

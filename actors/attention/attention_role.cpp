@@ -2,6 +2,7 @@
 #include "actors/attention/attention_role.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "actors/row_codec.hpp"
 #include "actors/submit_codec.hpp"
@@ -38,6 +39,7 @@ AttentionRole::AttentionRole(const RoleContext& context, AttentionSettings setti
       model_(std::move(model)),
       pool_(model_->kv_shape(settings.kv_pages_max)),
       scheduler_(with_model(settings.batch, model_->config()), pool_),
+      grammars_(settings.tokenizer_directory),
       exchange_(peers_, standings_, exchange_settings(settings, *model_)) {}
 
 void AttentionRole::on_joined(PeerId peer) {
@@ -47,7 +49,7 @@ void AttentionRole::on_joined(PeerId peer) {
 void AttentionRole::on_lost(PeerId peer, const Error& why) {
   if (role_of(peer) == proto::Role::router) return exchange_.on_lost(peer, why, now());
   leases_.erase(peer);
-  scheduler_.withdraw_all(index_of(peer));
+  withdraw_all(peer);
 }
 
 void AttentionRole::on_frame(PeerId peer, transport::ReceivedFrame&& frame) {
@@ -57,8 +59,9 @@ void AttentionRole::on_frame(PeerId peer, transport::ReceivedFrame&& frame) {
       if (!router) return admit(peer, frame);
       break;
     case proto::FrameKind::cancel:
-      if (!router) return scheduler_.withdraw(index_of(peer), frame.header.work_id);
-      break;
+      if (router) break;
+      grammars_.withdraw(index_of(peer), frame.header.work_id);
+      return scheduler_.withdraw(index_of(peer), frame.header.work_id);
     case proto::FrameKind::lease:
       if (!router) return renew(peer, frame);
       break;
@@ -75,14 +78,48 @@ void AttentionRole::on_frame(PeerId peer, transport::ReceivedFrame&& frame) {
 
 void AttentionRole::admit(PeerId gateway, const transport::ReceivedFrame& frame) {
   const auto& submit = std::get<proto::Submit>(frame.body);
-  auto admitted = scheduler_.admit(read_submit(frame.header, submit, index_of(gateway), now()));
-  if (admitted) return;
-  const auto& error = admitted.error();
-  const auto header = proto::reply_header(frame.header, peers_.header().sender_incarnation, 0);
+  auto request = read_submit(frame.header, submit, index_of(gateway), now());
+  if (request.grammar.kind == model::GrammarSpec::Kind::none)
+    admit(frame.header, std::move(request));
+  else
+    compile_grammar(frame.header, std::move(request));
+}
+
+void AttentionRole::compile_grammar(const proto::FrameHeader& asked, SequenceRequest request) {
+  if (grammars_.full())
+    return refuse(asked, request.gateway,
+                  {Errc::overloaded, "too many grammars are being compiled; try again later"});
+  grammars_.open(request);
+  auto made = std::make_shared<Expected<std::shared_ptr<model::GrammarState>>>(nullptr);
+  auto kept = std::make_shared<SequenceRequest>(std::move(request));
+  compute_.post([this, kept, made] { *made = grammars_.state_for(*kept); },
+                [this, kept, made, asked] {
+                  if (!grammars_.close(*kept)) return;  // withdrawn meanwhile
+                  if (!*made) return refuse(asked, kept->gateway, made->error());
+                  kept->grammar_state = **made;
+                  admit(asked, std::move(*kept));
+                });
+}
+
+void AttentionRole::admit(const proto::FrameHeader& asked, SequenceRequest request) {
+  const auto gateway = request.gateway;
+  const auto admitted = scheduler_.admit(std::move(request), now());
+  if (!admitted) refuse(asked, gateway, admitted.error());
+}
+
+void AttentionRole::refuse(const proto::FrameHeader& asked, GatewayIndex gateway,
+                           const Error& error) {
+  const auto header = proto::reply_header(asked, peers_.header().sender_incarnation, 0);
   const proto::Failed failed{static_cast<std::uint16_t>(error.code),
                              error.code == Errc::overloaded ? 1000u : 0u,
                              proto::clip_detail(error.detail)};
-  peers_.send(gateway, transport::make_frame(peers_.buffers(), header, failed));
+  peers_.send(peer_id(proto::Role::gateway, gateway),
+              transport::make_frame(peers_.buffers(), header, failed));
+}
+
+void AttentionRole::withdraw_all(PeerId gateway) {
+  grammars_.withdraw_all(index_of(gateway));
+  scheduler_.withdraw_all(index_of(gateway));
 }
 
 void AttentionRole::renew(PeerId gateway, const transport::ReceivedFrame& frame) {
@@ -92,12 +129,18 @@ void AttentionRole::renew(PeerId gateway, const transport::ReceivedFrame& frame)
   // the requests it named are still here.
   std::vector<std::uint64_t> kept;
   for (const auto request : lease.work_ids)
-    if (scheduler_.has(index_of(gateway), request)) kept.push_back(request);
+    if (scheduler_.has(index_of(gateway), request) || grammars_.has(index_of(gateway), request))
+      kept.push_back(request);
   auto header = peers_.header();
   header.kind = static_cast<std::uint16_t>(proto::FrameKind::lease);
   header.work_id = frame.header.work_id;
   peers_.send(gateway, transport::make_frame(peers_.buffers(), header,
-                                             proto::Lease{lease.duration_us, kept}));
+                                             proto::Lease{lease.duration_us, kept, open_tokens()}));
+}
+
+std::uint32_t AttentionRole::open_tokens() const {
+  constexpr std::int64_t kMax = std::numeric_limits<std::uint32_t>::max();
+  return static_cast<std::uint32_t>(std::min(scheduler_.open_tokens(), kMax));
 }
 
 bool AttentionRole::expire_leases() {
@@ -106,7 +149,7 @@ bool AttentionRole::expire_leases() {
     if (until <= now()) over.push_back(gateway);
   for (const auto gateway : over) {
     leases_.erase(gateway);
-    scheduler_.withdraw_all(index_of(gateway));
+    withdraw_all(gateway);
   }
   return !over.empty();
 }
@@ -306,13 +349,20 @@ std::optional<TimePoint> AttentionRole::role_deadline() const {
   return next;
 }
 
-RoleLoad AttentionRole::load() const { return {scheduler_.oldest(), scheduler_.waiting()}; }
+RoleLoad AttentionRole::load() const {
+  auto oldest = scheduler_.oldest();
+  if (const auto other = grammars_.oldest(); other && (!oldest || *other < *oldest)) oldest = other;
+  return {oldest, scheduler_.waiting() + grammars_.size()};
+}
 
 AttentionStatus AttentionRole::status() const {
   return {static_cast<std::int64_t>(scheduler_.running()),
           static_cast<std::int64_t>(scheduler_.waiting()),
-          pool_.pages_used(),
+          scheduler_.pages().used(),
+          scheduler_.pages().idle(),
           pool_.shape().pages_max,
+          scheduler_.preemptions_total(),
+          scheduler_.cached_tokens_total(),
           steps_total_,
           rows_total_,
           static_cast<std::int64_t>(exchange_.resent_total()),

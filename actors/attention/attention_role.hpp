@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "actors/attention/batch_scheduler.hpp"
+#include "actors/attention/grammar_desk.hpp"
 #include "actors/attention/row_exchange.hpp"
 #include "actors/attention/step_run.hpp"
 #include "actors/role.hpp"
@@ -31,6 +32,7 @@ struct AttentionSettings {
   std::chrono::milliseconds uncovered_budget{5000};
   std::uint32_t attempts_max = 3;
   std::int64_t frame_rows_max = proto::kRowsMax;
+  std::filesystem::path tokenizer_directory{};  // for grammars; empty: they are refused
 };
 
 /// Where the time of steps goes.
@@ -51,8 +53,11 @@ struct StepCounts {
 struct AttentionStatus {
   std::int64_t running = 0;
   std::int64_t waiting = 0;
-  std::int64_t kv_pages_used = 0;
+  std::int64_t kv_pages_used = 0;    // by sequences
+  std::int64_t kv_pages_cached = 0;  // kept for prompts that begin alike, used by none now
   std::int64_t kv_pages_max = 0;
+  std::int64_t preemptions_total = 0;
+  std::int64_t cached_tokens_total = 0;  // of prompts, not computed again
   std::int64_t steps_total = 0;
   std::int64_t rows_total = 0;
   std::int64_t work_items_resent_total = 0;
@@ -78,8 +83,13 @@ class AttentionRole : public Role {
   RoleLoad load() const override;
 
   void admit(PeerId gateway, const transport::ReceivedFrame& frame);
+  void compile_grammar(const proto::FrameHeader& asked, SequenceRequest request);
+  void admit(const proto::FrameHeader& asked, SequenceRequest request);
+  void refuse(const proto::FrameHeader& asked, GatewayIndex gateway, const Error& error);
+  void withdraw_all(PeerId gateway);
   void renew(PeerId gateway, const transport::ReceivedFrame& frame);
   bool expire_leases();
+  std::uint32_t open_tokens() const;
   void start_step();
   void post_stage(double& seconds, std::function<void()> stage, std::function<void()> done);
   void advance();
@@ -97,6 +107,7 @@ class AttentionRole : public Role {
   std::shared_ptr<const model::AttentionModel> model_;
   model::KvPool pool_;
   BatchScheduler scheduler_;
+  GrammarDesk grammars_;
   RowExchange exchange_;
   model::StepState state_;
   std::unique_ptr<StepRun> step_;

@@ -2,6 +2,7 @@
 #include "actors/attention/step_run.hpp"
 
 #include <algorithm>
+#include <string>
 
 #include "actors/row_codec.hpp"
 
@@ -32,10 +33,12 @@ void StepRun::list_heads() {
     const auto& asked = part.sequence->asked;
     for (std::int64_t i = 0; i < part.rows; ++i) {
       HeadRow head{part.first_row + i, p, 0, part.samples && i == part.rows - 1, false};
-      if (asked.prompt_logits && part.first_position + i < asked.prompt_tokens)
+      const auto position = part.first_position + i;
+      const bool owed = position >= part.reported;  // not before it was preempted
+      if (owed && asked.prompt_logits && position < asked.prompt_tokens)
         head.source |= proto::kPromptLogits;
       if (asked.generated_logits && head.samples) head.source |= proto::kGeneratedLogits;
-      head.scores = asked.prompt_logprobs && part.first_position + i + 1 < asked.prompt_tokens;
+      head.scores = owed && asked.prompt_logprobs && position + 1 < asked.prompt_tokens;
       if (head.samples || head.scores || head.source != 0) heads_.push_back(head);
     }
   }
@@ -125,26 +128,53 @@ void StepRun::head() {
   keep_logits(rows, std::move(logits));
 }
 
-Expected<model::Sample> StepRun::draw(const HeadRow& row, std::span<const float> logits) const {
+Expected<model::Sample> StepRun::sample(const HeadRow& row, std::span<const float> logits,
+                                        std::span<const std::uint64_t> allowed) const {
   const auto& asked = plan_.parts[row.part].sequence->asked;
   const std::span<const std::int32_t> tokens(asked.tokens);
   const auto prompt = static_cast<std::size_t>(asked.prompt_tokens);
   const model::SampleContext context{.prompt = tokens.first(prompt),
                                      .generated = tokens.subspan(prompt),
                                      .position = static_cast<std::int64_t>(tokens.size()),
-                                     .valid_vocab = valid_vocab(asked)};
+                                     .valid_vocab = valid_vocab(asked),
+                                     .allowed = allowed};
   return model::sample(*tools_.engine.table, logits, asked.sampling, context);
 }
 
-Expected<model::Sample> StepRun::judge(const HeadRow& row, std::span<const float> logits) const {
+Expected<StepRun::Verdict> StepRun::draw(const HeadRow& row, std::span<const float> logits) const {
+  const auto& asked = plan_.parts[row.part].sequence->asked;
+  if (asked.grammar_state) return draw_within(*asked.grammar_state, row, logits);
+  auto drawn = sample(row, logits, {});
+  if (!drawn) return unexpected(std::move(drawn).error());
+  return Verdict{*std::move(drawn)};
+}
+
+Expected<StepRun::Verdict> StepRun::draw_within(model::GrammarState& grammar, const HeadRow& row,
+                                                std::span<const float> logits) const {
+  const auto& stop_ids = plan_.parts[row.part].sequence->asked.sampling.stop_token_ids;
+  if (grammar.ended() && stop_ids.empty()) return Verdict{std::nullopt, true};
+  std::vector<std::uint64_t> allowed((logits.size() + 63) / 64);
+  grammar.mask(allowed, stop_ids);
+  auto drawn = sample(row, logits, allowed);
+  if (!drawn) return unexpected(std::move(drawn).error());
+  const bool stops = std::ranges::find(stop_ids, drawn->token) != stop_ids.end();
+  if (!grammar.advance(drawn->token) && !stops)
+    return unexpected(Errc::internal, "the grammar does not take token " +
+                                          std::to_string(drawn->token) + ", which it allowed");
+  return Verdict{*std::move(drawn), grammar.ended() && stop_ids.empty()};
+}
+
+Expected<StepRun::Verdict> StepRun::judge(const HeadRow& row, std::span<const float> logits) const {
   const auto& part = plan_.parts[row.part];
   const auto& asked = part.sequence->asked;
   const auto position = part.first_position + row.row - part.first_row + 1;
-  return model::score(*tools_.engine.table, logits,
-                      {.token = asked.tokens[static_cast<std::size_t>(position)],
-                       .position = position,
-                       .valid_vocab = valid_vocab(asked),
-                       .top = *asked.prompt_logprobs});
+  auto judged = model::score(*tools_.engine.table, logits,
+                             {.token = asked.tokens[static_cast<std::size_t>(position)],
+                              .position = position,
+                              .valid_vocab = valid_vocab(asked),
+                              .top = *asked.prompt_logprobs});
+  if (!judged) return unexpected(std::move(judged).error());
+  return Verdict{*std::move(judged)};
 }
 
 std::int64_t StepRun::valid_vocab(const SequenceRequest& asked) const {
@@ -153,7 +183,7 @@ std::int64_t StepRun::valid_vocab(const SequenceRequest& asked) const {
 
 void StepRun::use_rows(std::span<const HeadRow> rows, const float* logits) {
   const auto vocab = static_cast<std::size_t>(tools_.model->config().vocab_size);
-  std::vector<Expected<model::Sample>> results(rows.size(), model::Sample{});
+  std::vector<Expected<Verdict>> results(rows.size(), Verdict{});
   const auto use = [&](std::int64_t begin, std::int64_t end) {
     for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
       if (outcomes_[rows[i].part].error) continue;
@@ -166,12 +196,14 @@ void StepRun::use_rows(std::span<const HeadRow> rows, const float* logits) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     auto& outcome = outcomes_[rows[i].part];
     if (outcome.error || !(rows[i].samples || rows[i].scores)) continue;
-    if (!results[i])
+    if (!results[i]) {
       outcome.error = std::move(results[i]).error();
-    else if (rows[i].samples)
-      outcome.sample = *std::move(results[i]);
-    else
-      keep_score(rows[i], *std::move(results[i]));
+    } else if (rows[i].samples) {
+      outcome.ends = results[i]->ends;
+      outcome.sample = std::move(results[i]->sample);
+    } else {
+      keep_score(rows[i], *std::move(results[i]->sample));
+    }
   }
 }
 

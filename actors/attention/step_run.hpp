@@ -82,8 +82,17 @@ class StepRun {
   void take_in_answers();
   void pack();
   void use_rows(std::span<const HeadRow> rows, const float* logits);
-  Expected<model::Sample> draw(const HeadRow& row, std::span<const float> logits) const;
-  Expected<model::Sample> judge(const HeadRow& row, std::span<const float> logits) const;
+  /// What a row says: a token drawn, a token judged, or that the grammar has ended.
+  struct Verdict {
+    std::optional<model::Sample> sample;
+    bool ends = false;
+  };
+  Expected<Verdict> draw(const HeadRow& row, std::span<const float> logits) const;
+  Expected<Verdict> draw_within(model::GrammarState& grammar, const HeadRow& row,
+                                std::span<const float> logits) const;
+  Expected<model::Sample> sample(const HeadRow& row, std::span<const float> logits,
+                                 std::span<const std::uint64_t> allowed) const;
+  Expected<Verdict> judge(const HeadRow& row, std::span<const float> logits) const;
   void keep_score(const HeadRow& row, model::Sample score);
   std::int64_t valid_vocab(const SequenceRequest& asked) const;
   void keep_logits(std::span<const HeadRow> rows, std::shared_ptr<std::vector<float>> logits);

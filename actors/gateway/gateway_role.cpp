@@ -18,6 +18,11 @@ std::vector<model::TokenLogprob> read_alternatives(
   return alternatives;
 }
 
+/// Of what a request may generate, so much counts as load: most answers end before their limit.
+constexpr std::int64_t kForesight = 256;
+/// Lease periods for which it counts what a shard does for other gateways.
+constexpr int kOthersKnown = 3;
+
 }  // namespace
 
 GatewayRole::GatewayRole(const RoleContext& context, GatewaySettings settings, Sink& sink)
@@ -30,7 +35,7 @@ bool GatewayRole::takes_frames() const {
   return unread_bytes_->load(std::memory_order_acquire) < settings_.unread_bytes_max;
 }
 
-Expected<PeerId> GatewayRole::pick_shard(bool replay) const {
+Expected<PeerId> GatewayRole::pick_shard(const SubmitOrder& order) {
   std::vector<PeerId> there;
   for (const auto& [shard, state] : shards_) there.push_back(shard);
   if (there.empty())
@@ -38,15 +43,36 @@ Expected<PeerId> GatewayRole::pick_shard(bool replay) const {
                                              (last_gone_.empty() ? "" : " (" + last_gone_ + ")") +
                                              "; repeat the request once one is back");
   there = standings_->preferred(there);
-  if (!replay && standings_->of(there.front()) == MemberState::draining)
+  if (order.attempt == 0 && standings_->of(there.front()) == MemberState::draining)
     return unexpected(Errc::unavailable, name_of(there.front()) +
                                              " is draining and no other attention shard is "
                                              "connected; repeat the request once one is");
-  std::map<PeerId, std::int64_t> tokens;
-  for (const auto& [request, open] : open_) tokens[open.shard] += open.kv_tokens;
-  // The first of the least: ids ascend, so ties go to the lower one.
-  return *std::min_element(there.begin(), there.end(),
-                           [&](PeerId one, PeerId other) { return tokens[one] < tokens[other]; });
+  return picker_.pick(*order.asked, order.request, loads(there));
+}
+
+ShardPicker::Loads GatewayRole::loads(std::span<const PeerId> shards) const {
+  ShardPicker::Loads loads;
+  for (const PeerId shard : shards) {
+    const auto& state = shards_.at(shard);
+    const bool fresh = now() - state.others_at < kOthersKnown * settings_.lease_period;
+    loads[shard] = fresh ? state.others_tokens : 0;
+  }
+  for (const auto& [request, open] : open_)
+    if (const auto load = loads.find(open.shard); load != loads.end())
+      load->second += open.tokens + std::min(open.left, kForesight);
+  return loads;
+}
+
+std::int64_t GatewayRole::own_tokens(PeerId shard) const {
+  std::int64_t tokens = 0;
+  for (const auto& [request, open] : open_)
+    if (open.shard == shard) tokens += open.tokens;
+  return tokens;
+}
+
+void GatewayRole::close(std::map<RequestId, Open>::iterator open) {
+  picker_.ends(open->first);
+  open_.erase(open);
 }
 
 Expected<void> GatewayRole::submit(const SubmitOrder& order, TimePoint now) {
@@ -54,11 +80,11 @@ Expected<void> GatewayRole::submit(const SubmitOrder& order, TimePoint now) {
   if (order.attempt == 0 && open_.size() >= settings_.requests_max)
     return unexpected(Errc::overloaded, std::to_string(open_.size()) +
                                             " requests are open (requests_max); try again later");
-  const auto picked = pick_shard(order.attempt > 0);
-  if (!picked) return unexpected(picked.error());
-  const PeerId shard = *picked;
   const SubmitBody submit(*order.asked, order.request, order.tokens);
   if (auto fine = submit.check(); !fine) return fine;
+  const auto picked = pick_shard(order);
+  if (!picked) return unexpected(picked.error());
+  const PeerId shard = *picked;
   auto header = peers_.header();
   header.work_id = order.request;
   header.attempt = order.attempt;
@@ -67,11 +93,17 @@ Expected<void> GatewayRole::submit(const SubmitOrder& order, TimePoint now) {
     header.remaining_us = static_cast<std::uint64_t>(std::max<std::int64_t>(
         1, std::chrono::duration_cast<std::chrono::microseconds>(*order.remaining).count()));
   const auto prompt = static_cast<std::int64_t>(order.asked->prompt.size());
+  const auto tokens = static_cast<std::int64_t>(order.tokens.size());
   if (!has_requests(shard)) {
     shards_[shard].heard = now;  // begins to count now
     shards_[shard].lease_due = TimePoint{};
   }
-  open_[order.request] = {order.attempt, shard, prompt + sampling.max_tokens, header, now};
+  open_[order.request] = {.attempt = order.attempt,
+                          .shard = shard,
+                          .tokens = tokens,
+                          .left = prompt + sampling.max_tokens - tokens,
+                          .header = header,
+                          .began = now};
   ++requests_total_;
   if (order.attempt > 0) ++replays_total_;
   peers_.send(shard, transport::make_frame(peers_.buffers(), header, submit.body()));
@@ -85,7 +117,7 @@ void GatewayRole::cancel(RequestId request) {
   header.kind = 0;
   header.remaining_us = 0;
   const auto shard = found->second.shard;
-  open_.erase(found);
+  close(found);
   const proto::Cancel cancel{static_cast<std::uint16_t>(Errc::cancelled)};
   peers_.send(shard, transport::make_frame(peers_.buffers(), header, cancel));
 }
@@ -103,12 +135,13 @@ void GatewayRole::on_joined(PeerId peer) {
 
 void GatewayRole::on_lost(PeerId peer, const Error& why) {
   shards_.erase(peer);
+  picker_.forget(peer);
   last_gone_ = why.detail;
   std::vector<std::pair<RequestId, std::uint32_t>> gone;
   for (const auto& [request, open] : open_)
     if (open.shard == peer) gone.emplace_back(request, open.attempt);
   for (const auto& [request, attempt] : gone) {
-    open_.erase(request);
+    close(open_.find(request));
     sink_.on_broken(request, {attempt, true, why});
   }
 }
@@ -129,7 +162,7 @@ void GatewayRole::on_frame(PeerId peer, transport::ReceivedFrame&& frame) {
     case proto::FrameKind::logits: return deliver_logits(request, open, std::move(frame));
     default: {
       const auto& failed = std::get<proto::Failed>(frame.body);
-      open_.erase(found);
+      close(found);
       sink_.on_broken(
           request,
           {open.attempt, false, {static_cast<Errc>(failed.error), std::string(failed.detail)}});
@@ -140,6 +173,11 @@ void GatewayRole::on_frame(PeerId peer, transport::ReceivedFrame&& frame) {
 void GatewayRole::deliver_tokens(RequestId request, const Open& open,
                                  const transport::ReceivedFrame& frame) {
   const auto& tokens = std::get<proto::Tokens>(frame.body);
+  auto& kept = open_.at(request);
+  const auto fresh = static_cast<std::int64_t>(tokens.entries.size());
+  kept.tokens += fresh;
+  kept.left -= fresh;
+  if (tokens.prompt_done > 0) kept.queued = false;
   TokensNote note;
   note.attempt = open.attempt;
   note.entries = tokens.entries.to_vector();
@@ -150,7 +188,7 @@ void GatewayRole::deliver_tokens(RequestId request, const Open& open,
   if (tokens.finish != proto::Finish::none) {
     note.finish = read_finish(tokens.finish);
     note.error = {static_cast<Errc>(tokens.error), std::string(tokens.detail)};
-    open_.erase(request);
+    close(open_.find(request));
   }
   sink_.on_tokens(request, std::move(note));
 }
@@ -205,7 +243,11 @@ void GatewayRole::send_lease(PeerId shard) {
 void GatewayRole::on_lease_echo(PeerId shard, const transport::ReceivedFrame& frame) {
   // Frames keep their order: what this lease named and the shard had finished was heard of before.
   const auto number = frame.header.work_id;
-  const auto kept = std::get<proto::Lease>(frame.body).work_ids.to_vector();
+  const auto& echo = std::get<proto::Lease>(frame.body);
+  const auto kept = echo.work_ids.to_vector();
+  auto& state = shards_.at(shard);
+  state.others_tokens = std::max<std::int64_t>(0, echo.open_tokens - own_tokens(shard));
+  state.others_at = now();
   std::vector<std::pair<RequestId, std::uint32_t>> gone;
   for (const auto& [request, open] : open_)
     if (open.shard == shard && open.first_leased != 0 && open.first_leased <= number &&
@@ -214,7 +256,7 @@ void GatewayRole::on_lease_echo(PeerId shard, const transport::ReceivedFrame& fr
   const Error why{Errc::unavailable,
                   name_of(shard) + " gave the request up: its lease had not been renewed"};
   for (const auto& [request, attempt] : gone) {
-    open_.erase(request);
+    close(open_.find(request));
     sink_.on_broken(request, {attempt, true, why});
   }
 }
@@ -260,7 +302,12 @@ RoleLoad GatewayRole::load() const {
 }
 
 GatewayStatus GatewayRole::status() const {
-  return {static_cast<std::int64_t>(open_.size()), requests_total_, replays_total_,
+  const auto queued = std::count_if(open_.begin(), open_.end(),
+                                    [](const auto& entry) { return entry.second.queued; });
+  return {static_cast<std::int64_t>(open_.size()),
+          static_cast<std::int64_t>(queued),
+          requests_total_,
+          replays_total_,
           static_cast<std::int64_t>(shards_.size()),
           static_cast<std::int64_t>(peers_.stats().stale_frames_total)};
 }

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "actors/gateway/session_core.hpp"
+#include "actors/gateway/shard_picker.hpp"
 #include "actors/role.hpp"
 #include "core/expected.hpp"
 
@@ -34,6 +35,7 @@ struct GatewaySettings {
 
 struct GatewayStatus {
   std::int64_t requests_open = 0;
+  std::int64_t requests_queued = 0;  // of them, those no shard has computed anything for yet
   std::int64_t requests_total = 0;
   std::int64_t replays_total = 0;
   std::int64_t shards = 0;
@@ -56,8 +58,8 @@ class GatewayRole : public Role {
   GatewayRole(const RoleContext& context, GatewaySettings settings, Sink& sink);
   ~GatewayRole() override { stop(); }
 
-  /// Sends one attempt to the shard with the fewest outstanding KV tokens, ties by id, of those
-  /// that the director likes best. A DRAINING one gets replays only, where there is no other.
+  /// Sends one attempt to the shard that ShardPicker picks of those that the director likes best. A
+  /// DRAINING one gets replays only, where there is no other.
   /// *Errors*: `unavailable` without a shard (the detail names the last one), `overloaded` past
   /// requests_max, `invalid_argument` when a frame cannot carry it.
   Expected<void> submit(const SubmitOrder& order, TimePoint now);
@@ -69,7 +71,9 @@ class GatewayRole : public Role {
   struct Open {
     std::uint32_t attempt = 0;
     PeerId shard = 0;
-    std::int64_t kv_tokens = 0;
+    std::int64_t tokens = 0;  // prompt, and what was generated
+    std::int64_t left = 0;    // that may still be generated
+    bool queued = true;       // nothing was computed yet
     proto::FrameHeader header;
     TimePoint began{};
     std::uint64_t first_leased = 0;  // number of the first lease that named it; 0: none yet
@@ -78,6 +82,8 @@ class GatewayRole : public Role {
     TimePoint heard;
     TimePoint lease_due;
     std::uint64_t leases_sent = 0;
+    std::int64_t others_tokens = 0;  // open there for other gateways, as its last echo said
+    TimePoint others_at{};           // when it said so
   };
 
   void on_joined(PeerId peer) override;
@@ -88,7 +94,10 @@ class GatewayRole : public Role {
   RoleLoad load() const override;
   bool takes_frames() const override;
 
-  Expected<PeerId> pick_shard(bool replay) const;
+  Expected<PeerId> pick_shard(const SubmitOrder& order);
+  ShardPicker::Loads loads(std::span<const PeerId> shards) const;
+  std::int64_t own_tokens(PeerId shard) const;
+  void close(std::map<RequestId, Open>::iterator open);
   bool has_requests(PeerId shard) const;
   void send_lease(PeerId shard);
   void on_lease_echo(PeerId shard, const transport::ReceivedFrame& frame);
@@ -98,6 +107,7 @@ class GatewayRole : public Role {
 
   GatewaySettings settings_;
   Sink& sink_;
+  ShardPicker picker_;
   std::map<RequestId, Open> open_;
   std::map<PeerId, Shard> shards_;
   std::shared_ptr<std::atomic<std::int64_t>> unread_bytes_;

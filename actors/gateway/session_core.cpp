@@ -32,6 +32,7 @@ SessionCore::Next SessionCore::on_tokens(const TokensNote& note, TimePoint now) 
     if (prompt_done_ == 0) {
       cached_tokens_ = note.cached_tokens;
       queue_time_ = note.queued;
+      listener_->on_started(cached_tokens_, queue_time_);
     }
     prompt_done_ = note.prompt_done;
     listener_->on_prompt_progress(prompt_done_, book_.prompt_tokens());

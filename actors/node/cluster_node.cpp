@@ -23,6 +23,9 @@ class CountedListener final : public RequestListener {
     ++*open_;
   }
   void on_token(const TokenNews& news) override { listener_->on_token(news); }
+  void on_started(std::int64_t cached_tokens, Clock::duration queue_time) override {
+    listener_->on_started(cached_tokens, queue_time);
+  }
   void on_prompt_logprobs(std::int64_t first_position,
                           std::span<const PromptLogprob> logprobs) override {
     listener_->on_prompt_logprobs(first_position, logprobs);

@@ -211,7 +211,7 @@ void NodeProcess::spawn_roles() {
     });
   if (settings.role == proto::Role::attention)
     attention = host(proto::Role::attention, [&](HostedMember& one) {
-      return spawn_attention(*system_, one.context, attention_settings(engine, checkpoint.config()),
+      return spawn_attention(*system_, one.context, attention_settings(engine, checkpoint),
                              models_.attention);
     });
   if (hosts_director(settings))

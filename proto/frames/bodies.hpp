@@ -123,10 +123,12 @@ struct Cancel {
   std::uint16_t error = 0;  // troupe::Errc, why
 };
 
-/// The gateway still wants these requests.
+/// The gateway still wants these requests. The shard's echo names those it still has, and how busy
+/// it is with those of all gateways.
 struct Lease {
   std::uint64_t duration_us = 0;  // from arrival
   PackedArray<std::uint64_t> work_ids;
+  std::uint32_t open_tokens = 0;  // of all requests on the shard; 0 from a gateway
 };
 
 /// Why a request ended. Values travel: append only.

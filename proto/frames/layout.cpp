@@ -115,9 +115,14 @@ layout::Cancel to_layout(const Cancel& x) { return {x.error, 0, 0}; }
 void from_layout(const layout::Cancel& f, Cancel& x) { x.error = f.error; }
 bool reserved_is_zero(const layout::Cancel& f) { return f.reserved == 0 && f.reserved2 == 0; }
 
-layout::Lease to_layout(const Lease& x) { return {x.duration_us, count32(x.work_ids.size()), 0}; }
-void from_layout(const layout::Lease& f, Lease& x) { x.duration_us = f.duration_us; }
-bool reserved_is_zero(const layout::Lease& f) { return f.reserved == 0; }
+layout::Lease to_layout(const Lease& x) {
+  return {x.duration_us, count32(x.work_ids.size()), x.open_tokens};
+}
+void from_layout(const layout::Lease& f, Lease& x) {
+  x.duration_us = f.duration_us;
+  x.open_tokens = f.open_tokens;
+}
+bool reserved_is_zero(const layout::Lease&) { return true; }
 
 layout::Tokens to_layout(const Tokens& x) {
   return {count32(x.entries.size()),

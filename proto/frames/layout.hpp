@@ -59,7 +59,7 @@ static_assert(sizeof(Cancel) == 8);
 
 struct Lease {
   std::uint64_t duration_us;
-  std::uint32_t count, reserved;
+  std::uint32_t count, open_tokens;
 };
 static_assert(sizeof(Lease) == 16 && offsetof(Lease, count) == 8);
 

@@ -33,8 +33,13 @@ void AttentionMetrics::take(const actors::AttentionStatus& status) {
   book_.set(kAttentionRunning, own, static_cast<double>(status.running));
   book_.set(kAttentionWaiting, own, static_cast<double>(status.waiting));
   book_.set(kAttentionKvPages, {model_, shard_, "used"}, static_cast<double>(status.kv_pages_used));
-  book_.set(kAttentionKvPages, {model_, shard_, "free"},
-            static_cast<double>(status.kv_pages_max - status.kv_pages_used));
+  book_.set(kAttentionKvPages, {model_, shard_, "cached"},
+            static_cast<double>(status.kv_pages_cached));
+  book_.set(
+      kAttentionKvPages, {model_, shard_, "free"},
+      static_cast<double>(status.kv_pages_max - status.kv_pages_used - status.kv_pages_cached));
+  book_.add(kAttentionPreemptions, own,
+            static_cast<double>(preemptions_.take(status.preemptions_total)));
   book_.add(kAttentionRows, own, static_cast<double>(rows_.take(status.rows_total)));
   book_.add(kAttentionResent, own,
             static_cast<double>(resent_.take(status.work_items_resent_total)));

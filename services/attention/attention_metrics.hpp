@@ -16,9 +16,12 @@ inline constexpr MetricSpec kAttentionWaiting{"troupe_attention_sequences_waitin
 inline constexpr MetricSpec kAttentionBatchTokens{
     "troupe_attention_batch_tokens", MetricKind::histogram, "model, shard, phase",
     "Rows of a step; phase: prefill (a prompt has rows in it), decode", kBatchBounds};
-inline constexpr MetricSpec kAttentionKvPages{"troupe_attention_kv_pages", MetricKind::gauge,
-                                              "model, shard, state",
-                                              "Pages of the KV cache; state: used, free"};
+inline constexpr MetricSpec kAttentionKvPages{
+    "troupe_attention_kv_pages", MetricKind::gauge, "model, shard, state",
+    "Pages of the KV cache; state: used, cached (kept for prompts that begin alike), free"};
+inline constexpr MetricSpec kAttentionPreemptions{
+    "troupe_attention_preemptions_total", MetricKind::counter, "model, shard",
+    "Sequences that gave their pages or place back, to be computed again later"};
 inline constexpr MetricSpec kAttentionRows{"troupe_attention_rows_total", MetricKind::counter,
                                            "model, shard", "Rows computed"};
 inline constexpr MetricSpec kAttentionStepDuration{
@@ -31,8 +34,9 @@ inline constexpr MetricSpec kAttentionResent{
     "troupe_attention_work_resent_total", MetricKind::counter, "model, shard",
     "Work items sent to another router after a loss or a silence"};
 inline constexpr const MetricSpec* kAttentionMetrics[]{
-    &kAttentionRunning, &kAttentionWaiting,      &kAttentionBatchTokens,  &kAttentionKvPages,
-    &kAttentionRows,    &kAttentionStepDuration, &kAttentionStageSeconds, &kAttentionResent};
+    &kAttentionRunning,      &kAttentionWaiting, &kAttentionBatchTokens,
+    &kAttentionKvPages,      &kAttentionRows,    &kAttentionStepDuration,
+    &kAttentionStageSeconds, &kAttentionResent,  &kAttentionPreemptions};
 
 /// Keeps them current. *Threading*: one caller at a time.
 class AttentionMetrics {
@@ -54,6 +58,7 @@ class AttentionMetrics {
   std::string shard_;
   Growth<std::int64_t> rows_;
   Growth<std::int64_t> resent_;
+  Growth<std::int64_t> preemptions_;
   Phase prefill_;
   Phase decode_;
   Growth<double> attention_;

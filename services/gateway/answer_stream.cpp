@@ -113,6 +113,11 @@ std::int64_t AnswerStream::replay_mismatches() const {
   return replay_mismatches_;
 }
 
+double AnswerStream::queue_time_s() const {
+  const std::lock_guard lock(mutex_);
+  return queue_time_s_;
+}
+
 void AnswerStream::mark_pending() {
   if (!pending_since_) pending_since_ = Clock::now();
 }
@@ -125,6 +130,7 @@ void AnswerStream::end(std::optional<ApiError> error) {
 void AnswerStream::complete(AnswerFinish finish) {
   const auto now = Clock::now();
   finish.prompt_tokens = prompt_tokens_;
+  finish.cached_tokens = cached_tokens_;
   finish.generated_tokens = assembler_->tokens();
   finish.duration_s = seconds(now - started_);
   if (first_token_) finish.time_to_first_token_s = seconds(*first_token_ - started_);
@@ -146,6 +152,12 @@ void AnswerStream::on_token(const actors::TokenNews& news) {
       end(slow_reader(limits_.pending_bytes_max));
     }
   });
+}
+
+void AnswerStream::on_started(std::int64_t cached_tokens, actors::Clock::duration queue_time) {
+  const std::lock_guard lock(mutex_);
+  cached_tokens_ = cached_tokens;
+  queue_time_s_ = seconds(queue_time);
 }
 
 void AnswerStream::on_prompt_progress(std::int64_t done, std::int64_t total) {

@@ -27,6 +27,7 @@ struct AnswerFinish {
   std::optional<std::int32_t> stop_id;     // the id that did
   std::int64_t prompt_tokens = 0;
   std::int64_t generated_tokens = 0;
+  std::int64_t cached_tokens = 0;  // of the prompt, not computed again
   double time_to_first_token_s = 0;
   double duration_s = 0;
 };
@@ -73,8 +74,11 @@ class AnswerStream final : public actors::RequestListener {
   std::chrono::nanoseconds waited() const;
   /// Tokens that a replay drew otherwise than before; known at the end, must be 0.
   std::int64_t replay_mismatches() const;
+  /// What the request waited for its first step.
+  double queue_time_s() const;
 
   void on_token(const actors::TokenNews& news) override;
+  void on_started(std::int64_t cached_tokens, actors::Clock::duration queue_time) override;
   void on_prompt_progress(std::int64_t done, std::int64_t total) override;
   void on_finished(actors::FinishReason reason, const Error& error,
                    const actors::Usage& usage) override;
@@ -99,6 +103,8 @@ class AnswerStream final : public actors::RequestListener {
   std::optional<AnswerAssembler> assembler_;
   bool wants_progress_ = false;
   std::int64_t prompt_tokens_ = 0;
+  std::int64_t cached_tokens_ = 0;
+  double queue_time_s_ = 0;
   Clock::time_point started_;
   std::optional<Clock::time_point> deadline_, first_token_;
   std::optional<actors::RequestId> id_;  // once submitted

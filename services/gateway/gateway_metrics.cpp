@@ -36,10 +36,10 @@ GatewayMetrics::GatewayMetrics(MetricBook& book, std::string model)
   }
   for (const char* api : kGenerating) book_.add(kGatewayBackpressure, {api}, 0);
   for (const char* reason : kReasons) book_.add(kGatewayFinish, {model_, reason}, 0);
-  for (const auto* metric :
-       {&kGatewayPromptTokens, &kGatewayGeneratedTokens, &kGatewayReplayMismatch})
+  for (const auto* metric : {&kGatewayPromptTokens, &kGatewayGeneratedTokens,
+                             &kGatewayReplayMismatch, &kGatewayCachedTokens})
     book_.add(*metric, {model_}, 0);
-  for (const auto* metric : {&kGatewayFirstToken, &kGatewayInterToken})
+  for (const auto* metric : {&kGatewayFirstToken, &kGatewayInterToken, &kGatewayQueueTime})
     book_.observe(*metric, {model_}, Histogram(kLatencyBounds));
   take({}, 0);
 }
@@ -54,8 +54,10 @@ void GatewayMetrics::record(const CallRecord& call) {
   book_.add(kGatewayPromptTokens, {model_}, static_cast<double>(call.prompt_tokens));
   book_.add(kGatewayGeneratedTokens, {model_}, static_cast<double>(call.generated_tokens));
   book_.add(kGatewayReplayMismatch, {model_}, static_cast<double>(call.replay_mismatches));
+  book_.add(kGatewayCachedTokens, {model_}, static_cast<double>(call.cached_tokens));
   if (is_one_of(kGenerating, call.api)) book_.add(kGatewayBackpressure, {call.api}, call.waited_s);
   if (call.generated_tokens < 1) return;
+  book_.observe(kGatewayQueueTime, {model_}, call.queue_time_s);
   book_.observe(kGatewayFirstToken, {model_}, call.time_to_first_token_s);
   const auto gaps = call.generated_tokens - 1;
   if (gaps > 0)
@@ -66,6 +68,7 @@ void GatewayMetrics::record(const CallRecord& call) {
 }
 
 void GatewayMetrics::take(const actors::GatewayStatus& status, std::int64_t calls_open) {
+  book_.set(kGatewayQueued, {model_}, static_cast<double>(status.requests_queued));
   book_.set(kGatewayInFlight, {model_}, static_cast<double>(calls_open));
   book_.add(kGatewayReplays, {model_}, static_cast<double>(replays_.take(status.replays_total)));
 }

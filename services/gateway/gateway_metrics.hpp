@@ -13,6 +13,14 @@ inline constexpr MetricSpec kGatewayRequests{"troupe_gateway_requests_total", Me
                                              "Finished calls; code: the gRPC status by name"};
 inline constexpr MetricSpec kGatewayInFlight{"troupe_gateway_requests_in_flight", MetricKind::gauge,
                                              "model", "Calls being answered"};
+inline constexpr MetricSpec kGatewayQueued{"troupe_gateway_requests_queued", MetricKind::gauge,
+                                           "model", "Requests no shard has begun to compute yet"};
+inline constexpr MetricSpec kGatewayQueueTime{
+    "troupe_gateway_queue_time_seconds", MetricKind::histogram, "model",
+    "What a request waited on its shard before its first step", kLatencyBounds};
+inline constexpr MetricSpec kGatewayCachedTokens{
+    "troupe_gateway_cached_prompt_tokens_total", MetricKind::counter, "model",
+    "Prompt tokens of finished requests that were not computed again"};
 inline constexpr MetricSpec kGatewayPromptTokens{"troupe_gateway_prompt_tokens_total",
                                                  MetricKind::counter, "model",
                                                  "Prompt tokens of finished requests"};
@@ -40,9 +48,10 @@ inline constexpr MetricSpec kGatewayReplayMismatch{
     "troupe_gateway_replay_mismatch_total", MetricKind::counter, "model",
     "Tokens that a replay drew otherwise; must stay 0"};
 inline constexpr const MetricSpec* kGatewayMetrics[]{
-    &kGatewayRequests,     &kGatewayInFlight,   &kGatewayPromptTokens,  &kGatewayGeneratedTokens,
-    &kGatewayFirstToken,   &kGatewayInterToken, &kGatewayDuration,      &kGatewayFinish,
-    &kGatewayBackpressure, &kGatewayReplays,    &kGatewayReplayMismatch};
+    &kGatewayRequests,     &kGatewayInFlight,    &kGatewayPromptTokens,   &kGatewayGeneratedTokens,
+    &kGatewayFirstToken,   &kGatewayInterToken,  &kGatewayDuration,       &kGatewayFinish,
+    &kGatewayBackpressure, &kGatewayReplays,     &kGatewayReplayMismatch, &kGatewayQueued,
+    &kGatewayQueueTime,    &kGatewayCachedTokens};
 
 /// *Threading*: `record` from any thread; `take` by one caller at a time.
 class GatewayMetrics {

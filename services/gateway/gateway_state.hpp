@@ -24,6 +24,8 @@ struct CallRecord {
   const char* finish = "";  // "stop", "length", "cancelled", "error"; empty: nothing was generated
   std::int64_t prompt_tokens = 0;
   std::int64_t generated_tokens = 0;
+  std::int64_t cached_tokens = 0;  // of the prompt
+  double queue_time_s = 0;
   double time_to_first_token_s = 0;
   double duration_s = 0;
   double waited_s = 0;                 // for the client to read

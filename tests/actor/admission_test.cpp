@@ -43,7 +43,7 @@ TEST(Admission, RefusesMoreThanTheModelsPositions) {
 TEST(Admission, AnswersOverloadedWhenTheQueueIsFull) {
   StageOptions options;
   options.shard.kv_pages_max = 1;
-  options.shard.batch.waiting_max = 2;
+  options.shard.batch.waiting.waiting_max = 2;
   Stage stage{options};
   std::vector<std::shared_ptr<Recorder>> heard;
   heard.push_back(stage.submit(greedy(counting_prompt(20), 20)));

@@ -3,14 +3,22 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
 #include <numeric>
 
 namespace troupe::actors {
 namespace {
 
 struct Scheduling : ::testing::Test {
-  Scheduling() { settings = {.chunk = 8, .step_rows_max = 16, .running_max = 4, .waiting_max = 3}; }
+  Scheduling() {
+    settings.chunk = 8;
+    settings.step_rows_max = 16;
+    settings.running_max = 4;
+    settings.waiting.waiting_max = 3;
+  }
   BatchScheduler& make(std::int64_t pages = 16) {
+    settings.pages.idle_pages_max = pages;
     settings.positions_max = 1000;
     settings.vocab_size = 100;
     pool.emplace(model::KvPool::Shape{1, 8, DType::bf16, pages});
@@ -41,6 +49,7 @@ struct Scheduling : ::testing::Test {
   }
   using Rows = std::vector<std::pair<RequestId, std::int64_t>>;
 
+  TimePoint now{std::chrono::hours(1)};
   BatchScheduler::Settings settings;
   std::optional<model::KvPool> pool;
   std::optional<BatchScheduler> scheduler;
@@ -48,36 +57,36 @@ struct Scheduling : ::testing::Test {
 
 TEST_F(Scheduling, CutsPromptsIntoChunksAndSamplesAfterTheLast) {
   auto& s = make();
-  ASSERT_TRUE(s.admit(request(1, 10, 2)));
-  auto first = *s.next(TimePoint{});
+  ASSERT_TRUE(s.admit(request(1, 10, 2), now));
+  auto first = *s.next(now);
   EXPECT_EQ(rows(first), (Rows{{1, 8}}));
   EXPECT_FALSE(first.parts[0].samples);
   auto events = complete(first);
   ASSERT_EQ(events.size(), 1u);
   EXPECT_EQ(events[0].prompt_computed, 8);
-  auto second = *s.next(TimePoint{});
+  auto second = *s.next(now);
   EXPECT_EQ(rows(second), (Rows{{1, 2}}));
   EXPECT_EQ(second.parts[0].first_position, 8);
   EXPECT_TRUE(second.parts[0].samples);
   events = complete(second);
   EXPECT_EQ(events[0].position, 10);
   EXPECT_EQ(events[0].sample->token, 42);
-  auto third = *s.next(TimePoint{});
+  auto third = *s.next(now);
   EXPECT_EQ(third.batch.tokens, (std::vector<std::int32_t>{42}));
   events = complete(third);
   ASSERT_EQ(events.size(), 2u);
   EXPECT_EQ(*events[1].finish, FinishReason::length);
   EXPECT_TRUE(s.idle());
-  EXPECT_EQ(pool->pages_used(), 0);
+  EXPECT_EQ(s.pages().used(), 0);
 }
 
 TEST_F(Scheduling, PutsDecodeRowsBeforePromptChunks) {
   auto& s = make();
-  ASSERT_TRUE(s.admit(request(1, 3, 5)));
-  complete(*s.next(TimePoint{}));
-  ASSERT_TRUE(s.admit(request(2, 30, 5)));
-  ASSERT_TRUE(s.admit(request(3, 30, 5)));
-  auto plan = *s.next(TimePoint{});
+  ASSERT_TRUE(s.admit(request(1, 3, 5), now));
+  complete(*s.next(now));
+  ASSERT_TRUE(s.admit(request(2, 30, 5), now));
+  ASSERT_TRUE(s.admit(request(3, 30, 5), now));
+  auto plan = *s.next(now);
   EXPECT_EQ(rows(plan), (Rows{{1, 1}, {2, 8}, {3, 7}}));  // 16 rows in all
   EXPECT_EQ(plan.parts[1].first_row, 1);
   EXPECT_EQ(plan.parts[2].first_row, 9);
@@ -88,44 +97,239 @@ TEST_F(Scheduling, PutsDecodeRowsBeforePromptChunks) {
 TEST_F(Scheduling, GivesEveryDecodingSequenceItsTurn) {
   settings.step_rows_max = settings.running_max = 3;
   auto& s = make();
-  settings.waiting_max = 10;
-  for (RequestId id = 1; id <= 3; ++id) ASSERT_TRUE(s.admit(request(id, 1, 100)));
+  settings.waiting.waiting_max = 10;
+  for (RequestId id = 1; id <= 3; ++id) ASSERT_TRUE(s.admit(request(id, 1, 100), now));
   std::map<RequestId, int> turns;
   for (int step = 0; step < 12; ++step) {
-    auto plan = *s.next(TimePoint{});
+    auto plan = *s.next(now);
     for (const auto& [id, count] : rows(plan)) turns[id] += static_cast<int>(count);
     complete(plan);
   }
   for (const auto& [id, count] : turns) EXPECT_EQ(count, 12) << id;
 }
 
-TEST_F(Scheduling, ReservesEveryPageBeforeItStartsSoThatNoneIsStuck) {
+TEST_F(Scheduling, TakesPagesOnlyAsTheyAreUsed) {
+  auto& s = make();
+  ASSERT_TRUE(s.admit(request(1, 8, 500), now));
+  complete(*s.next(now));
+  EXPECT_EQ(s.pages().used(), 1);
+}
+
+TEST_F(Scheduling, PreemptsTheNewestWhenPagesRunOutAndGoesOnWithItLater) {
+  settings.chunk = settings.step_rows_max = 128;
+  settings.pages.prefix_cache = false;
   auto& s = make(/*pages=*/3);
-  ASSERT_TRUE(s.admit(request(1, 60, 60)));  // 119 inputs: 2 pages
-  ASSERT_TRUE(s.admit(request(2, 60, 60)));  // 2 more: waits
-  ASSERT_TRUE(s.admit(request(3, 1, 1)));    // would fit, but comes later
-  complete(*s.next(TimePoint{}));
-  EXPECT_EQ(s.running(), 1u);
-  EXPECT_EQ(s.waiting(), 2u);
-  EXPECT_EQ(s.pages_reserved(), 2);
-  while (auto plan = s.next(TimePoint{})) complete(*plan);
+  ASSERT_TRUE(s.admit(request(1, 60, 100), now));  // 159 inputs: 3 pages
+  ASSERT_TRUE(s.admit(request(2, 60, 100), now));
+  std::map<RequestId, std::vector<std::int32_t>> drawn;
+  std::map<RequestId, FinishReason> ends;
+  std::int32_t token = 0;
+  int steps = 0;
+  for (; auto plan = s.next(now); ++steps) {
+    ASSERT_LT(steps, 1000);
+    token = (token + 1) % 100;
+    for (const auto& event : complete(*plan, token)) {
+      if (event.sample) {
+        EXPECT_EQ(event.position, 60 + static_cast<std::int64_t>(drawn[event.request].size()));
+        drawn[event.request].push_back(event.sample->token);
+      }
+      if (event.finish) ends[event.request] = *event.finish;
+    }
+  }
+  EXPECT_EQ(drawn[1].size(), 100u);
+  EXPECT_EQ(drawn[2].size(), 100u);
+  EXPECT_EQ(ends[1], FinishReason::length);
+  EXPECT_EQ(ends[2], FinishReason::length);
+  EXPECT_GT(s.preemptions_total(), 0);
+  EXPECT_LT(s.preemptions_total(), 10) << "no thrashing";
   EXPECT_TRUE(s.idle());
-  EXPECT_EQ(s.pages_reserved(), 0);
   EXPECT_EQ(pool->pages_used(), 0);
 }
 
-TEST_F(Scheduling, TakesPagesOnlyAsTheyAreUsed) {
+TEST_F(Scheduling, AHigherPriorityTakesPlaceAndPagesOfALowerOne) {
+  settings.running_max = 1;
   auto& s = make();
-  ASSERT_TRUE(s.admit(request(1, 8, 500)));
-  complete(*s.next(TimePoint{}));
-  EXPECT_EQ(pool->pages_used(), 1);
-  EXPECT_EQ(s.pages_reserved(), 8);
+  ASSERT_TRUE(s.admit(request(1, 4, 50), now));
+  complete(*s.next(now));
+  auto urgent = request(2, 4, 2);
+  urgent.priority = 1;
+  ASSERT_TRUE(s.admit(urgent, now));
+  EXPECT_EQ(rows(*s.next(now)), (Rows{{2, 4}}));
+  EXPECT_EQ(s.preemptions_total(), 1);
+  EXPECT_EQ(s.waiting(), 1u);
+}
+
+TEST_F(Scheduling, EqualPrioritiesNeverTakeEachOthersPlace) {
+  settings.running_max = 1;
+  auto& s = make();
+  ASSERT_TRUE(s.admit(request(1, 4, 50), now));
+  complete(*s.next(now));
+  ASSERT_TRUE(s.admit(request(2, 4, 2), now));
+  now += std::chrono::hours(1);
+  EXPECT_EQ(rows(*s.next(now)), (Rows{{1, 1}}));
+  EXPECT_EQ(s.preemptions_total(), 0);
+}
+
+TEST_F(Scheduling, ALowPriorityThatWaitedForLongGetsItsTurn) {
+  settings.running_max = 1;
+  settings.waiting.waiting_max = 100;
+  auto& s = make();
+  ASSERT_TRUE(s.admit(request(1000, 4, 1), now));  // priority 0
+  RequestId id = 0;
+  const auto begin = now;
+  for (;; now += std::chrono::milliseconds(500)) {
+    ASSERT_LT(now - begin, std::chrono::minutes(2)) << "it starves";
+    auto urgent = request(++id, 4, 1);
+    urgent.priority = 3;
+    ASSERT_TRUE(s.admit(urgent, now));
+    auto plan = *s.next(now);
+    const bool its_turn = plan.parts[0].sequence->asked.request == 1000;
+    complete(plan);
+    if (its_turn) break;
+  }
+  EXPECT_GE(now - begin, 3 * settings.waiting.aging) << "before that the others go first";
+}
+
+TEST_F(Scheduling, TenantsTakeTurnsHoweverManyRequestsOneHas) {
+  settings.running_max = 1;
+  settings.waiting.waiting_max = 100;
+  auto& s = make();
+  for (RequestId id = 1; id <= 20; ++id) {
+    auto flood = request(id, 4, 1);
+    flood.tenant = 7;
+    ASSERT_TRUE(s.admit(flood, now));
+  }
+  complete(*s.next(now));
+  for (RequestId id = 101; id <= 103; ++id) {
+    auto other = request(id, 4, 1);
+    other.tenant = 8;
+    ASSERT_TRUE(s.admit(other, now));
+  }
+  std::vector<bool> of_other;
+  for (int i = 0; i < 7; ++i) {
+    auto plan = *s.next(now);
+    of_other.push_back(plan.parts[0].sequence->asked.tenant == 8);
+    complete(plan);
+  }
+  EXPECT_EQ(std::count(of_other.begin(), of_other.begin() + 6, true), 3) << "every second one";
+}
+
+TEST_F(Scheduling, AFullQueueTakesARequestInPlaceOfOneOfWhoeverHasMost) {
+  settings.running_max = 1;
+  auto& s = make();
+  const auto of = [&](RequestId id, std::uint64_t tenant) {
+    auto asked = request(id, 4, 1);
+    asked.tenant = tenant;
+    return asked;
+  };
+  for (RequestId id = 1; id <= 3; ++id) ASSERT_TRUE(s.admit(of(id, 7), now));
+  EXPECT_EQ(s.admit(of(4, 7), now).error().code, Errc::overloaded);
+  ASSERT_TRUE(s.admit(of(5, 8), now));
+  const auto events = s.take_events();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].request, 3u) << "the newest";
+  EXPECT_EQ(events[0].error.code, Errc::overloaded);
+  EXPECT_EQ(s.admit(of(6, 8), now).error().code, Errc::overloaded)
+      << "two and one are as even as three can be";
+  EXPECT_EQ(s.waiting(), 3u);
+  auto lesser = of(7, 9);
+  lesser.priority = -1;
+  EXPECT_EQ(s.admit(lesser, now).error().code, Errc::overloaded) << "all others are above it";
+}
+
+TEST_F(Scheduling, APromptThatBeginsAlikeIsNotComputedAgain) {
+  settings.chunk = settings.step_rows_max = 256;
+  auto& s = make();
+  ASSERT_TRUE(s.admit(request(1, 130, 1), now));
+  complete(*s.next(now));
+  EXPECT_EQ(s.pages().used(), 0);
+  EXPECT_EQ(s.pages().idle(), 2);
+  ASSERT_TRUE(s.admit(request(2, 200, 1), now));
+  auto plan = *s.next(now);
+  EXPECT_EQ(rows(plan), (Rows{{2, 72}}));
+  EXPECT_EQ(plan.parts[0].first_position, 128);
+  const auto events = complete(plan);
+  EXPECT_EQ(events[0].cached, 128);
+  EXPECT_EQ(s.cached_tokens_total(), 128);
+}
+
+TEST_F(Scheduling, TheLastPromptTokenIsAlwaysComputed) {
+  settings.chunk = settings.step_rows_max = 256;
+  auto& s = make();
+  ASSERT_TRUE(s.admit(request(1, 128, 1), now));
+  complete(*s.next(now));
+  ASSERT_TRUE(s.admit(request(2, 128, 1), now));
+  EXPECT_EQ(rows(*s.next(now)), (Rows{{2, 64}}));
+}
+
+TEST_F(Scheduling, PromptsWhoseEveryPositionOwesAnAnswerAreComputedInFull) {
+  settings.chunk = settings.step_rows_max = 256;
+  auto& s = make();
+  ASSERT_TRUE(s.admit(request(1, 130, 1), now));
+  complete(*s.next(now));
+  auto scored = request(2, 130, 1);
+  scored.prompt_logprobs = 0;
+  ASSERT_TRUE(s.admit(scored, now));
+  auto plan = *s.next(now);
+  EXPECT_EQ(rows(plan), (Rows{{2, 130}}));
+  complete(plan);
+  auto shown = request(3, 130, 1);
+  shown.prompt_logits = true;
+  ASSERT_TRUE(s.admit(shown, now));
+  EXPECT_EQ(rows(*s.next(now)), (Rows{{3, 130}}));
+}
+
+TEST_F(Scheduling, SaltsAndTheSwitchKeepPromptsApart) {
+  settings.chunk = settings.step_rows_max = 256;
+  auto& s = make();
+  ASSERT_TRUE(s.admit(request(1, 130, 1), now));
+  complete(*s.next(now));
+  auto salted = request(2, 130, 1);
+  salted.cache_salt = 5;
+  ASSERT_TRUE(s.admit(salted, now));
+  auto plan = *s.next(now);
+  EXPECT_EQ(rows(plan), (Rows{{2, 130}}));
+  complete(plan);
+  settings.pages.prefix_cache = false;
+  auto& off = make();
+  for (RequestId id = 1; id <= 2; ++id) {
+    ASSERT_TRUE(off.admit(request(id, 130, 1), now));
+    auto whole = *off.next(now);
+    EXPECT_EQ(rows(whole), (Rows{{id, 130}}));
+    EXPECT_EQ(complete(whole)[0].cached, 0);
+  }
+  EXPECT_EQ(pool->pages_used(), 0);
+}
+
+TEST_F(Scheduling, ChoicesWaitForThePromptThatTheFirstOfThemComputes) {
+  settings.chunk = settings.step_rows_max = 100;
+  settings.waiting.waiting_max = 10;
+  auto& s = make(/*pages=*/32);
+  for (RequestId id = 1; id <= 4; ++id) ASSERT_TRUE(s.admit(request(id, 200, 3), now));
+  ASSERT_TRUE(s.admit(request(9, 20, 3), now)) << "no page in common: it does not wait";
+  std::map<RequestId, std::int64_t> computed;
+  while (auto plan = s.next(now)) {
+    for (const auto& [id, count] : rows(*plan)) computed[id] += count;
+    complete(*plan);
+  }
+  EXPECT_EQ(computed[1], 200 + 2);
+  for (RequestId id = 2; id <= 4; ++id) EXPECT_EQ(computed[id], 200 - 192 + 2) << id;
+}
+
+TEST_F(Scheduling, WhoWaitsForAPromptGoesOnAloneWhenItsComputerIsWithdrawn) {
+  settings.waiting.waiting_max = 10;
+  auto& s = make(/*pages=*/32);
+  for (RequestId id = 1; id <= 2; ++id) ASSERT_TRUE(s.admit(request(id, 200, 3), now));
+  EXPECT_EQ(rows(*s.next(now)), (Rows{{1, 8}}));
+  s.withdraw(0, 1);
+  s.complete(std::vector<PartOutcome>(1));
+  EXPECT_EQ(rows(*s.next(now)), (Rows{{2, 8}}));
 }
 
 TEST_F(Scheduling, RefusesWhatCannotBeServed) {
   auto& s = make(/*pages=*/2);
   const auto code = [&](SequenceRequest asked) {
-    const auto admitted = s.admit(std::move(asked));
+    const auto admitted = s.admit(std::move(asked), now);
     return admitted ? Errc::ok : admitted.error().code;
   };
   EXPECT_EQ(code(request(1, 0, 5)), Errc::invalid_argument);
@@ -145,41 +349,41 @@ TEST_F(Scheduling, RefusesWhatCannotBeServed) {
 TEST_F(Scheduling, PutsReplaysFirstAndNeverRefusesThemForLoad) {
   settings.running_max = 1;
   auto& s = make();
-  for (RequestId id = 1; id <= 3; ++id) ASSERT_TRUE(s.admit(request(id, 4, 1)));
+  for (RequestId id = 1; id <= 3; ++id) ASSERT_TRUE(s.admit(request(id, 4, 1), now));
   auto replay = request(9, 4, 4);
   replay.prompt_tokens = 3;
   replay.attempt = 1;
-  ASSERT_TRUE(s.admit(replay));
-  EXPECT_EQ(rows(*s.next(TimePoint{})), (Rows{{9, 4}}));
+  ASSERT_TRUE(s.admit(replay, now));
+  EXPECT_EQ(rows(*s.next(now)), (Rows{{9, 4}}));
 }
 
 TEST_F(Scheduling, ALaterAttemptTakesThePlaceOfTheOlderOne) {
   auto& s = make();
-  ASSERT_TRUE(s.admit(request(1, 4, 4)));
-  auto plan = *s.next(TimePoint{});
+  ASSERT_TRUE(s.admit(request(1, 4, 4), now));
+  auto plan = *s.next(now);
   auto again = request(1, 4, 4);
   again.attempt = 1;
-  ASSERT_TRUE(s.admit(again));
+  ASSERT_TRUE(s.admit(again, now));
   EXPECT_TRUE(complete(plan).empty());  // of the older one nothing is told any more
-  EXPECT_EQ(s.next(TimePoint{})->parts[0].sequence->asked.attempt, 1u);
+  EXPECT_EQ(s.next(now)->parts[0].sequence->asked.attempt, 1u);
 }
 
 TEST_F(Scheduling, AWithdrawnSequenceLeavesAfterTheOpenStep) {
   auto& s = make();
-  ASSERT_TRUE(s.admit(request(1, 4, 4)));
-  auto plan = *s.next(TimePoint{});
+  ASSERT_TRUE(s.admit(request(1, 4, 4), now));
+  auto plan = *s.next(now);
   s.withdraw(0, 1);
   EXPECT_EQ(s.running(), 1u);
   EXPECT_TRUE(complete(plan).empty());
   EXPECT_TRUE(s.idle());
-  EXPECT_EQ(pool->pages_used(), 0);
+  EXPECT_EQ(s.pages().used(), 0);
 }
 
 TEST_F(Scheduling, AFailedPartEndsItsSequenceOnly) {
   auto& s = make();
-  ASSERT_TRUE(s.admit(request(1, 4, 4)));
-  ASSERT_TRUE(s.admit(request(2, 4, 4)));
-  auto plan = *s.next(TimePoint{});
+  ASSERT_TRUE(s.admit(request(1, 4, 4), now));
+  ASSERT_TRUE(s.admit(request(2, 4, 4), now));
+  auto plan = *s.next(now);
   std::vector<PartOutcome> outcomes(2);
   outcomes[0].error = Error{Errc::unavailable, "gone"};
   outcomes[1].sample = model::Sample{7, 0.0f, {}};
@@ -197,8 +401,8 @@ TEST_F(Scheduling, StopIdsEndASequence) {
   auto& s = make();
   auto asked = request(1, 4, 4);
   asked.sampling.stop_token_ids = {42};
-  ASSERT_TRUE(s.admit(asked));
-  const auto events = complete(*s.next(TimePoint{}));
+  ASSERT_TRUE(s.admit(asked, now));
+  const auto events = complete(*s.next(now));
   ASSERT_EQ(events.size(), 2u);
   EXPECT_EQ(*events[1].finish, FinishReason::stop);
 }
@@ -210,9 +414,9 @@ TEST_F(Scheduling, DeadlinesEndRunningAndWaitingSequences) {
   for (RequestId id = 1; id <= 2; ++id) {
     auto asked = request(id, 4, 4);
     asked.deadline = later;
-    ASSERT_TRUE(s.admit(asked));
+    ASSERT_TRUE(s.admit(asked, now));
   }
-  complete(*s.next(TimePoint{}));
+  complete(*s.next(now));
   s.expire(later - std::chrono::seconds(1));
   EXPECT_TRUE(s.take_events().empty());
   s.expire(later);
@@ -226,10 +430,10 @@ TEST_F(Scheduling, AGatewaysSequencesGoTogether) {
   auto& s = make();
   auto other = request(1, 4, 4);
   other.gateway = 5;
-  ASSERT_TRUE(s.admit(request(1, 4, 4)));
-  ASSERT_TRUE(s.admit(other));
+  ASSERT_TRUE(s.admit(request(1, 4, 4), now));
+  ASSERT_TRUE(s.admit(other, now));
   s.withdraw_all(0);
-  EXPECT_EQ(s.next(TimePoint{})->parts[0].sequence->asked.gateway, 5u);
+  EXPECT_EQ(s.next(now)->parts[0].sequence->asked.gateway, 5u);
 }
 
 }  // namespace

@@ -73,6 +73,7 @@ struct StageOptions {
 
   StageOptions() {
     shard.kv_pages_max = 64;
+    shard.batch.pages.idle_pages_max = 64;
     shard.hop_budget = router.hop_budget = 2s;
     shard.uncovered_budget = router.uncovered_budget = 500ms;
     gateway.lease = 10s;

@@ -97,7 +97,7 @@ struct FrameSamples {
     return x;
   }
   proto::Cancel cancel() const { return {10}; }
-  proto::Lease lease() const { return {3000000, work_ids}; }
+  proto::Lease lease() const { return {3000000, work_ids, 5000}; }
   proto::Tokens tokens() const {
     return {entries, 2, top, 64, 96, proto::Finish::error, 9, "too late", 1500};
   }

@@ -39,9 +39,11 @@ void record_end(Call& call, const AnswerStream& stream, const std::optional<Answ
   CallRecord& record = call.record();
   record.waited_s = std::chrono::duration<double>(stream.waited()).count();
   record.replay_mismatches = stream.replay_mismatches();
+  record.queue_time_s = stream.queue_time_s();
   if (finish) {
     record.finish = finish->reason == AnswerFinish::Reason::stop ? "stop" : "length";
     record.generated_tokens = finish->generated_tokens;
+    record.cached_tokens = finish->cached_tokens;
     record.time_to_first_token_s = finish->time_to_first_token_s;
   } else if (error) {
     record.finish = error->code == ApiCode::cancelled ? "cancelled" : "error";

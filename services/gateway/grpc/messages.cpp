@@ -119,6 +119,7 @@ v1::Usage usage_of(const AnswerFinish& finish) {
   v1::Usage usage;
   usage.set_prompt_tokens(finish.prompt_tokens);
   usage.set_completion_tokens(finish.generated_tokens);
+  usage.set_cached_tokens(finish.cached_tokens);
   return usage;
 }
 

@@ -222,6 +222,8 @@ void add_roles(Table& table) {
   table.add(whole("attention.kv_tokens_max", {0, std::int64_t{1} << 40},
                   TROUPE_AT(attention.kv_tokens_max)),
             kAttention, kFirst, "Tokens the KV cache holds; 0: 16 sequences of full length");
+  table.add(one_of("attention.prefix_cache", {"on", "off"}, TROUPE_AT(attention.prefix_cache)),
+            kAttention, kMore, "Whether prompts that begin alike share what was computed");
   table.add(whole("attention.waiting_max", {1, 1 << 20}, TROUPE_AT(attention.waiting_max)),
             kAttention, kMore, "Requests that may wait on this shard; beyond: overloaded");
   table.add(one_of("router.placement", {"separate", "colocated"}, TROUPE_AT(router.placement)),

@@ -73,6 +73,7 @@ struct ServiceConfig {
   struct {
     std::int64_t index = 0;
     std::int64_t kv_tokens_max = 0;
+    std::string prefix_cache = "on";
     std::int64_t waiting_max = 1024;
   } attention;
   struct {

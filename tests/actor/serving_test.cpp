@@ -1,0 +1,230 @@
+// Many requests at once: the bits of each are those of the same request alone.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <span>
+#include <string>
+
+#include "actors/local_cluster.hpp"
+#include "core/sha256.hpp"
+#include "tests/support/actor_listener.hpp"
+#include "tests/support/source_dir.hpp"
+
+namespace troupe::actors {
+namespace {
+
+using testing::greedy;
+using testing::Recorder;
+
+const model::Checkpoint& mini() {
+  static const auto opened =
+      model::Checkpoint::open(std::string(kSourceDir) + "/tests/goldens/v3-mini/model");
+  EXPECT_TRUE(opened) << (opened ? "" : opened.error().detail);
+  return *opened;
+}
+
+std::unique_ptr<LocalCluster> start(ClusterSettings settings) {
+  settings.threads = 2;
+  settings.experts = 2;
+  auto cluster = LocalCluster::start(mini(), settings);
+  EXPECT_TRUE(cluster) << (cluster ? "" : cluster.error().detail);
+  return std::move(*cluster);
+}
+
+std::shared_ptr<Recorder> submit(LocalCluster& cluster, GenerateRequest request) {
+  auto heard = std::make_shared<Recorder>();
+  const auto id = cluster.submit(std::move(request), heard);
+  EXPECT_TRUE(id) << (id ? "" : id.error().detail);
+  return heard;
+}
+
+/// SHA-256 over the ids and the logprob bits, alternatives and prompt logprobs included.
+std::string digest(const Recorder& heard) {
+  std::vector<std::uint32_t> words;
+  const auto add = [&](std::int32_t token, float logprob) {
+    words.push_back(static_cast<std::uint32_t>(token));
+    words.push_back(std::bit_cast<std::uint32_t>(logprob));
+  };
+  for (std::size_t i = 0; i < heard.tokens.size(); ++i) {
+    words.push_back(static_cast<std::uint32_t>(heard.tokens[i]));
+    words.push_back(heard.logprob_bits[i]);
+    for (const auto& one : heard.top[i]) add(one.token, one.logprob);
+  }
+  for (const auto& one : heard.prompt_logprobs) {
+    add(one.token, one.logprob);
+    for (const auto& other : one.top) add(other.token, other.logprob);
+  }
+  return to_hex(Sha256().add(std::as_bytes(std::span(words))).digest());
+}
+
+/// What a client may send, 64 times: short and long prompts, some of which begin alike, all kinds
+/// of sampling, choices, priorities, tenants, logprobs.
+std::vector<GenerateRequest> mixed_requests() {
+  std::vector<GenerateRequest> all;
+  std::uint32_t state = 4711;
+  const auto draw = [&](std::uint32_t count) {
+    state = state * 1664525u + 1013904223u;
+    return (state >> 8) % count;
+  };
+  const auto vocab = static_cast<std::uint32_t>(mini().config().vocab_size);
+  std::vector<std::int32_t> common;
+  for (int i = 0; i < 160; ++i) common.push_back(static_cast<std::int32_t>(draw(vocab)));
+  for (std::uint32_t i = 0; i < 64; ++i) {
+    GenerateRequest request;
+    if (i % 3 == 0) request.prompt = common;
+    const auto more = 1 + draw(i % 8 == 0 ? 300 : 60);
+    for (std::uint32_t t = 0; t < more; ++t)
+      request.prompt.push_back(static_cast<std::int32_t>(draw(vocab)));
+    auto& sampling = request.sampling;
+    sampling.temperature = i % 4 == 0 ? 0.0f : 0.5f + 0.1f * static_cast<float>(i % 7);
+    sampling.top_p = i % 2 == 0 ? 1.0f : 0.9f;
+    sampling.top_k = i % 5 == 0 ? 40 : 0;
+    sampling.min_p = i % 6 == 0 ? 0.02f : 0.0f;
+    sampling.repetition_penalty = i % 5 == 4 ? 1.2f : 1.0f;
+    sampling.presence_penalty = i % 7 == 3 ? 0.5f : 0.0f;
+    sampling.seed = 1000u + i;
+    // A fourth of them grow by more than a page, so that a small cache overflows while they run.
+    sampling.max_tokens = static_cast<std::int32_t>((i % 4 == 1 ? 130 : 8) + draw(50));
+    sampling.ignore_eos = true;
+    sampling.top_logprobs = static_cast<std::int32_t>(i % 4);
+    request.priority = static_cast<std::int32_t>(i % 3) - 1;
+    request.tenant = i % 5;
+    if (i % 9 == 0) request.prompt_logprobs = 2;
+    if (i % 16 == 5) {
+      request.choices = 4;
+      sampling.choice = i / 16;
+    }
+    all.push_back(std::move(request));
+  }
+  return all;
+}
+
+/// Each request with nothing else on the cluster, every position computed.
+const std::vector<std::string>& solo() {
+  static const auto digests = [] {
+    ClusterSettings settings;
+    settings.prefix_cache = false;
+    auto cluster = start(settings);
+    std::vector<std::string> all;
+    for (auto& request : mixed_requests()) {
+      auto heard = submit(*cluster, request);
+      EXPECT_TRUE(heard->wait());
+      EXPECT_EQ(heard->reason, FinishReason::length) << heard->error.detail;
+      all.push_back(digest(*heard));
+    }
+    return all;
+  }();
+  return digests;
+}
+
+ClusterStatus expect_solo_bits_at_once(const ClusterSettings& settings) {
+  auto cluster = start(settings);
+  std::vector<std::shared_ptr<Recorder>> heard;
+  for (auto& request : mixed_requests()) heard.push_back(submit(*cluster, request));
+  for (std::size_t i = 0; i < heard.size(); ++i) {
+    EXPECT_TRUE(heard[i]->wait());
+    EXPECT_EQ(heard[i]->reason, FinishReason::length) << heard[i]->error.detail;
+    EXPECT_EQ(digest(*heard[i]), solo().at(i)) << "request " << i;
+    EXPECT_EQ(heard[i]->usage.replay_mismatches, 0);
+  }
+  const auto status = cluster->status();
+  EXPECT_EQ(status.running + status.waiting, 0);
+  EXPECT_EQ(status.kv_pages_used, 0);
+  EXPECT_EQ(status.stale_frames_total, 0);
+  return status;
+}
+
+TEST(Serving, SixtyFourMixedRequestsHaveTheBitsOfEachAlone) {
+  const auto status = expect_solo_bits_at_once({});
+  EXPECT_GT(status.cached_tokens_total, 0) << "some prompts begin alike";
+}
+
+TEST(Serving, AlsoWhenTheCacheIsTooSmallAndSequencesArePreempted) {
+  ClusterSettings settings;
+  settings.kv_tokens_max = 16 * 64;  // the longest alone needs 10 pages
+  const auto status = expect_solo_bits_at_once(settings);
+  // Only when every page is in use is anybody preempted for pages; priorities add to it.
+  EXPECT_GT(status.preemptions_total, 0);
+}
+
+TEST(Serving, AlsoWithoutAPrefixCacheAndWithSmallSteps) {
+  ClusterSettings settings;
+  settings.prefix_cache = false;
+  settings.kv_tokens_max = 24 * 64;
+  settings.chunk = 17;
+  settings.step_rows_max = 40;
+  const auto status = expect_solo_bits_at_once(settings);
+  EXPECT_EQ(status.cached_tokens_total, 0);
+}
+
+TEST(Serving, AlsoThroughTwoAttentionShards) {
+  ClusterSettings settings;
+  settings.attention = 2;
+  settings.routers = 2;
+  settings.kv_tokens_max = 16 * 64;
+  expect_solo_bits_at_once(settings);
+}
+
+/// The answers to both turns of a chat, and what of the second prompt was cached.
+struct TwoTurns {
+  std::string first, second;
+  std::int64_t cached = 0;
+};
+
+TwoTurns chat(bool prefix_cache) {
+  ClusterSettings settings;
+  settings.prefix_cache = prefix_cache;
+  auto cluster = start(settings);
+  auto asked = mixed_requests().front();
+  asked.sampling.max_tokens = 40;
+  auto first = submit(*cluster, asked);
+  EXPECT_TRUE(first->wait());
+  EXPECT_EQ(first->usage.cached_tokens, 0);
+  asked.prompt.insert(asked.prompt.end(), first->tokens.begin(), first->tokens.end());
+  asked.prompt.insert(asked.prompt.end(), {5, 6, 7, 8});
+  asked.prompt_logprobs.reset();
+  auto second = submit(*cluster, asked);
+  EXPECT_TRUE(second->wait());
+  return {digest(*first), digest(*second), second->usage.cached_tokens};
+}
+
+TEST(Serving, TheSecondTurnOfAChatIsCachedAndHasTheSameBits) {
+  const auto on = chat(true);
+  const auto off = chat(false);
+  EXPECT_EQ(on.first, off.first);
+  EXPECT_EQ(on.second, off.second);
+  EXPECT_EQ(off.cached, 0);
+  EXPECT_GT(on.cached, 0);
+  EXPECT_EQ(on.cached % 64, 0) << "whole pages";
+}
+
+TEST(Serving, FourChoicesComputeTheirPromptOnceAndComeOutTheSameAnyDay) {
+  const auto draw = [] {
+    auto cluster = start({});
+    std::vector<std::shared_ptr<Recorder>> heard;
+    for (std::uint32_t choice = 0; choice < 4; ++choice) {
+      auto request = greedy(mixed_requests()[8].prompt, 30);
+      request.sampling.temperature = 1;
+      request.sampling.seed = 77;
+      request.sampling.choice = choice;
+      request.choices = 4;
+      heard.push_back(submit(*cluster, std::move(request)));
+    }
+    std::vector<std::string> texts;
+    for (auto& one : heard) {
+      EXPECT_TRUE(one->wait());
+      texts.push_back(digest(*one));
+    }
+    const auto pages = static_cast<std::int64_t>((mixed_requests()[8].prompt.size() - 1) / 64);
+    EXPECT_GT(pages, 0);
+    EXPECT_EQ(cluster->status().cached_tokens_total, 3 * pages * 64);
+    return texts;
+  };
+  const auto first = draw();
+  EXPECT_EQ(draw(), first);
+  EXPECT_NE(first[0], first[1]);
+  EXPECT_NE(first[1], first[2]);
+}
+
+}  // namespace
+}  // namespace troupe::actors
