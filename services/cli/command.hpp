@@ -37,6 +37,8 @@ Command config_check_command();
 Command config_defaults_command();
 Command config_print_command();
 Command up_command();
+Command keys_add_command();
+Command keys_list_command();
 Command doctor_command();
 Command version_command();
 

@@ -9,7 +9,7 @@ const std::vector<Command>& commands() {
       cast_command(),         eval_logits_command(),  eval_tokenizer_command(),  gateway_command(),
       attention_command(),    router_command(),       expert_command(),          status_command(),
       config_check_command(), config_print_command(), config_defaults_command(), up_command(),
-      doctor_command(),       version_command(),
+      keys_add_command(),     keys_list_command(),    doctor_command(),          version_command(),
   };
   return all;
 }

@@ -11,9 +11,10 @@
 #include "services/cli/compute.hpp"
 #include "services/cli/engine_options.hpp"
 #include "services/cli/serve_ops.hpp"
+#include "services/gateway/gateway_settings.hpp"
 #include "services/gateway/grpc/admin_server.hpp"
-#include "services/gateway/grpc/gateway_server.hpp"
 #include "services/gateway/local_engine.hpp"
+#include "services/runtime/config/config_keys.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/interrupts.hpp"
 #include "services/runtime/model_lookup.hpp"
@@ -30,6 +31,8 @@ struct Flags {
   Address grpc_listen{"127.0.0.1", 50051};
   Address admin_listen{"127.0.0.1", 50052};
   Address ops_listen{"127.0.0.1", 9090};
+  ServiceConfig config;  // of the gateway's ports
+  std::vector<std::string> settings;
   bool reflection = true;
   std::optional<std::int64_t> drain_s;
   std::optional<std::int64_t> stream_pending_kib;
@@ -57,6 +60,8 @@ void declare(OptionSet& options, Flags& flags) {
                {},
                Shown::help_all});
   options.group("Ports");
+  options.add({"--http-listen", "HOST:PORT", "OpenAI-compatible HTTP [127.0.0.1:8080]",
+               address(flags.config.gateway.http_listen)});
   options.add({"--grpc-listen", "HOST:PORT",
                "Clients' gRPC; port 0 takes any free one [127.0.0.1:50051]",
                address(flags.grpc_listen)});
@@ -72,12 +77,37 @@ void declare(OptionSet& options, Flags& flags) {
                yes_no(flags.reflection),
                {},
                Shown::help_all});
+  options.add({"--strict-api",
+               "BOOL",
+               "Refuse fields of HTTP requests that are not known [false]",
+               yes_no(flags.config.gateway.strict_api),
+               {},
+               Shown::help_all});
+  options.add({"--tls-cert-file",
+               "FILE",
+               "PEM certificate, its chain behind it; none: no TLS",
+               text(flags.config.tls.cert_file),
+               {},
+               Shown::help_all});
+  options.add({"--tls-key-file",
+               "FILE",
+               "PEM key of the certificate",
+               text(flags.config.tls.key_file),
+               {},
+               Shown::help_all});
   options.add({"--stream-pending-kib",
                "N",
                "Of an answer whose client reads too slowly, at most N KiB wait [1024]",
                integer(flags.stream_pending_kib, {1, 1 << 20}),
                {},
                Shown::help_all});
+  options.add({"--set",
+               "KEY=VALUE",
+               "A configuration key gateway.* or tls.*; repeats",
+               text_list(flags.settings),
+               {},
+               Shown::help_all,
+               true});
   options.group("Engine");
   flags.engine.declare(options);
 }
@@ -87,11 +117,33 @@ extern "C" void on_terminate(int) {
   if (terminate_flag.exchange(true)) ::_Exit(static_cast<int>(ExitCode::terminate));
 }
 
+/// "KEY=VALUE" into the configuration. Returns the exit code of a reported error.
+std::optional<int> read_settings(Flags& flags) {
+  for (const std::string& setting : flags.settings) {
+    const auto equals = setting.find('=');
+    const std::string key = setting.substr(0, equals);
+    const ConfigKey* known = find_config_key(key);
+    if (equals == std::string::npos || known == nullptr ||
+        !(key.starts_with("gateway.") || key.starts_with("tls.")))
+      return report(Fault::bad_value, "--set " + setting +
+                                          ": takes KEY=VALUE with a key gateway.* or tls.* of "
+                                          "`troupe config print-defaults`");
+    if (const auto taken = known->assign(flags.config, setting.substr(equals + 1)); !taken)
+      return report(Fault::bad_value, "--set " + setting + ": " + taken.error().detail);
+  }
+  return std::nullopt;
+}
+
 GrpcSettings grpc_settings(const Flags& flags, const Address& listen) {
   GrpcSettings settings;
   settings.listen = listen;
   settings.reflection = flags.reflection;
   return settings;
+}
+
+void tell_about_keys(const std::string& error) {
+  const std::string news = error.empty() ? "the file of API keys was read again" : error;
+  std::fprintf(stderr, "%s\n", news.c_str());
 }
 
 /// Until Ctrl-C or SIGTERM; then until no call is open, or the time for it is over.
@@ -109,6 +161,7 @@ void serve_until_told(GatewayServer& gateway, ServeOps& ops, std::chrono::second
 
 int serve(Flags& flags) {
   ::signal(SIGTERM, on_terminate);
+  if (const auto failed = read_settings(flags)) return *failed;
   if (const auto failed = check_level(flags.engine)) return *failed;
   auto model = open_model(flags.model);
   if (!model) return report(model_fault(model.error().code), model.error().detail);
@@ -129,19 +182,23 @@ int serve(Flags& flags) {
   auto admin = AdminServer::start(grpc_settings(flags, flags.admin_listen),
                                   [&engine] { return engine.report(); });
   if (!admin) return report(Fault::cannot_bind, "--admin-listen: " + admin.error().detail);
-  GatewayServerSettings settings;
+  GatewayServerSettings settings = gateway_server_settings(flags.config);
   settings.grpc = grpc_settings(flags, flags.grpc_listen);
   if (flags.stream_pending_kib) {
     settings.stream.pending_bytes_max = static_cast<std::size_t>(*flags.stream_pending_kib) << 10;
   }
-  auto gateway = GatewayServer::start(*served, engine, settings,
-                                      [epoch = engine.status().epoch] { return epoch; },
-                                      {[&ops](const CallRecord& call) { ops.on_call_end(call); }});
-  if (!gateway) return report(Fault::cannot_bind, "--grpc-listen: " + gateway.error().detail);
+  auto gateway = GatewayServer::start(
+      *served, engine, settings, [epoch = engine.status().epoch] { return epoch; },
+      {[&ops](const CallRecord& call) { ops.on_call_end(call); }, tell_about_keys});
+  if (!gateway) {
+    const bool setting = gateway.error().code == Errc::invalid_argument;
+    return report(setting ? Fault::config_bad_value : Fault::cannot_bind, gateway.error().detail);
+  }
   ops.begin_serving(engine, [&gateway] { return (*gateway)->calls_open(); });
   std::fprintf(stderr, "serving %s (%s, %s)\n", served->name().c_str(),
                model->checkpoint.directory().c_str(), served->fingerprint().c_str());
-  std::fprintf(stderr, "gRPC   %s\nadmin  %s\nops    %s\n", (*gateway)->address().c_str(),
+  std::fprintf(stderr, "HTTP   %s\ngRPC   %s\nadmin  %s\nops    %s\n",
+               (*gateway)->http_url().c_str(), (*gateway)->address().c_str(),
                (*admin)->address().c_str(), ops.address().c_str());
   serve_until_told(**gateway, ops, std::chrono::seconds(flags.drain_s.value_or(300)));
   ops.close();
@@ -153,7 +210,7 @@ int serve(Flags& flags) {
 Command serve_command() {
   Command command;
   command.name = "serve";
-  command.summary = "Serve a model over gRPC, all roles in this process";
+  command.summary = "Serve a model over HTTP and gRPC, all roles in this process";
   command.usage = "troupe serve [MODEL] [flags]";
   command.examples = {
       "troupe serve",

@@ -25,7 +25,8 @@ struct Flags {
   std::string model;
   std::optional<std::int64_t> experts, attention, routers, drain_s;
   std::string placement = "separate", grpc = "127.0.0.1:50051", admin = "127.0.0.1:50052",
-              ops = "127.0.0.1:9090", transport = "auto", log_level = "warning";
+              http = "127.0.0.1:8080", ops = "127.0.0.1:9090", transport = "auto",
+              log_level = "warning";
   std::vector<std::string> settings;
 };
 
@@ -53,7 +54,8 @@ Expected<LocalPlan> make_plan(const Flags& flags) {
   plan.routers = static_cast<int>(flags.routers.value_or(1));
   plan.colocated = flags.placement == "colocated";
   plan.settings = {{"transport.lanes", flags.transport}, {"log.level", flags.log_level}};
-  plan.gateway = {{"gateway.grpc_listen", flags.grpc},
+  plan.gateway = {{"gateway.http_listen", flags.http},
+                  {"gateway.grpc_listen", flags.grpc},
                   {"admin.listen", flags.admin},
                   {"ops.listen", flags.ops},
                   {"drain.timeout_s", std::to_string(flags.drain_s.value_or(30))}};
@@ -64,6 +66,7 @@ void describe(const Flags& flags, const LocalPlan& plan) {
   say("ready: " + std::to_string(plan.experts) + " expert, " + std::to_string(plan.attention) +
       " attention and " + std::to_string(plan.routers) +
       (plan.colocated ? " colocated router" : " router") + " services behind one gateway");
+  say("HTTP  http://" + flags.http + "/v1   try: curl http://" + flags.http + "/v1/models");
   say("gRPC  " + flags.grpc + "   try: troupe run --url " + flags.grpc + " \"In the beginning\"");
   say("admin " + flags.admin + "   try: troupe status --url " + flags.admin);
   say("ops   http://" + flags.ops + "/metrics");
@@ -80,7 +83,8 @@ int blocked_signals() {
 
 /// Before anything is started: somebody else's gateway would answer for ours.
 std::optional<int> check_ports(const Flags& flags) {
-  const std::pair<const char*, const std::string*> listening[] = {{"--grpc-listen", &flags.grpc},
+  const std::pair<const char*, const std::string*> listening[] = {{"--http-listen", &flags.http},
+                                                                  {"--grpc-listen", &flags.grpc},
                                                                   {"--admin-listen", &flags.admin},
                                                                   {"--ops-listen", &flags.ops}};
   for (const auto& [flag, text] : listening) {
@@ -139,6 +143,8 @@ Command up_command() {
     options.add({"--transport", "T", "What carries rows: auto, shm, tcp [auto]",
                  choice(flags->transport, {"auto", "shm", "tcp"})});
     options.group("Listening");
+    options.add(
+        {"--http-listen", "ADDRESS", "OpenAI-compatible HTTP [127.0.0.1:8080]", text(flags->http)});
     options.add({"--grpc-listen", "ADDRESS", "gRPC [127.0.0.1:50051]", text(flags->grpc)});
     options.add({"--admin-listen", "ADDRESS", "Admin gRPC [127.0.0.1:50052]", text(flags->admin)});
     options.add({"--ops-listen", "ADDRESS", "The gateway's probes and metrics [127.0.0.1:9090]",

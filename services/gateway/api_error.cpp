@@ -60,27 +60,29 @@ ApiError invalid_fields(std::vector<FieldViolation> fields) {
   return error;
 }
 
-ApiError not_served(const std::string& field) {
+ApiError not_served(const std::string& field, const std::string& when) {
+  const std::string what = field + (when.empty() ? "" : " " + when);
   ApiError error =
-      make(ApiCode::unimplemented, "FIELD_NOT_SERVED", field + " is not served yet. Leave it out");
+      make(ApiCode::unimplemented, "FIELD_NOT_SERVED", what + " is not served yet. Leave it out");
   error.metadata["field"] = field;
   return error;
 }
 
-ApiError context_exceeded(std::int64_t prompt_tokens, std::int64_t max_tokens,
-                          std::int64_t context) {
+ApiError context_exceeded(std::int64_t prompt_tokens, std::int64_t max_tokens, std::int64_t context,
+                          const ContextNames& names) {
   std::string message = "the prompt has " + std::to_string(prompt_tokens) +
                         " tokens and the model's context is " + std::to_string(context);
   if (prompt_tokens >= context) {
     message += ". Shorten it";
   } else {
-    message += ", so sampling.max_tokens can be " + std::to_string(context - prompt_tokens) +
+    message += ", so " + names.max_tokens + " can be " + std::to_string(context - prompt_tokens) +
                " at most, not " + std::to_string(max_tokens);
   }
   ApiError error = make(ApiCode::invalid_argument, "CONTEXT_LENGTH_EXCEEDED", std::move(message));
   error.metadata = {{"prompt_tokens", std::to_string(prompt_tokens)},
                     {"max_tokens", std::to_string(max_tokens)},
                     {"context_length", std::to_string(context)}};
+  if (!names.prompt.empty()) error.metadata["field"] = names.prompt;
   return error;
 }
 
@@ -91,6 +93,36 @@ ApiError model_not_found(const std::string& asked, const std::vector<std::string
       make(ApiCode::not_found, "MODEL_NOT_FOUND",
            "no model \"" + asked.substr(0, 80) + "\" is served here. Ask for " + listed);
   error.metadata["served"] = listed;
+  return error;
+}
+
+ApiError unauthenticated(const std::string& why) {
+  return make(ApiCode::unauthenticated, "INVALID_API_KEY",
+              why + ". Send a key of this server: Authorization: Bearer KEY");
+}
+
+ApiError permission_denied(const std::string& key_name, std::string_view right) {
+  ApiError error = make(ApiCode::permission_denied, "INSUFFICIENT_PERMISSIONS",
+                        "the key \"" + key_name + "\" has no right to " + std::string(right) +
+                            ". Use another key, or have this right added to it");
+  error.metadata["right"] = right;
+  return error;
+}
+
+ApiError rate_limited(const std::string& key_name, const std::string& limit,
+                      milliseconds retry_after) {
+  return retryable(ApiCode::resource_exhausted, "RATE_LIMIT_EXCEEDED",
+                   "the key \"" + key_name + "\" is limited to " + limit + ". Ask again later",
+                   retry_after);
+}
+
+ApiError queue_full(std::int64_t open, milliseconds retry_after) {
+  ApiError error =
+      retryable(ApiCode::resource_exhausted, "QUEUE_FULL",
+                "this gateway already answers as many requests as it may" +
+                    (open > 0 ? ", " + std::to_string(open) : std::string()) + ". Ask again later",
+                retry_after);
+  error.metadata["open"] = std::to_string(open);
   return error;
 }
 

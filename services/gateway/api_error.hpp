@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -19,11 +20,13 @@ enum class ApiCode : int {
   invalid_argument = 3,
   deadline_exceeded = 4,
   not_found = 5,
+  permission_denied = 7,
   resource_exhausted = 8,
   failed_precondition = 9,
   unimplemented = 12,
   internal = 13,
   unavailable = 14,
+  unauthenticated = 16,
 };
 
 struct FieldViolation {
@@ -47,13 +50,27 @@ using Answered = std::variant<T, Failure>;
 
 /// INVALID_ARGUMENT / INVALID_FIELD; the message lists all of `fields`, which is not empty.
 ApiError invalid_fields(std::vector<FieldViolation> fields);
-/// UNIMPLEMENTED / FIELD_NOT_SERVED naming `field`.
-ApiError not_served(const std::string& field);
-/// INVALID_ARGUMENT / CONTEXT_LENGTH_EXCEEDED with the numbers.
-ApiError context_exceeded(std::int64_t prompt_tokens, std::int64_t max_tokens,
-                          std::int64_t context);
+/// UNIMPLEMENTED / FIELD_NOT_SERVED naming `field`; `when`: which of its values ("above 1").
+ApiError not_served(const std::string& field, const std::string& when = "");
+/// INVALID_ARGUMENT / CONTEXT_LENGTH_EXCEEDED with the numbers. `names`: what the API calls the
+/// prompt and the bound.
+struct ContextNames {
+  std::string prompt;
+  std::string max_tokens = "sampling.max_tokens";
+};
+ApiError context_exceeded(std::int64_t prompt_tokens, std::int64_t max_tokens, std::int64_t context,
+                          const ContextNames& names);
 /// NOT_FOUND / MODEL_NOT_FOUND listing what is served.
 ApiError model_not_found(const std::string& asked, const std::vector<std::string>& served);
+/// UNAUTHENTICATED / INVALID_API_KEY.
+ApiError unauthenticated(const std::string& why);
+/// PERMISSION_DENIED / INSUFFICIENT_PERMISSIONS.
+ApiError permission_denied(const std::string& key_name, std::string_view right);
+/// RESOURCE_EXHAUSTED / RATE_LIMIT_EXCEEDED; `limit` is a clause: "60 requests a minute".
+ApiError rate_limited(const std::string& key_name, const std::string& limit,
+                      std::chrono::milliseconds retry_after);
+/// RESOURCE_EXHAUSTED / QUEUE_FULL.
+ApiError queue_full(std::int64_t open, std::chrono::milliseconds retry_after);
 /// UNAVAILABLE / DRAINING with a time to come back.
 ApiError draining();
 /// UNAVAILABLE with a time to come back: MODEL_LOADING before the cluster was complete for the

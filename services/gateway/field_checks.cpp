@@ -31,6 +31,8 @@ struct Range {
 /// Collects violations.
 class Checks {
  public:
+  explicit Checks(std::string prefix) : prefix_(std::move(prefix)) {}
+
   template <class T>
   void number(const char* field, const std::optional<T>& value, Range range) {
     if (!value) return;
@@ -38,14 +40,14 @@ class Checks {
     const bool fits = std::isfinite(given) && given <= range.max &&
                       (range.above_min ? given > range.min : given >= range.min);
     if (fits) return;
-    fail(std::string("sampling.") + field,
-         (range.above_min ? "takes a number above " : "takes a number from ") + shown(range.min) +
-             " to " + shown(range.max) + ", not " + shown(given));
+    fail(prefix_ + field, (range.above_min ? "takes a number above " : "takes a number from ") +
+                              shown(range.min) + " to " + shown(range.max) + ", not " +
+                              shown(given));
   }
   template <class List>
   void at_most(const char* field, const List& list, std::size_t max) {
     if (list.size() <= max) return;
-    fail(std::string("sampling.") + field,
+    fail(prefix_ + field,
          "takes at most " + std::to_string(max) + ", not " + std::to_string(list.size()));
   }
   void id(const std::string& field, std::int32_t id, std::int64_t vocab_size) {
@@ -59,9 +61,12 @@ class Checks {
 
   static constexpr std::size_t kFoundMax = 16;  // more would not help
   std::vector<FieldViolation> found;
+
+ private:
+  std::string prefix_;
 };
 
-void check_numbers(Checks& checks, const SamplingFields& sampling) {
+void check_numbers(Checks& checks, const SamplingFields& sampling, const FieldNames& names) {
   checks.number("temperature", sampling.temperature, {0, 2});
   checks.number("top_p", sampling.top_p, {0, 1, true});
   checks.number("top_k", sampling.top_k, {-1, kTokensMax});
@@ -69,23 +74,25 @@ void check_numbers(Checks& checks, const SamplingFields& sampling) {
   checks.number("frequency_penalty", sampling.frequency_penalty, {-2, 2});
   checks.number("presence_penalty", sampling.presence_penalty, {-2, 2});
   checks.number("repetition_penalty", sampling.repetition_penalty, {0, 100, true});
-  checks.number("max_tokens", sampling.max_tokens, {1, kTokensMax});
+  checks.number(names.max_tokens.c_str(), sampling.max_tokens, {1, kTokensMax});
   checks.number("min_tokens", sampling.min_tokens, {0, kTokensMax});
   checks.number("n", sampling.n, {1, 128});
-  checks.number("logprobs", sampling.logprobs, {0, kLogprobsMax});
+  checks.number(names.logprobs.c_str(), sampling.logprobs, {0, kLogprobsMax});
   checks.number("prompt_logprobs", sampling.prompt_logprobs, {0, kLogprobsMax});
   if (sampling.min_tokens && sampling.max_tokens && *sampling.min_tokens > *sampling.max_tokens) {
-    checks.fail("sampling.min_tokens", "takes at most sampling.max_tokens, " +
-                                           std::to_string(*sampling.max_tokens) + ", not " +
-                                           std::to_string(*sampling.min_tokens));
+    checks.fail(names.sampling + "min_tokens", "takes at most " + names.sampling +
+                                                   names.max_tokens + ", " +
+                                                   std::to_string(*sampling.max_tokens) + ", not " +
+                                                   std::to_string(*sampling.min_tokens));
   }
 }
 
-void check_stops(Checks& checks, const SamplingFields& sampling, std::int64_t vocab_size) {
+void check_stops(Checks& checks, const SamplingFields& sampling, const std::string& prefix,
+                 std::int64_t vocab_size) {
   checks.at_most("stop", sampling.stop, kStopsMax);
   for (std::size_t i = 0; i < sampling.stop.size(); ++i) {
     const std::string& stop = sampling.stop[i];
-    const std::string path = "sampling.stop[" + std::to_string(i) + "]";
+    const std::string path = prefix + "stop[" + std::to_string(i) + "]";
     if (stop.empty() || stop.size() > kStopBytesMax) {
       checks.fail(path, "takes 1 to " + std::to_string(kStopBytesMax) + " bytes, not " +
                             std::to_string(stop.size()));
@@ -94,16 +101,17 @@ void check_stops(Checks& checks, const SamplingFields& sampling, std::int64_t vo
   }
   checks.at_most("stop_token_ids", sampling.stop_token_ids, kStopIdsMax);
   for (std::size_t i = 0; i < sampling.stop_token_ids.size(); ++i) {
-    checks.id("sampling.stop_token_ids[" + std::to_string(i) + "]", sampling.stop_token_ids[i],
+    checks.id(prefix + "stop_token_ids[" + std::to_string(i) + "]", sampling.stop_token_ids[i],
               vocab_size);
   }
 }
 
-void check_biases(Checks& checks, const SamplingFields& sampling, std::int64_t vocab_size) {
+void check_biases(Checks& checks, const SamplingFields& sampling, const std::string& prefix,
+                  std::int64_t vocab_size) {
   checks.at_most("logit_bias", sampling.logit_bias, kBiasesMax);
   for (const auto& [id, bias] : sampling.logit_bias) {
     const std::string field = "logit_bias[" + std::to_string(id) + "]";
-    checks.id("sampling." + field, id, vocab_size);
+    checks.id(prefix + field, id, vocab_size);
     checks.number(field.c_str(), std::optional(bias), {-100, 100});
   }
 }
@@ -123,13 +131,14 @@ std::optional<FieldViolation> check_request_id(const std::string& id) {
 }
 
 std::vector<FieldViolation> check_fields(const GenerateCall& call, std::int64_t vocab_size) {
-  Checks checks;
+  const FieldNames& names = call.names;
+  Checks checks(names.sampling);
   if (auto wrong = check_request_id(call.request_id)) {
     checks.fail(std::move(wrong->field), std::move(wrong->description));
   }
-  check_numbers(checks, call.sampling);
-  check_stops(checks, call.sampling, vocab_size);
-  check_biases(checks, call.sampling, vocab_size);
+  check_numbers(checks, call.sampling, names);
+  check_stops(checks, call.sampling, names.sampling, vocab_size);
+  check_biases(checks, call.sampling, names.sampling, vocab_size);
   return std::move(checks.found);
 }
 

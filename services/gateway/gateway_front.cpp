@@ -1,11 +1,11 @@
-// Joins a node, a served model and the two gRPC servers.
+// Joins a node, a served model, the public ports and the operators'.
 #include "services/gateway/gateway_front.hpp"
 
 #include <atomic>
 
 #include "services/gateway/gateway_metrics.hpp"
+#include "services/gateway/gateway_settings.hpp"
 #include "services/gateway/grpc/admin_server.hpp"
-#include "services/gateway/grpc/gateway_server.hpp"
 #include "services/gateway/served_model.hpp"
 #include "services/prompt/open_model.hpp"
 
@@ -19,12 +19,15 @@ class GatewayFront final : public ServiceFront {
       : node_(context.node),
         log_(context.log),
         metrics_(context.metrics, context.served_name),
+        health_(context.health),
         served_(std::move(served)) {}
 
   Expected<void> open(const ServiceConfig& config);
 
   std::vector<std::pair<std::string, std::string>> addresses() const override {
-    return {{"grpc", gateway_->address()}, {"admin", admin_->address()}};
+    return {{"http", gateway_->http_url()},
+            {"grpc", gateway_->address()},
+            {"admin", admin_->address()}};
   }
   void drain() override { gateway_->drain(); }
   bool drained() const override { return gateway_->calls_open() == 0; }
@@ -34,24 +37,19 @@ class GatewayFront final : public ServiceFront {
 
  private:
   void on_call_end(const CallRecord& call);
+  void on_keys(const std::string& error);
   std::uint64_t placement_epoch();
 
   actors::ClusterNode& node_;
   Logger& log_;
   GatewayMetrics metrics_;
+  HealthSources health_;
   ServedModel served_;
   std::chrono::steady_clock::time_point epoch_asked_{};
   std::uint64_t epoch_ = 0;
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<GatewayServer> gateway_;
 };
-
-GrpcSettings grpc_settings(const ServiceConfig& config, const Address& listen) {
-  GrpcSettings settings;
-  settings.listen = listen;
-  settings.reflection = config.gateway.grpc_reflection;
-  return settings;
-}
 
 Unexpected naming(const char* key, const Error& error) {
   return unexpected(Errc::unavailable, std::string(key) + ": " + error.detail);
@@ -62,14 +60,13 @@ Expected<void> GatewayFront::open(const ServiceConfig& config) {
                                   [this] { return node_.report(); });
   if (!admin) return naming("admin.listen", admin.error());
   admin_ = *std::move(admin);
-  GatewayServerSettings settings;
-  settings.grpc = grpc_settings(config, config.gateway.grpc_listen);
-  settings.stream.pending_bytes_max = static_cast<std::size_t>(config.gateway.stream_pending_kib)
-                                      << 10;
+  GatewayServerSettings settings = gateway_server_settings(config);
+  settings.http.api.health = health_;
   auto gateway =
       GatewayServer::start(served_, node_, settings, [this] { return placement_epoch(); },
-                           {[this](const CallRecord& call) { on_call_end(call); }});
-  if (!gateway) return naming("gateway.grpc_listen", gateway.error());
+                           {[this](const CallRecord& call) { on_call_end(call); },
+                            [this](const std::string& error) { on_keys(error); }});
+  if (!gateway) return unexpected(gateway.error());
   gateway_ = *std::move(gateway);
   return {};
 }
@@ -82,9 +79,16 @@ std::uint64_t GatewayFront::placement_epoch() {
   return epoch_ = node_.status().epoch;
 }
 
+void GatewayFront::on_keys(const std::string& error) {
+  if (error.empty()) return log_.info("api_keys_read", "the file of keys has changed");
+  log_.error("api_keys_not_read", "the keys before stay in force: " + error);
+}
+
 void GatewayFront::on_call_end(const CallRecord& call) {
   metrics_.record(call);
   const LogFields fields{{"request_id", call.request_id},
+                         {"trace_id", call.trace_id},
+                         {"key", call.key_name},
                          {"api", call.api},
                          {"code", call.code},
                          {"reason", call.reason},
@@ -92,7 +96,8 @@ void GatewayFront::on_call_end(const CallRecord& call) {
                          {"prompt_tokens", call.prompt_tokens},
                          {"generated_tokens", call.generated_tokens},
                          {"duration_ms", static_cast<std::int64_t>(call.duration_s * 1000)}};
-  const bool fault = call.code == "INTERNAL" || call.code == "UNKNOWN" || call.code == "DATA_LOSS";
+  const bool fault = call.code == "500" || call.code == "INTERNAL" || call.code == "UNKNOWN" ||
+                     call.code == "DATA_LOSS";
   log_.log(fault ? LogLevel::error : LogLevel::info, "call_ended", "", fields);
 }
 

@@ -3,25 +3,39 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <string_view>
 
 namespace troupe::services {
 namespace {
 
-constexpr std::array kApis{"grpc_generate",   "grpc_generate_unary",      "grpc_tokenize",
-                           "grpc_detokenize", "grpc_apply_chat_template", "grpc_list_models",
-                           "grpc_get_model"};
-constexpr std::array kGenerating{"grpc_generate", "grpc_generate_unary"};
-constexpr std::array kCodes{
+using Words = std::span<const char* const>;
+
+constexpr std::array kHttpApis{"chat",           "completions", "tokenize", "detokenize",
+                               "apply_template", "models",      "props",    "unknown"};
+constexpr std::array kHttpCodes{"200", "400", "401", "403", "404", "405", "408", "413", "414",
+                                "415", "416", "417", "429", "431", "499", "500", "503", "504"};
+constexpr std::array kGrpcApis{"grpc_generate",   "grpc_generate_unary",      "grpc_tokenize",
+                               "grpc_detokenize", "grpc_apply_chat_template", "grpc_list_models",
+                               "grpc_get_model"};
+constexpr std::array kGrpcCodes{
     "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
     "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
     "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
     "DATA_LOSS", "UNAUTHENTICATED"};
+constexpr std::array kGenerating{"chat", "completions", "grpc_generate", "grpc_generate_unary"};
+
+/// An API with the codes that it answers with; a code that is none of them counts as `other`.
+struct Face {
+  Words apis, codes;
+  const char* other;
+};
+const std::array kFaces{Face{kHttpApis, kHttpCodes, "500"}, Face{kGrpcApis, kGrpcCodes, "UNKNOWN"}};
+
 constexpr std::array kReasons{"stop", "length", "cancelled", "error"};
 
 /// Label sets are closed: what is none of theirs gets no series.
-template <std::size_t N>
-bool is_one_of(const std::array<const char*, N>& set, std::string_view word) {
+bool is_one_of(Words set, std::string_view word) {
   return std::any_of(set.begin(), set.end(), [&](const char* one) { return word == one; });
 }
 
@@ -30,9 +44,11 @@ bool is_one_of(const std::array<const char*, N>& set, std::string_view word) {
 GatewayMetrics::GatewayMetrics(MetricBook& book, std::string model)
     : book_(book), model_(std::move(model)) {
   book_.declare(kGatewayMetrics);
-  for (const char* api : kApis) {
-    for (const char* code : kCodes) book_.add(kGatewayRequests, {model_, api, code}, 0);
-    book_.observe(kGatewayDuration, {model_, api}, Histogram(kLatencyBounds));
+  for (const Face& face : kFaces) {
+    for (const char* api : face.apis) {
+      for (const char* code : face.codes) book_.add(kGatewayRequests, {model_, api, code}, 0);
+      book_.observe(kGatewayDuration, {model_, api}, Histogram(kLatencyBounds));
+    }
   }
   for (const char* api : kGenerating) book_.add(kGatewayBackpressure, {api}, 0);
   for (const char* reason : kReasons) book_.add(kGatewayFinish, {model_, reason}, 0);
@@ -45,8 +61,10 @@ GatewayMetrics::GatewayMetrics(MetricBook& book, std::string model)
 }
 
 void GatewayMetrics::record(const CallRecord& call) {
-  if (!is_one_of(kApis, call.api)) return;
-  const std::string code = is_one_of(kCodes, call.code) ? call.code : "UNKNOWN";
+  const auto* face = std::find_if(kFaces.begin(), kFaces.end(),
+                                  [&](const Face& one) { return is_one_of(one.apis, call.api); });
+  if (face == kFaces.end()) return;
+  const std::string code = is_one_of(face->codes, call.code) ? call.code : face->other;
   book_.add(kGatewayRequests, {model_, call.api, code}, 1);
   book_.observe(kGatewayDuration, {model_, call.api}, call.duration_s);
   if (!is_one_of(kReasons, call.finish)) return;

@@ -8,9 +8,9 @@
 
 namespace troupe::services {
 
-inline constexpr MetricSpec kGatewayRequests{"troupe_gateway_requests_total", MetricKind::counter,
-                                             "model, api, code",
-                                             "Finished calls; code: the gRPC status by name"};
+inline constexpr MetricSpec kGatewayRequests{
+    "troupe_gateway_requests_total", MetricKind::counter, "model, api, code",
+    "Finished calls; code: the HTTP status, or gRPC's by name"};
 inline constexpr MetricSpec kGatewayInFlight{"troupe_gateway_requests_in_flight", MetricKind::gauge,
                                              "model", "Calls being answered"};
 inline constexpr MetricSpec kGatewayQueued{"troupe_gateway_requests_queued", MetricKind::gauge,

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "actors/request_engine.hpp"
+#include "services/gateway/access.hpp"
+#include "services/gateway/admission.hpp"
 #include "services/gateway/answer_stream.hpp"
 #include "services/gateway/served_model.hpp"
 
@@ -18,8 +20,10 @@ namespace troupe::services {
 /// A call that has ended, for metrics and the access log.
 struct CallRecord {
   std::string request_id;
-  const char* api = "";     // "grpc_generate", ...
-  std::string code;         // "OK", "NOT_FOUND", ...
+  std::string key_name;     // of the API key; empty: none
+  std::string trace_id;     // of the client's traceparent, or made; empty over gRPC
+  const char* api = "";     // "chat", "grpc_generate", ...
+  std::string code;         // "200", or by name over gRPC: "OK", "NOT_FOUND", ...
   std::string reason;       // of the error; empty when it went well
   const char* finish = "";  // "stop", "length", "cancelled", "error"; empty: nothing was generated
   std::int64_t prompt_tokens = 0;
@@ -35,6 +39,8 @@ struct CallRecord {
 struct GatewayHooks {
   /// From any thread; must not block.
   std::function<void(const CallRecord&)> on_call_end;
+  /// The file of API keys has changed: `error` says why it was not taken, or is empty.
+  std::function<void(const std::string& error)> on_keys;
 };
 
 /// The answers under way, so that all of them can be given up. *Threading*: any.
@@ -53,8 +59,9 @@ class OpenAnswers {
 
 /// *Threading*: members are atomic, constant or safe.
 struct GatewayState {
-  GatewayState(const ServedModel& served, actors::RequestEngine& runs, GatewayHooks with)
-      : model(served), engine(runs), hooks(std::move(with)) {}
+  GatewayState(const ServedModel& served, actors::RequestEngine& runs, GatewayHooks with,
+               std::int64_t requests_max)
+      : model(served), engine(runs), hooks(std::move(with)), admission(requests_max) {}
 
   const ServedModel& model;
   actors::RequestEngine& engine;
@@ -62,6 +69,8 @@ struct GatewayState {
   std::atomic<bool> draining{false};
   std::atomic<std::uint64_t> placement_epoch{0};
   std::atomic<std::int64_t> calls_open{0};
+  std::unique_ptr<Access> access;  // none: no keys are asked for
+  Admission admission;             // of requests that generate
   OpenAnswers answers;
 
   /// Nothing when requests can be served now.

@@ -12,11 +12,27 @@
 
 namespace troupe::services {
 
+/// What an API calls the parts of a conversation, for errors.
+struct ChatNames {
+  std::string whole = "chat";
+  std::string messages = "chat.messages";
+  std::string variables = "chat.template_variables_json";
+};
+
 /// A conversation to answer.
 struct ChatCall {
   std::vector<ChatMessage> messages;
   std::string variables_json = {};  // further variables of the template; may be empty
   bool add_generation_prompt = true;
+  ChatNames names = {};
+};
+
+/// What an API calls the fields of a request, for errors.
+struct FieldNames {
+  std::string sampling = "sampling.";  // in front of each of SamplingFields
+  std::string max_tokens = "max_tokens", logprobs = "logprobs";  // behind it
+  std::string text = "text";
+  std::string ids = "token_ids.ids";
 };
 
 /// Absent members come from the model's defaults. Ranges: proto/troupe/inference/v1.
@@ -40,6 +56,7 @@ struct GenerateCall {
   std::variant<std::monostate, TextInput, IdsInput, ChatCall> input;
   SamplingFields sampling;
   bool prompt_progress = false;
+  FieldNames names = {};
   std::vector<std::string> not_served;  // paths of given fields that need a later feature
 };
 

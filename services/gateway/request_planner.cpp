@@ -15,9 +15,10 @@ constexpr float kGreedyBelow = 1e-5f;  // specification 8.1
 /// The first field that asks for what is not there yet.
 std::optional<ApiError> refuse_not_served(const GenerateCall& call) {
   const SamplingFields& sampling = call.sampling;
-  if (sampling.n.value_or(1) > 1) return not_served("sampling.n above 1");
-  if (sampling.logprobs.value_or(0) > 0) return not_served("sampling.logprobs above 0");
-  if (sampling.prompt_logprobs) return not_served("sampling.prompt_logprobs");
+  const std::string& prefix = call.names.sampling;
+  if (sampling.n.value_or(1) > 1) return not_served(prefix + "n", "above 1");
+  if (sampling.logprobs.value_or(0) > 0) return not_served(prefix + call.names.logprobs, "above 0");
+  if (sampling.prompt_logprobs) return not_served(prefix + "prompt_logprobs");
   if (!call.not_served.empty()) return not_served(call.not_served.front());
   return std::nullopt;
 }
@@ -26,25 +27,28 @@ Answered<std::vector<std::int32_t>> prompt_of(const ServedModel& model, const Ge
   using Ids = std::vector<std::int32_t>;
   if (const auto* text = std::get_if<GenerateCall::TextInput>(&call.input)) {
     if (auto refused = model.refuse_text()) return *std::move(refused);
-    if (text->empty()) return invalid_fields({{"text", "is empty"}});
-    return model.encode(*text, {.bos = true, .added_tokens = false}, "text");
+    if (text->empty()) return invalid_fields({{call.names.text, "is empty"}});
+    return model.encode(*text, {.bos = true, .added_tokens = false}, call.names.text);
   }
   if (const auto* chat = std::get_if<ChatCall>(&call.input)) {
-    auto encoded = model.encode(*chat, "chat");
+    auto encoded = model.encode(*chat);
     if (auto* error = std::get_if<ApiError>(&encoded)) return std::move(*error);
     return std::move(std::get<model::EncodedChat>(encoded).ids);
   }
   const auto* ids = std::get_if<Ids>(&call.input);
   if (ids == nullptr) return invalid_fields({{"input", "is absent: text, token_ids or chat"}});
-  if (ids->empty()) return invalid_fields({{"token_ids.ids", "is empty"}});
-  const std::int64_t vocab = model.model().config().vocab_size;
-  for (std::size_t i = 0; i < ids->size(); ++i) {
-    if ((*ids)[i] >= 0 && (*ids)[i] < vocab) continue;
-    return invalid_fields({{"token_ids.ids[" + std::to_string(i) + "]",
-                            "takes token ids from 0 to " + std::to_string(vocab - 1) + ", not " +
-                                std::to_string((*ids)[i])}});
-  }
+  if (ids->empty()) return invalid_fields({{call.names.ids, "is empty"}});
+  if (auto refused = model.refuse_ids(*ids, call.names.ids)) return *std::move(refused);
   return *ids;
+}
+
+ContextNames context_names(const GenerateCall& call) {
+  const auto* chat = std::get_if<ChatCall>(&call.input);
+  const bool text = std::holds_alternative<GenerateCall::TextInput>(call.input);
+  return {chat != nullptr ? chat->names.messages
+          : text          ? call.names.text
+                          : call.names.ids,
+          call.names.sampling + call.names.max_tokens};
 }
 
 void assign(const auto& given, auto& target) {
@@ -97,7 +101,7 @@ Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCa
   const auto tokens = static_cast<std::int64_t>(plan.request.prompt.size());
   const std::int64_t wanted = call.sampling.max_tokens.value_or(0);
   if (tokens >= opened.context() || tokens + wanted > opened.context()) {
-    return context_exceeded(tokens, wanted, opened.context());
+    return context_exceeded(tokens, wanted, opened.context(), context_names(call));
   }
   if (wanted == 0) sampling.max_tokens = static_cast<std::int32_t>(opened.context() - tokens);
   if (const auto valid = model::validate(sampling); !valid) {

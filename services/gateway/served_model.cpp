@@ -24,14 +24,14 @@ std::optional<FieldViolation> not_utf8(const std::string& text, const std::strin
 }
 
 /// What of a conversation is wrong before any template sees it.
-std::vector<FieldViolation> check_chat(const ChatCall& chat, const std::string& field) {
+std::vector<FieldViolation> check_chat(const ChatCall& chat) {
   std::vector<FieldViolation> wrong;
   const auto take = [&](std::optional<FieldViolation> found) {
     if (found) wrong.push_back(*std::move(found));
   };
-  if (chat.messages.empty()) wrong.push_back({field + ".messages", "is empty; give at least one"});
+  if (chat.messages.empty()) wrong.push_back({chat.names.messages, "is empty; give at least one"});
   for (std::size_t i = 0; i < chat.messages.size(); ++i) {
-    const std::string path = field + ".messages[" + std::to_string(i) + "].";
+    const std::string path = chat.names.messages + "[" + std::to_string(i) + "].";
     const ChatMessage& message = chat.messages[i];
     if (message.role.empty()) wrong.push_back({path + "role", "is empty"});
     take(not_utf8(message.role, path + "role"));
@@ -41,8 +41,7 @@ std::vector<FieldViolation> check_chat(const ChatCall& chat, const std::string& 
   if (chat.variables_json.empty()) return wrong;
   const auto json = model::parse_json(chat.variables_json);
   if (!json || json->object() == nullptr) {
-    wrong.push_back(
-        {field + ".template_variables_json", "takes a JSON object, as in {\"thinking\": true}"});
+    wrong.push_back({chat.names.variables, "takes a JSON object, as in {\"thinking\": true}"});
   }
   return wrong;
 }
@@ -84,35 +83,46 @@ std::optional<ApiError> ServedModel::refuse_text() const {
                       name() + " has no tokenizer, so only token ids can be sent. Send token_ids");
 }
 
-std::optional<ApiError> ServedModel::refuse_length(std::size_t bytes) const {
+std::optional<ApiError> ServedModel::refuse_length(std::size_t bytes,
+                                                   const std::string& field) const {
   const auto tokens_min = static_cast<std::int64_t>(bytes / token_bytes_max_);
   if (tokens_min <= model_->context()) return std::nullopt;
-  return context_exceeded(tokens_min, 0, model_->context());
+  return context_exceeded(tokens_min, 0, model_->context(), {.prompt = field});
+}
+
+std::optional<ApiError> ServedModel::refuse_ids(std::span<const std::int32_t> ids,
+                                                const std::string& field) const {
+  const std::int64_t vocab = model_->config().vocab_size;
+  const auto wrong =
+      std::find_if(ids.begin(), ids.end(), [&](auto id) { return id < 0 || id >= vocab; });
+  if (wrong == ids.end()) return std::nullopt;
+  return invalid_fields({{field + "[" + std::to_string(wrong - ids.begin()) + "]",
+                          "takes token ids from 0 to " + std::to_string(vocab - 1) + ", not " +
+                              std::to_string(*wrong)}});
 }
 
 Answered<std::vector<std::int32_t>> ServedModel::encode(const std::string& text, RawText how,
                                                         const std::string& field) const {
   if (auto refused = refuse_text()) return *std::move(refused);
   if (auto wrong = not_utf8(text, field)) return invalid_fields({*std::move(wrong)});
-  if (auto refused = refuse_length(text.size())) return *std::move(refused);
+  if (auto refused = refuse_length(text.size(), field)) return *std::move(refused);
   auto ids = encode_raw(*model_, text, how);
   if (!ids) return invalid_fields({{field, ids.error().detail}});
   return *std::move(ids);
 }
 
-Answered<model::EncodedChat> ServedModel::encode(const ChatCall& chat,
-                                                 const std::string& field) const {
+Answered<model::EncodedChat> ServedModel::encode(const ChatCall& chat) const {
   if (auto refused = refuse_text()) return *std::move(refused);
   if (!chat_) {
     return precondition("CHAT_TEMPLATE_MISSING",
                         name() + " has no chat template. Send text or token_ids");
   }
-  if (auto wrong = check_chat(chat, field); !wrong.empty()) return invalid_fields(std::move(wrong));
+  if (auto wrong = check_chat(chat); !wrong.empty()) return invalid_fields(std::move(wrong));
   std::size_t bytes = 0;
   for (const ChatMessage& message : chat.messages) bytes += message.content.size();
-  if (auto refused = refuse_length(bytes)) return *std::move(refused);
+  if (auto refused = refuse_length(bytes, chat.names.messages)) return *std::move(refused);
   auto encoded = chat_->encode(chat.messages, chat.variables_json, chat.add_generation_prompt);
-  if (!encoded) return invalid_fields({{field, encoded.error().detail}});
+  if (!encoded) return invalid_fields({{chat.names.whole, encoded.error().detail}});
   return *std::move(encoded);
 }
 

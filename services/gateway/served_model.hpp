@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "model/numerics.hpp"
@@ -40,13 +41,16 @@ class ServedModel {
   /// Ids of raw text. `field` names the text in errors.
   Answered<std::vector<std::int32_t>> encode(const std::string& text, RawText how,
                                              const std::string& field) const;
-  /// The conversation as the model's template writes it. `field` names it in errors ("chat").
-  Answered<model::EncodedChat> encode(const ChatCall& chat, const std::string& field) const;
+  /// The conversation as the model's template writes it.
+  Answered<model::EncodedChat> encode(const ChatCall& chat) const;
+  /// Nothing, or the first of `ids` that is none of the vocabulary. `field` names them in errors.
+  std::optional<ApiError> refuse_ids(std::span<const std::int32_t> ids,
+                                     const std::string& field) const;
 
  private:
   ServedModel(const OpenModel& model, Settings settings)
       : model_(&model), settings_(std::move(settings)) {}
-  std::optional<ApiError> refuse_length(std::size_t bytes) const;
+  std::optional<ApiError> refuse_length(std::size_t bytes, const std::string& field) const;
 
   const OpenModel* model_;
   Settings settings_;

@@ -163,11 +163,14 @@ int Service::fail_start(const Error& error) {
 
 std::optional<int> Service::open_front() {
   if (order_.parts.make_front) {
-    auto front =
-        order_.parts.make_front({order_.config, served_name_, *node_, metrics_.book(), log_});
+    auto front = order_.parts.make_front(
+        {order_.config, served_name_, *node_, metrics_.book(), log_, health()});
     if (!front) {
       const bool port = front.error().code == Errc::unavailable || front.error().code == Errc::io;
-      return fail(port ? Fault::cannot_bind : model_fault(front.error().code),
+      const bool setting = front.error().code == Errc::invalid_argument;
+      return fail(port      ? Fault::cannot_bind
+                  : setting ? Fault::config_bad_value
+                            : model_fault(front.error().code),
                   front.error().detail);
     }
     front_ = *std::move(front);

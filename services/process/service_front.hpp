@@ -11,6 +11,7 @@
 #include "services/runtime/config/service_config.hpp"
 #include "services/runtime/log/logger.hpp"
 #include "services/runtime/metrics/metric_book.hpp"
+#include "services/runtime/ops/health.hpp"
 
 namespace troupe::services {
 
@@ -34,6 +35,7 @@ struct FrontContext {
   actors::ClusterNode& node;
   MetricBook& metrics;
   Logger& log;
+  HealthSources health = {};  // as the ops port has it
 };
 
 /// What differs from service to service.

@@ -40,6 +40,26 @@ Call::~Call() {
   --state_.calls_open;
 }
 
+std::optional<ApiError> Call::authorize(const Right* right) {
+  if (!state_.access) return std::nullopt;
+  const auto& metadata = context_.client_metadata();
+  const auto found = metadata.find("authorization");
+  const std::string given =
+      found == metadata.end() ? "" : std::string(found->second.data(), found->second.size());
+  auto entered = state_.access->enter(given, right);
+  if (auto* refused = std::get_if<ApiError>(&entered)) return std::move(*refused);
+  pass_ = std::get<Access::Pass>(std::move(entered));
+  record_.key_name = pass_.key_name();
+  return std::nullopt;
+}
+
+std::optional<ApiError> Call::admit() {
+  auto entered = state_.admission.enter();
+  if (auto* full = std::get_if<ApiError>(&entered)) return std::move(*full);
+  place_ = std::get<Admission::Place>(std::move(entered));
+  return std::nullopt;
+}
+
 void Call::set_request_id(const std::string& id) {
   if (!id.empty() && !check_request_id(id)) record_.request_id = id;
 }

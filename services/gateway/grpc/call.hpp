@@ -25,6 +25,11 @@ class Call {
   /// Time until the client's deadline; nothing without one.
   std::optional<std::chrono::nanoseconds> remaining() const;
   CallRecord& record() { return record_; }
+  /// Nothing when the client's key allows it, or none is needed; else why not. `right` null: any
+  /// key will do.
+  std::optional<ApiError> authorize(const Right* right);
+  /// Nothing when there is room for one more request that generates.
+  std::optional<ApiError> admit();
 
   /// The status to finish with. Sets the trailing metadata; call once, just before.
   grpc::Status close(const std::optional<ApiError>& error);
@@ -33,6 +38,8 @@ class Call {
   GatewayState& state_;
   grpc::CallbackServerContext& context_;
   CallRecord record_;
+  Access::Pass pass_;
+  Admission::Place place_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };
 

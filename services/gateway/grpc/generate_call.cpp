@@ -15,7 +15,10 @@ Answered<StartedCall> start_answer(GatewayState& state, Call& call,
                                    const std::shared_ptr<AnswerStream>& stream,
                                    std::weak_ptr<AnswerReader> reader) {
   call.set_request_id(request.request_id());
+  constexpr Right right = Right::generate;
+  if (auto refused = call.authorize(&right)) return *std::move(refused);
   if (auto refused = state.refuse_now()) return *std::move(refused);
+  if (auto full = call.admit()) return *std::move(full);
   auto planned = plan_request(state.model, to_call(request));
   if (auto* error = std::get_if<ApiError>(&planned)) return std::move(*error);
   auto& plan = std::get<PlannedRequest>(planned);

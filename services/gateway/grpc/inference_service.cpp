@@ -15,6 +15,8 @@ using grpc::CallbackServerContext;
 using grpc::ServerUnaryReactor;
 using Base = v1::InferenceService;
 
+constexpr Right kTokenize = Right::tokenize;
+
 template <class Message>
 using Outcome = Answered<Message>;
 
@@ -33,14 +35,8 @@ Outcome<v1::DetokenizeResponse> detokenize(const ServedModel& model,
                                            const v1::DetokenizeRequest& asked) {
   if (auto refused = model.refuse_name(asked.model())) return *std::move(refused);
   if (auto refused = model.refuse_text()) return *std::move(refused);
-  const std::int64_t vocab = model.model().config().vocab_size;
-  for (int i = 0; i < asked.token_ids_size(); ++i) {
-    if (asked.token_ids(i) >= 0 && asked.token_ids(i) < vocab) continue;
-    return invalid_fields({{"token_ids[" + std::to_string(i) + "]",
-                            "takes token ids from 0 to " + std::to_string(vocab - 1) + ", not " +
-                                std::to_string(asked.token_ids(i))}});
-  }
   const std::vector<std::int32_t> ids(asked.token_ids().begin(), asked.token_ids().end());
+  if (auto refused = model.refuse_ids(ids, "token_ids")) return *std::move(refused);
   v1::DetokenizeResponse response;
   response.set_text(model.tokenizer()->decode(ids, asked.skip_special_tokens()));
   return response;
@@ -52,7 +48,7 @@ Outcome<v1::ApplyChatTemplateResponse> apply_chat_template(
   std::vector<std::string> later;
   const ChatCall chat = to_call(asked.chat(), "chat", later);
   if (!later.empty()) return not_served(later.front());
-  auto encoded = model.encode(chat, "chat");
+  auto encoded = model.encode(chat);
   if (auto* error = std::get_if<ApiError>(&encoded)) return std::move(*error);
   const auto& prompt = std::get<model::EncodedChat>(encoded);
   v1::ApplyChatTemplateResponse response;
@@ -76,15 +72,16 @@ Outcome<v1::GetModelResponse> get_model(const ServedModel& model,
   return response;
 }
 
-/// Answers on the calling thread.
+/// Answers on the calling thread. `right` null: any key will do.
 template <class Request, class Response>
 ServerUnaryReactor* answer(GatewayState& state, CallbackServerContext* context, const char* api,
-                           const ByteBuffer& bytes, ByteBuffer& out,
+                           const Right* right, const ByteBuffer& bytes, ByteBuffer& out,
                            Outcome<Response> (*work)(const ServedModel&, const Request&)) {
   Call call(state, *context, api);
   auto* reactor = context->DefaultReactor();
   Request request;
-  std::optional<ApiError> error = parse_message(bytes, request);
+  std::optional<ApiError> error = call.authorize(right);
+  if (!error) error = parse_message(bytes, request);
   if (!error) {
     auto outcome = work(state.model, request);
     if (auto* failed = std::get_if<ApiError>(&outcome)) {
@@ -117,23 +114,24 @@ class InferenceService final : public Raw {
   }
   ServerUnaryReactor* Tokenize(CallbackServerContext* context, const ByteBuffer* in,
                                ByteBuffer* out) override {
-    return answer(state_, context, "grpc_tokenize", *in, *out, tokenize);
+    return answer(state_, context, "grpc_tokenize", &kTokenize, *in, *out, tokenize);
   }
   ServerUnaryReactor* Detokenize(CallbackServerContext* context, const ByteBuffer* in,
                                  ByteBuffer* out) override {
-    return answer(state_, context, "grpc_detokenize", *in, *out, detokenize);
+    return answer(state_, context, "grpc_detokenize", &kTokenize, *in, *out, detokenize);
   }
   ServerUnaryReactor* ApplyChatTemplate(CallbackServerContext* context, const ByteBuffer* in,
                                         ByteBuffer* out) override {
-    return answer(state_, context, "grpc_apply_chat_template", *in, *out, apply_chat_template);
+    return answer(state_, context, "grpc_apply_chat_template", &kTokenize, *in, *out,
+                  apply_chat_template);
   }
   ServerUnaryReactor* ListModels(CallbackServerContext* context, const ByteBuffer* in,
                                  ByteBuffer* out) override {
-    return answer(state_, context, "grpc_list_models", *in, *out, list_models);
+    return answer(state_, context, "grpc_list_models", nullptr, *in, *out, list_models);
   }
   ServerUnaryReactor* GetModel(CallbackServerContext* context, const ByteBuffer* in,
                                ByteBuffer* out) override {
-    return answer(state_, context, "grpc_get_model", *in, *out, get_model);
+    return answer(state_, context, "grpc_get_model", nullptr, *in, *out, get_model);
   }
 
  private:

@@ -6,6 +6,7 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/service_type.h>
+#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <netdb.h>
@@ -89,6 +90,13 @@ void configure(grpc::ServerBuilder& builder, const GrpcSettings& settings) {
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 2);
 }
 
+std::shared_ptr<grpc::ServerCredentials> credentials(const GrpcSettings& settings) {
+  if (settings.certificate.empty()) return grpc::InsecureServerCredentials();
+  grpc::SslServerCredentialsOptions options;
+  options.pem_key_cert_pairs.push_back({settings.key, settings.certificate});
+  return grpc::SslServerCredentials(options);
+}
+
 }  // namespace
 
 struct ListeningServer::Impl {
@@ -109,7 +117,7 @@ Expected<std::unique_ptr<ListeningServer>> ListeningServer::start(
   impl->services = std::move(services);
   impl->listen = settings.listen;
   const std::string address = settings.listen.text();
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &impl->port);
+  builder.AddListeningPort(address, credentials(settings), &impl->port);
   for (const auto& service : impl->services) builder.RegisterService(service.service.get());
   impl->server = builder.BuildAndStart();
   if (!impl->server || impl->port == 0) {

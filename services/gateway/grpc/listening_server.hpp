@@ -19,6 +19,7 @@ namespace troupe::services {
 struct GrpcSettings {
   Address listen{"127.0.0.1", 50051};  // port 0: any free one
   bool reflection = true;
+  std::string certificate = {}, key = {};                 // PEM; both empty: no TLS
   std::size_t message_bytes_max = std::size_t{64} << 20;  // of one request
   int streams_max = 1024;                                 // at once on a connection
   std::chrono::milliseconds connection_age_max{300'000};  // then a client reconnects, elsewhere

@@ -212,6 +212,29 @@ void add_roles(Table& table) {
             "Where clients reach the gRPC service");
   table.add(truth("gateway.grpc_reflection", TROUPE_AT(gateway.grpc_reflection)), kGateway, kMore,
             "Whether clients may ask which gRPC services there are");
+  table.add(address("gateway.http_listen", TROUPE_AT(gateway.http_listen)), kGateway, kFirst,
+            "Where clients reach the OpenAI-compatible HTTP API");
+  table.add(whole("gateway.http_body_mib", {1, 1024}, TROUPE_AT(gateway.http_body_mib)), kGateway,
+            kMore, "The largest body of a request; beyond: 413");
+  table.add(
+      whole("gateway.http_connections_max", {1, 1 << 20}, TROUPE_AT(gateway.http_connections_max)),
+      kGateway, kMore, "Open HTTP connections; beyond, idle ones are closed");
+  table.add(whole("gateway.http_requests_max", {1, 1 << 16}, TROUPE_AT(gateway.http_requests_max)),
+            kGateway, kMore, "HTTP requests and streams at once, a thread each; beyond: 429");
+  table.add(whole("gateway.http_read_ms", kDuration, TROUPE_AT(gateway.http_read)), kGateway, kMore,
+            "Time for a request to come whole; beyond: 408");
+  table.add(whole("gateway.http_write_ms", kDuration, TROUPE_AT(gateway.http_write)), kGateway,
+            kMore, "Time in which a client may take nothing of its reply; beyond: closed");
+  table.add(whole("gateway.http_idle_ms", kDuration, TROUPE_AT(gateway.http_idle)), kGateway, kMore,
+            "Time that a connection may be idle between requests");
+  table.add(whole("gateway.http_request_s", {1, 7 * 24 * 3600}, TROUPE_AT(gateway.http_request)),
+            kGateway, kMore, "Time for an answer over HTTP; beyond: 504");
+  table.add(words("gateway.api_keys_file", "FILE", TROUPE_AT(gateway.api_keys_file)), kGateway,
+            kFirst, "Keys that clients of HTTP and gRPC need, by `troupe keys add`; empty: none");
+  table.add(whole("gateway.requests_max", {1, 1 << 20}, TROUPE_AT(gateway.requests_max)), kGateway,
+            kMore, "Requests answered at once, over all APIs; beyond: 429, QUEUE_FULL");
+  table.add(truth("gateway.strict_api", TROUPE_AT(gateway.strict_api)), kGateway, kMore,
+            "Refuse fields that are not known, instead of ignoring and listing them");
   table.add(
       whole("gateway.stream_pending_kib", {1, 1 << 20}, TROUPE_AT(gateway.stream_pending_kib)),
       kGateway, kMore, "Of an answer whose client reads too slowly, this much waits");
@@ -247,6 +270,10 @@ void add_process(Table& table) {
   table.add(whole("transport.credit_prefill_rows", {1, kCreditRowsMax},
                   TROUPE_AT(transport.credit_prefill_rows)),
             kReceiving, kMore, "Rows a sender may have open here, of prefill or decode");
+  table.add(words("tls.cert_file", "FILE", TROUPE_AT(tls.cert_file)), kGateway, kMore,
+            "PEM certificate, its chain behind it, for HTTP and gRPC; empty: no TLS");
+  table.add(words("tls.key_file", "FILE", TROUPE_AT(tls.key_file)), kGateway, kMore,
+            "PEM key of tls.cert_file");
   table.add(address("ops.listen", TROUPE_AT(ops.listen)), kAllRoles, kFirst,
             "Where probes and metrics are served; plain HTTP, keep it inside");
   table.add(whole("drain.timeout_s", {0, 24 * 3600}, TROUPE_AT(drain.timeout)), kAllRoles, kMore,

@@ -65,8 +65,23 @@ struct ServiceConfig {
     std::int64_t index = 0;
     Address grpc_listen{"127.0.0.1", 50051};
     bool grpc_reflection = true;
+    Address http_listen{"127.0.0.1", 8080};
+    std::int64_t http_body_mib = 16;
+    std::int64_t http_connections_max = 1024;
+    std::int64_t http_requests_max = 512;
+    std::chrono::milliseconds http_read{30'000};
+    std::chrono::milliseconds http_write{30'000};
+    std::chrono::milliseconds http_idle{75'000};
+    std::chrono::seconds http_request{3600};
+    bool strict_api = false;
+    std::string api_keys_file;
+    std::int64_t requests_max = 1024;
     std::int64_t stream_pending_kib = 1024;
   } gateway;
+  struct {
+    std::string cert_file;
+    std::string key_file;
+  } tls;
   struct {
     Address listen{"127.0.0.1", 50052};
   } admin;

@@ -20,8 +20,9 @@ std::string verbose_text(const HealthChecks& checks);
 /// The reasons in one line, "ok" when there are none.
 std::string short_text(const HealthChecks& checks);
 
-/// Where the ops port gets its answers. *Threading*: all but `metrics` are called from one thread
-/// and must not wait for anybody; `metrics` has a thread of its own and may take seconds.
+/// Where probes get their answers. *Threading*: all but `metrics` are called from one thread of the
+/// ops port and from several of a gateway's HTTP port, and must not wait for anybody; `metrics` has
+/// a thread of its own and may take seconds.
 struct HealthSources {
   std::function<HealthChecks()> live;  // must depend on nobody else
   std::function<HealthChecks()> ready;

@@ -1,6 +1,7 @@
-// The gateway's public port: InferenceService, health and reflection on an engine. No gRPC in here.
+// The gateway's public ports: gRPC and HTTP on an engine. Neither library in here.
 #pragma once
 #include <condition_variable>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -9,12 +10,16 @@
 #include "services/gateway/answer_stream.hpp"
 #include "services/gateway/gateway_state.hpp"
 #include "services/gateway/grpc/listening_server.hpp"
+#include "services/gateway/http/server.hpp"
 
 namespace troupe::services {
 
 struct GatewayServerSettings {
   GrpcSettings grpc;
-  AnswerStream::Limits stream;
+  http::ServerSettings http;
+  AnswerStream::Limits stream;                   // of both
+  std::string api_keys_file;                     // empty: no keys are asked for
+  std::int64_t requests_max = 1024;              // that generate, at once; beyond: QUEUE_FULL
   std::chrono::milliseconds health_period{250};  // how soon health follows the engine's readiness
 };
 
@@ -22,7 +27,8 @@ struct GatewayServerSettings {
 class GatewayServer {
  public:
   /// `model` and `engine` must outlive it. `placement_epoch` is asked every health_period, from a
-  /// thread of its own; it may block a little. *Errors*: those of ListeningServer::start.
+  /// thread of its own; it may block a little. *Errors*: those of ListeningServer::start,
+  /// http::Server::start and ApiKeys::load; their text names the configuration key.
   static Expected<std::unique_ptr<GatewayServer>> start(
       const ServedModel& model, actors::RequestEngine& engine,
       const GatewayServerSettings& settings, std::function<std::uint64_t()> placement_epoch,
@@ -30,8 +36,10 @@ class GatewayServer {
   /// Ends open answers with UNAVAILABLE / DRAINING and joins all threads.
   ~GatewayServer();
 
-  std::string address() const { return server_->address(); }
-  std::uint16_t port() const { return server_->port(); }
+  std::string address() const { return grpc_->address(); }
+  std::uint16_t port() const { return grpc_->port(); }
+  std::string http_url() const { return http_->url(); }
+  std::uint16_t http_port() const { return http_->port(); }
   /// From now on requests are refused with UNAVAILABLE / DRAINING, and health says NOT_SERVING;
   /// open calls go on.
   void drain();
@@ -39,14 +47,20 @@ class GatewayServer {
 
  private:
   GatewayServer(const ServedModel& model, actors::RequestEngine& engine, GatewayHooks hooks,
-                std::chrono::milliseconds period, std::function<std::uint64_t()> placement_epoch);
+                const GatewayServerSettings& settings,
+                std::function<std::uint64_t()> placement_epoch);
+  Expected<void> load_keys();
+  void reload_keys();
   void watch();
   void refresh();
 
   GatewayState state_;
   const std::chrono::milliseconds period_;
+  const std::string keys_file_;
+  std::filesystem::file_time_type keys_time_{};  // of the file that was read last
   std::function<std::uint64_t()> placement_epoch_;
-  std::unique_ptr<ListeningServer> server_;
+  std::unique_ptr<ListeningServer> grpc_;
+  std::unique_ptr<http::Server> http_;
   std::mutex refreshing_;  // drain() and the watcher
   std::mutex mutex_;
   std::condition_variable stopping_changed_;

@@ -1,0 +1,45 @@
+// A count, and the smoothed time between requests that end.
+#include "services/gateway/admission.hpp"
+
+#include <algorithm>
+
+namespace troupe::services {
+namespace {
+
+constexpr double kNewest = 0.2;  // weight of the newest interval
+constexpr std::chrono::duration<double> kWaitMin{1}, kWaitMax{60};
+
+}  // namespace
+
+Answered<Admission::Place> Admission::enter() {
+  const std::lock_guard lock(mutex_);
+  if (open_ >= open_max_) return queue_full(open_, wait_for_one_more());
+  if (++open_ == open_max_) full_since_ = Clock::now();
+  return Place(this);
+}
+
+std::chrono::milliseconds Admission::retry_after() {
+  const std::lock_guard lock(mutex_);
+  return wait_for_one_more();
+}
+
+std::chrono::milliseconds Admission::wait_for_one_more() {
+  const auto wait = between_ * static_cast<double>(++refused_);
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::clamp(wait, kWaitMin, kWaitMax));
+}
+
+void Admission::leave(Clock::time_point now) {
+  const std::lock_guard lock(mutex_);
+  refused_ = 0;
+  if (open_-- != open_max_) return;  // nobody waited for this place
+  const std::chrono::duration<double> newest = now - full_since_;
+  between_ = between_.count() == 0 ? newest : between_ * (1 - kNewest) + newest * kNewest;
+}
+
+std::int64_t Admission::open() const {
+  const std::lock_guard lock(mutex_);
+  return open_;
+}
+
+}  // namespace troupe::services

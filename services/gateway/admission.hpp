@@ -1,0 +1,47 @@
+// How many requests a gateway answers at once, and when to come back once there is room.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+
+#include "services/gateway/api_error.hpp"
+
+namespace troupe::services {
+
+/// *Threading*: any.
+class Admission {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  explicit Admission(std::int64_t open_max) : open_max_(open_max) {}
+
+  struct Leave {
+    void operator()(Admission* admission) const { admission->leave(Clock::now()); }
+  };
+  /// A place among the requests under way, until it goes. Must not outlive the Admission.
+  using Place = std::unique_ptr<Admission, Leave>;
+
+  /// *Errors*: QUEUE_FULL with a time to come back.
+  Answered<Place> enter();
+  /// When a place is likely to be free for one more: while all were taken, one became free every
+  /// `d`; of k that were refused since the last one, the next is asked to wait (k + 1) d, from 1 s
+  /// to 60 s. So those who come back are spread over the places that there will be.
+  std::chrono::milliseconds retry_after();
+
+  /// A request ended at `now`: for tests, what Place does.
+  void leave(Clock::time_point now);
+  std::int64_t open() const;
+
+ private:
+  std::chrono::milliseconds wait_for_one_more();
+
+  const std::int64_t open_max_;
+  mutable std::mutex mutex_;
+  std::int64_t open_ = 0;
+  std::int64_t refused_ = 0;  // since a place became free
+  Clock::time_point full_since_{};
+  std::chrono::duration<double> between_{0};  // places becoming free; smoothed
+};
+
+}  // namespace troupe::services

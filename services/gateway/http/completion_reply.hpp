@@ -1,0 +1,52 @@
+// Answers as the bodies and chunks that OpenAI's clients read.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "services/gateway/answer_stream.hpp"
+#include "services/gateway/http/completion_request.hpp"
+#include "services/gateway/served_model.hpp"
+
+namespace troupe::services::http {
+
+/// What all parts of one reply share.
+struct ReplyFrame {
+  const ServedModel& model;
+  ReplyForm form;
+  std::string id;            // "chatcmpl-..." or "cmpl-..."
+  std::int64_t created = 0;  // seconds since 1970
+};
+
+/// One choice: an answer, and what its reply needs of the request.
+struct ChoiceState {
+  std::size_t index = 0;
+  std::string echo;                      // text in front of the answer
+  std::vector<std::int32_t> prompt_ids;  // if asked for
+  std::vector<std::int32_t> silent_ids;  // show neither text nor logprobs
+  std::size_t offset = 0;                // characters of echo and tokens shown so far
+  AnswerPiece whole;                     // so far, of a reply in one piece
+  std::optional<AnswerFinish> finish;
+};
+
+struct ReplyUsage {
+  std::int64_t prompt_tokens = 0;
+  std::int64_t completion_tokens = 0;
+};
+
+/// The whole reply. Every choice has its finish.
+std::string whole_reply(const ReplyFrame& frame, const std::vector<ChoiceState>& choices,
+                        const ReplyUsage& usage);
+
+/// Chunks of a stream, each the text of one JSON object.
+/// The first of a choice: the role, and what an echo puts in front.
+std::string first_chunk(const ReplyFrame& frame, ChoiceState& choice);
+/// Nothing when the client would see nothing of `piece`.
+std::optional<std::string> piece_chunk(const ReplyFrame& frame, ChoiceState& choice,
+                                       const AnswerPiece& piece);
+std::string progress_chunk(const ReplyFrame& frame, const PromptProgress& progress);
+std::string finish_chunk(const ReplyFrame& frame, const ChoiceState& choice);
+std::string usage_chunk(const ReplyFrame& frame, const ReplyUsage& usage);
+
+}  // namespace troupe::services::http

@@ -1,0 +1,42 @@
+// Bodies of /v1/chat/completions and /v1/completions as requests of the gateway.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "services/gateway/api_error.hpp"
+#include "services/gateway/generate_call.hpp"
+#include "services/gateway/http/json_tree.hpp"
+
+namespace troupe::services::http {
+
+/// What shapes the reply and not the answer.
+struct ReplyForm {
+  bool chat = false;
+  bool stream = false;
+  bool include_usage = false;  // one last chunk
+  bool logprobs = false;
+  bool token_ids = false;
+  bool timings = false;
+  bool echo = false;
+};
+
+/// Prompts of a completion are calls that differ in their input only.
+struct CompletionRequest {
+  std::vector<GenerateCall> calls;  // at least one
+  ReplyForm form;
+  std::vector<std::string> ignored;  // paths of members without effect
+};
+
+inline constexpr std::size_t kPromptsMax = 256;  // of one request
+
+/// *Errors*: INVALID_FIELD with the JSON paths of all wrong members; FIELD_NOT_SERVED with the path
+/// of one that this server cannot serve. Ranges are checked by plan_request.
+Answered<CompletionRequest> read_chat(const JsonValue::Object& body);
+Answered<CompletionRequest> read_completion(const JsonValue::Object& body);
+
+/// The messages of a conversation and what its template is given, as /apply-template has them too.
+class FieldReader;
+struct Findings;
+ChatCall read_conversation(FieldReader& fields, Findings& findings);
+
+}  // namespace troupe::services::http

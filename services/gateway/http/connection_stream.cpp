@@ -1,0 +1,111 @@
+// poll(2) whenever the wire has nothing, with deadlines and counts around it.
+#include "services/gateway/http/connection_stream.hpp"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace troupe::services::http {
+namespace {
+
+constexpr std::chrono::seconds kDiscardTime{2};
+/// The frame of a chunked body may take as much again, and some, as its bytes: "1\r\nx\r\n".
+constexpr std::size_t kChunkedFactor = 6;
+
+}  // namespace
+
+void ConnectionStream::begin_request() {
+  read_until_ = Clock::now() + limits_.read_time_max;
+  request_bytes_ = 0;
+  part_bytes_max_ = limits_.header_bytes_max;
+  in_body_ = false;
+  last_ = 0;
+  failure_ = Failure::none;
+}
+
+void ConnectionStream::begin_body() {
+  in_body_ = true;
+  request_bytes_ = 0;
+  part_bytes_max_ = limits_.body_bytes_max * kChunkedFactor;
+}
+
+bool ConnectionStream::wait(short events, Clock::time_point until) const {
+  while (true) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
+    if (left.count() <= 0) return false;
+    pollfd wanted{wire_->socket(), events, 0};
+    const int ready = ::poll(&wanted, 1, static_cast<int>(left.count()));
+    if (ready > 0) return true;
+    if (ready < 0 && errno != EINTR) return false;
+  }
+}
+
+bool ConnectionStream::fill() {
+  while (true) {
+    const Wire::Moved moved = wire_->read(buffer_.data(), buffer_.size());
+    if (moved.bytes > 0) {
+      begin_ = 0;
+      end_ = static_cast<std::size_t>(moved.bytes);
+      return true;
+    }
+    if (moved.bytes == 0 || moved.wait_for == 0) {
+      failure_ = Failure::closed;
+      return false;
+    }
+    if (!wait(moved.wait_for, read_until_)) {
+      failure_ = Failure::read_time;
+      return false;
+    }
+  }
+}
+
+ssize_t ConnectionStream::read(char* to, size_t bytes) {
+  if (failure_ != Failure::none) return -1;
+  if (request_bytes_ >= part_bytes_max_) {
+    failure_ = in_body_ ? Failure::body_bytes : Failure::header_bytes;
+    return -1;
+  }
+  if (begin_ == end_ && !fill()) return -1;
+  const std::size_t taken = std::min({bytes, end_ - begin_, part_bytes_max_ - request_bytes_});
+  std::copy_n(buffer_.data() + begin_, taken, to);
+  begin_ += taken;
+  request_bytes_ += taken;
+  for (std::size_t i = 0; !in_body_ && i < taken; ++i) {
+    if (to[i] == '\n' && last_ != '\r') {
+      failure_ = Failure::header_line;
+      return -1;
+    }
+    last_ = to[i];
+  }
+  return static_cast<ssize_t>(taken);
+}
+
+ssize_t ConnectionStream::write(const char* from, size_t bytes) {
+  if (broken_ || bytes == 0) return broken_ ? -1 : 0;
+  const auto until = Clock::now() + limits_.write_time_max;
+  while (true) {
+    const Wire::Moved moved = wire_->write(from, bytes);
+    if (moved.bytes > 0) return moved.bytes;
+    if (moved.bytes == 0 || moved.wait_for == 0 || !wait(moved.wait_for, until)) break;
+  }
+  broken_ = true;
+  return -1;
+}
+
+void ConnectionStream::discard_rest() {
+  if (failure_ == Failure::closed || broken_) return;
+  wire_->end();
+  const auto until = Clock::now() + kDiscardTime;
+  std::size_t left = limits_.body_bytes_max;
+  while (left > 0) {
+    const Wire::Moved moved = wire_->read(buffer_.data(), buffer_.size());
+    if (moved.bytes > 0) {
+      left -= std::min(left, static_cast<std::size_t>(moved.bytes));
+    } else if (moved.bytes == 0 || moved.wait_for == 0 || !wait(moved.wait_for, until)) {
+      return;
+    }
+  }
+}
+
+}  // namespace troupe::services::http

@@ -1,0 +1,230 @@
+// The life of one completion over HTTP.
+#include "services/gateway/http/generation.hpp"
+
+#include <algorithm>
+
+#include "services/gateway/http/answer_group.hpp"
+#include "services/gateway/http/completion_reply.hpp"
+
+namespace troupe::services::http {
+namespace {
+
+std::int64_t unix_time() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+std::string event_text(const std::string& json) { return "data: " + json + "\n\n"; }
+
+/// Shared by the handler that starts it and the stream that ends it.
+class Generation {
+ public:
+  Generation(GatewayState& state, const GenerationSettings& settings, HttpCall& call,
+             const CompletionRequest& request, int socket, Admission::Place place)
+      : state_(state),
+        place_(std::move(place)),
+        settings_(settings),
+        call_(call),
+        frame_{state.model, request.form,
+               (request.form.chat ? "chatcmpl-" : "cmpl-") + call.request_id(), unix_time()},
+        group_(state, settings.stream, socket) {}
+
+  std::optional<ApiError> start(const CompletionRequest& request);
+  Reply whole();
+  /// Waits for the first event. Nothing, or the error that it was.
+  std::optional<ApiError> begin();
+  /// True: to its end, which may be an error.
+  bool stream(BodySink& sink);
+  const std::optional<std::uint64_t>& drawn_seed() const { return drawn_seed_; }
+
+ private:
+  std::optional<ApiError> start_one(const GenerateCall& one, std::vector<PlannedRequest>& plans);
+  ApiError fail(ApiError error);
+  void record_ends();
+  ReplyUsage usage() const;
+  std::optional<std::string> chunk_of(std::size_t answer, const AnswerEvent& event);
+  bool send_events(BodySink& sink);
+
+  GatewayState& state_;
+  Admission::Place place_;
+  const GenerationSettings& settings_;
+  HttpCall& call_;
+  ReplyFrame frame_;
+  AnswerGroup group_;
+  std::vector<ChoiceState> choices_;
+  std::int64_t prompt_tokens_ = 0;
+  std::optional<std::uint64_t> drawn_seed_;
+  std::optional<AnswerGroup::Event> first_;
+};
+
+/// A prompt as the reply repeats it.
+std::string echo_of(const ServedModel& model, const GenerateCall& call,
+                    const std::vector<std::int32_t>& ids) {
+  if (const auto* text = std::get_if<GenerateCall::TextInput>(&call.input)) return *text;
+  return model.tokenizer() == nullptr ? "" : model.tokenizer()->decode(ids, true);
+}
+
+std::optional<ApiError> Generation::start_one(const GenerateCall& one,
+                                              std::vector<PlannedRequest>& plans) {
+  auto planned = plan_request(frame_.model, one);
+  if (auto* error = std::get_if<ApiError>(&planned)) return std::move(*error);
+  auto& plan = std::get<PlannedRequest>(planned);
+  plan.request.deadline = settings_.request_time_max;
+  ChoiceState choice;
+  choice.index = choices_.size();
+  if (frame_.form.echo) choice.echo = echo_of(frame_.model, one, plan.request.prompt);
+  if (frame_.form.token_ids) choice.prompt_ids = plan.request.prompt;
+  choice.silent_ids = plan.form.silent_ids;
+  choices_.push_back(std::move(choice));
+  prompt_tokens_ += static_cast<std::int64_t>(plan.request.prompt.size());
+  if (plan.drawn_seed) drawn_seed_ = plan.drawn_seed;
+  plans.push_back(std::move(plan));
+  return std::nullopt;
+}
+
+/// All are planned before one is started. One drawn seed is for all of them, so that the reply can
+/// report it.
+std::optional<ApiError> Generation::start(const CompletionRequest& request) {
+  std::vector<PlannedRequest> plans;
+  for (const GenerateCall& one : request.calls) {
+    if (auto error = start_one(one, plans)) return error;
+  }
+  call_.record().prompt_tokens = prompt_tokens_;
+  for (PlannedRequest& plan : plans) {
+    if (drawn_seed_) plan.request.sampling.seed = *drawn_seed_;
+    if (auto error = group_.start(std::move(plan))) {
+      group_.cancel();
+      return error;
+    }
+  }
+  return std::nullopt;
+}
+
+/// The counts hear of it, what is open is withdrawn.
+ApiError Generation::fail(ApiError error) {
+  if (error.reason == "QUEUE_FULL") error.retry_after = state_.admission.retry_after();
+  group_.cancel();
+  while (group_.next()) {
+  }
+  record_ends();
+  call_.record().finish = error.code == ApiCode::cancelled ? "cancelled" : "error";
+  return error;
+}
+
+void Generation::record_ends() {
+  CallRecord& record = call_.record();
+  record.waited_s = std::chrono::duration<double>(group_.waited()).count();
+  record.replay_mismatches = group_.replay_mismatches();
+  record.generated_tokens = 0;
+  bool first = true;
+  for (const ChoiceState& choice : choices_) {
+    if (!choice.finish) continue;
+    record.generated_tokens += choice.finish->generated_tokens;
+    const double time = choice.finish->time_to_first_token_s;
+    record.time_to_first_token_s = first ? time : std::min(record.time_to_first_token_s, time);
+    record.finish = choice.finish->reason == AnswerFinish::Reason::stop ? "stop" : "length";
+    first = false;
+  }
+}
+
+ReplyUsage Generation::usage() const {
+  ReplyUsage usage{prompt_tokens_, 0};
+  for (const ChoiceState& choice : choices_) {
+    if (choice.finish) usage.completion_tokens += choice.finish->generated_tokens;
+  }
+  return usage;
+}
+
+Reply Generation::whole() {
+  while (auto next = group_.next()) {
+    ChoiceState& choice = choices_[next->answer];
+    if (auto* piece = std::get_if<AnswerPiece>(&next->event)) choice.whole.append(*piece);
+    if (auto* finish = std::get_if<AnswerFinish>(&next->event)) choice.finish = *finish;
+    auto* end = std::get_if<AnswerEnd>(&next->event);
+    if (end != nullptr && end->error) return call_.fail(fail(*std::move(end->error)));
+  }
+  record_ends();
+  Reply reply;
+  reply.body = whole_reply(frame_, choices_, usage());
+  return reply;
+}
+
+std::optional<ApiError> Generation::begin() {
+  first_ = group_.next();
+  if (!first_) return std::nullopt;
+  auto* end = std::get_if<AnswerEnd>(&first_->event);
+  if (end == nullptr || !end->error) return std::nullopt;
+  return fail(*std::move(end->error));
+}
+
+std::optional<std::string> Generation::chunk_of(std::size_t answer, const AnswerEvent& event) {
+  ChoiceState& choice = choices_[answer];
+  if (const auto* progress = std::get_if<PromptProgress>(&event)) {
+    return progress_chunk(frame_, *progress);
+  }
+  if (const auto* piece = std::get_if<AnswerPiece>(&event)) {
+    return piece_chunk(frame_, choice, *piece);
+  }
+  if (const auto* finish = std::get_if<AnswerFinish>(&event)) {
+    choice.finish = *finish;
+    return finish_chunk(frame_, choice);
+  }
+  return std::nullopt;
+}
+
+/// False: the client takes no more. An error of the engine is sent as the last event.
+bool Generation::send_events(BodySink& sink) {
+  for (ChoiceState& choice : choices_) {
+    if (!sink.write(event_text(first_chunk(frame_, choice)))) return false;
+  }
+  for (auto next = std::move(first_); next; next = group_.next()) {
+    auto* end = std::get_if<AnswerEnd>(&next->event);
+    if (end != nullptr && end->error) {
+      if (end->error->code == ApiCode::cancelled) return false;
+      const HttpError error = to_http(fail(*std::move(end->error)));
+      call_.note(error);
+      return sink.write(event_text(error_body(error, call_.request_id())));
+    }
+    const auto chunk = chunk_of(next->answer, next->event);
+    if (chunk && !sink.write(event_text(*chunk))) return false;
+  }
+  record_ends();
+  std::string last;
+  if (frame_.form.include_usage) last = event_text(usage_chunk(frame_, usage()));
+  return sink.write(last + "data: [DONE]\n\n");
+}
+
+bool Generation::stream(BodySink& sink) {
+  if (send_events(sink)) return true;
+  call_.note(to_http(fail(from_engine({Errc::cancelled, ""}))));
+  return false;
+}
+
+}  // namespace
+
+Reply complete(GatewayState& state, const GenerationSettings& settings, HttpCall& call,
+               CompletionRequest request, int socket) {
+  if (auto refused = state.refuse_now()) return call.fail(*refused);
+  auto place = state.admission.enter();
+  if (auto* full = std::get_if<ApiError>(&place)) return call.fail(*full);
+  auto generation = std::make_shared<Generation>(state, settings, call, request, socket,
+                                                 std::get<Admission::Place>(std::move(place)));
+  if (auto error = generation->start(request)) return call.fail(*error);
+  Reply reply;
+  if (!request.form.stream) {
+    reply = generation->whole();
+  } else if (auto error = generation->begin()) {
+    reply = call.fail(*error);
+  } else {
+    reply.content_type = "text/event-stream; charset=utf-8";
+    reply.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};
+    reply.stream = [generation](BodySink& sink) { return generation->stream(sink); };
+  }
+  if (const auto seed = generation->drawn_seed(); seed && reply.status == 200) {
+    reply.headers.emplace_back("x-troupe-seed", std::to_string(*seed));
+  }
+  return reply;
+}
+
+}  // namespace troupe::services::http

@@ -1,0 +1,22 @@
+// What the headers of a request say about its body, and why a request is refused for them.
+#pragma once
+#include <httplib.h>
+
+#include <cstddef>
+#include <optional>
+
+#include "services/gateway/http/error_reply.hpp"
+
+namespace troupe::services::http {
+
+struct BodyFraming {
+  bool present = false;                   // bytes follow the headers
+  std::size_t bytes = 0;                  // as announced; 0 when chunked
+  std::optional<HttpError> refused = {};  // the connection cannot go on after it
+};
+
+/// Two lengths, a length beside chunks, names with spaces: where servers disagree about the end of
+/// a request, strangers smuggle another one in. All of it is refused. *Source*: RFC 9112, 5 and 6.
+BodyFraming check_framing(const httplib::Request& request, std::size_t body_bytes_max);
+
+}  // namespace troupe::services::http
