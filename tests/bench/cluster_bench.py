@@ -67,8 +67,8 @@ class Up:
     """A running `troupe up`."""
 
     def __init__(self, options, *flags):
-        self.address, admin, ops = (f"127.0.0.1:{port}" for port in free_ports(3))
-        words = [options.bin, "up", *flags, "--grpc-listen", self.address]
+        self.address, http, admin, ops = (f"127.0.0.1:{port}" for port in free_ports(4))
+        words = [options.bin, "up", *flags, "--grpc-listen", self.address, "--http-listen", http]
         words += ["--admin-listen", admin, "--ops-listen", ops]
         self.process = subprocess.Popen(words, stderr=subprocess.PIPE)
         for line in self.process.stderr:

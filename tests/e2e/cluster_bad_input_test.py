@@ -121,14 +121,15 @@ class StrangersTest(ClusterCase):
         for answer in answers:
             self.assertIsNone(answer.failure, answer.failure and answer.failure.message)
             self.assertEqual(answer.ids, self.expected)
-        named = {"router": 2, "attention": 1, "expert": 1, "gateway": 3}  # ops, control, gRPC, ...
+        named = {"router": 2, "attention": 1, "expert": 1, "gateway": 4}  # ops, control, gRPC, ...
         for service, ports in before.items():
             self.assertIsNone(service.process.poll(), service.text)
             self.assertGreater(len(ports), named[service.role], "UCX listens over tcp")
             self.assertEqual(service.get("/readyz")[0], 200)
             self.assertFalse(service.events("link_lost"), service.text)
         self.served()
-        ports = ("--gateway-grpc-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
+        names = ("gateway-grpc", "gateway-http", "admin")
+        ports = [word for name in names for word in (f"--{name}-listen", "127.0.0.1:0")]
         one_more = self.cluster.start("gateway", "--gateway-index", 1, *ports)
         one_more.wait_for("ready")  # control and data ports still let in who belongs there
         self.assertEqual(one_more.stop(), 0)

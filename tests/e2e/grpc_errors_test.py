@@ -233,7 +233,7 @@ class LonelyGatewayTest(ErrorTest):
 
     @classmethod
     def setUpClass(cls):
-        ports = ("--gateway-grpc-listen", "--admin-listen", "--ops-listen")
+        ports = ("--gateway-grpc-listen", "--gateway-http-listen", "--admin-listen", "--ops-listen")
         listen = [word for port in ports for word in (port, "127.0.0.1:0")]
         cls.process = program.start("gateway", *listen, "--cluster-routers", "127.0.0.1:1")
         cls.log, started = [], threading.Event()

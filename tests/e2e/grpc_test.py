@@ -235,10 +235,10 @@ class PortTest(ServedTest):
 
     def test_a_port_in_use_is_said(self):
         port = self.served.address
-        others = ("--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0")
-        done = program.run("serve", "--grpc-listen", port, *others)
+        free = [word for name in client.PORTS for word in (f"--{name}-listen", "127.0.0.1:0")]
+        done = program.run("serve", *free, "--grpc-listen", port)
         self.assertEqual(done.returncode, 5, done.stderr)
-        for part in (port, "Address already in use", "--grpc-listen", "[TROUPE-5001]"):
+        for part in (port, "Address already in use", "gateway.grpc_listen", "[TROUPE-5001]"):
             self.assertIn(part, done.stderr.decode())
 
 

@@ -145,6 +145,7 @@ class PortTest(ServiceTest):
             self.refused(control, program.CONNECTION, 5001, ["control", address])
             flags = {
                 "gateway.grpc_listen": "--gateway-grpc-listen",
+                "gateway.http_listen": "--gateway-http-listen",
                 "admin.listen": "--admin-listen",
             }
             for key, flag in flags.items():

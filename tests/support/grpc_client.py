@@ -17,6 +17,7 @@ except ImportError:
     requirement.lacking("Python's grpcio, grpcio-tools and googleapis-common-protos")
 
 PROTO = os.path.join(program.SOURCE, "proto")
+PORTS = ("http", "grpc", "admin", "ops")
 _FILES = ("troupe/inference/v1/inference.proto", "troupe/admin/v1/cluster.proto")
 
 
@@ -73,8 +74,7 @@ class Served:
     """A running `troupe serve` on free ports; stops it at the end."""
 
     def __init__(self, *flags, env=None):
-        names = ("--grpc-listen", "--admin-listen", "--ops-listen")
-        ports = [word for name in names for word in (name, "127.0.0.1:0")]
+        ports = [word for port in PORTS for word in (f"--{port}-listen", "127.0.0.1:0")]
         self.process = program.start("serve", *ports, *flags, env=env)
         self.log = []
         self._started = threading.Event()
@@ -94,11 +94,16 @@ class Served:
 
     @property
     def addresses(self):
-        return dict(re.findall(r"^(gRPC|admin|ops) +(\S+)$", "".join(self.log), re.M))
+        return dict(re.findall(r"^(HTTP|gRPC|admin|ops) +(\S+)$", "".join(self.log), re.M))
 
     @property
     def address(self):
         return self.addresses["gRPC"]
+
+    @property
+    def url(self):
+        """Of the HTTP port: http://host:port."""
+        return self.addresses["HTTP"]
 
     def connect(self, **options):
         """A new channel to the public port."""

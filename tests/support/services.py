@@ -129,7 +129,8 @@ class Cluster:
                 f"  join_token_file: '{token_file}'\n"
                 f"control:\n  listen: '127.0.0.1:{self.control}'\n"
                 f"expert:\n  ranks: {experts}\n"
-                "gateway:\n  grpc_listen: '127.0.0.1:0'\nadmin:\n  listen: '127.0.0.1:0'\n"
+                "gateway:\n  grpc_listen: '127.0.0.1:0'\n  http_listen: '127.0.0.1:0'\n"
+                "admin:\n  listen: '127.0.0.1:0'\n"
                 f"budget:\n  hop_ms: 60000\n{settings}"
             )
         self.started = []
@@ -162,6 +163,11 @@ class Cluster:
     @property
     def address(self):
         return self.gateway.wait_for("started")["grpc"]
+
+    @property
+    def url(self):
+        """Of the gateway's HTTP port."""
+        return self.gateway.wait_for("started")["http"]
 
     def stop(self):
         """Exit codes, gateway first."""

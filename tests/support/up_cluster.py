@@ -22,10 +22,11 @@ class Up:
     """`troupe up` on free ports; as client.Served for the calls of grpc_client."""
 
     def __init__(self, *flags, env=None):
-        self.address, self.admin_address, self.ops_address = (
-            f"127.0.0.1:{port}" for port in free_ports(3)
+        self.address, self.admin_address, self.ops_address, self.http_address = (
+            f"127.0.0.1:{port}" for port in free_ports(4)
         )
         listen = ("--grpc-listen", self.address, "--admin-listen", self.admin_address)
+        listen += ("--http-listen", self.http_address)
         listen += ("--ops-listen", self.ops_address)
         self.process = program.start("up", *flags, *listen, env=env)
         self.log = []

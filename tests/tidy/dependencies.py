@@ -31,6 +31,7 @@ LIBRARIES = {
     "gRPC": (r"grpc|google/protobuf", {"services", "tests"}, True),
     "generated code of proto/": (r"(?:troupe|google/rpc)/.*\.pb\.h$", {"services", "tests"}, True),
     "HTTP": (r"httplib", {"services", "tests"}, True),
+    "OpenSSL": (r"openssl/", {"services"}, True),
     "Prometheus": (r"prometheus/", {"services", "tests"}, True),
     "CLI11": (r"CLI/", {"services"}, True),
     "logging": (r"spdlog/|fmt/", {"services"}, True),

@@ -1,0 +1,202 @@
+"""API keys and TLS, on HTTP and gRPC alike."""
+
+import os
+import re
+import ssl
+import unittest
+import urllib.request
+
+import grpc
+
+from tests.support import grpc_client as client
+from tests.support import openai_client as oai
+from tests.support import program
+from tests.support.openai_client import openai
+from tests.support.poll_until import eventually
+
+CHAT, TOKENIZE = "/v1/chat/completions", "/tokenize"
+HELLO = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+TLS = os.path.join(program.SOURCE, "tests", "support", "tls")
+CODE = grpc.StatusCode
+
+
+def bearer(key):
+    return {"Authorization": f"Bearer {key}"}
+
+
+class KeysTest(program.ProgramTest):
+    def setUp(self):
+        super().setUp()
+        self.keys = self.path("keys.txt")
+
+    def add(self, name, *flags):
+        return self.succeeds("keys", "add", self.keys, name, *flags).strip()
+
+    def serve(self, *flags):
+        served = client.Served("--set", f"gateway.api_keys_file={self.keys}", *flags)
+        self.addCleanup(served.stop)
+        return served
+
+    def refused(self, served, status, code, path, body, key=None):
+        answer = oai.ask(served.url, path, body, headers=bearer(key) if key else {})
+        self.assertEqual((answer.status, answer.error["code"]), (status, code), answer.body)
+        self.assertIn(answer.error["request_id"], answer.headers["x-request-id"])
+        return answer
+
+    def test_the_file_keeps_no_keys(self):
+        key = self.add("alice", "--rights", "generate", "--concurrent", "3")
+        self.assertRegex(key, "^sk-troupe-[0-9a-f]{64}$")
+        self.assertEqual(os.stat(self.keys).st_mode & 0o777, 0o600)
+        with open(self.keys, encoding="ascii") as file:
+            self.assertNotIn(key[10:], file.read())
+        listed = self.succeeds("keys", "list", self.keys)
+        self.assertRegex(listed, r"(?m)^alice +generate +- +3$")
+        self.fails(program.USAGE, 1003, "already", "keys", "add", self.keys, "alice")
+        self.fails(program.USAGE, 1003, "letters", "keys", "add", self.keys, "a b")
+        self.fails(program.USAGE, 1003, "generate,tokenize", "keys", "add", self.keys, "b",
+                   "--rights", "fly")
+
+    def test_a_file_that_cannot_be_used_ends_the_start(self):
+        bad = self.file("bad.txt", "alice nothing\n")
+        ports = [word for port in client.PORTS for word in (f"--{port}-listen", "127.0.0.1:0")]
+        for file, says in ((bad, "line 1"), (self.path("none.txt"), "cannot read")):
+            self.fails(program.CONFIG, 3003, ["gateway.api_keys_file", file, says], "serve", *ports,
+                       "--set", f"gateway.api_keys_file={file}")
+
+    def test_keys_rights_and_limits_over_http(self):
+        alice = self.add("alice")
+        reader = self.add("reader", "--rights", "tokenize")
+        slow = self.add("slow", "--requests-per-minute", "2")
+        served = self.serve()
+        self.refused(served, 401, "invalid_api_key", CHAT, HELLO)
+        for bad in ("x", alice[:-1], alice + "0", ""):
+            answer = self.refused(served, 401, "invalid_api_key", CHAT, HELLO, bad)
+            self.assertEqual(answer.headers["www-authenticate"], "Bearer")
+        self.refused(served, 401, "invalid_api_key", "/v1/models", None)
+        self.refused(served, 401, "invalid_api_key", "/props", None)
+        self.refused(served, 403, "insufficient_permissions", CHAT, HELLO, reader)
+        for key, path, body in ((alice, CHAT, HELLO), (reader, TOKENIZE, {"prompt": "a"}),
+                                (reader, "/v1/models", None), (alice, TOKENIZE, {"prompt": "a"})):
+            answer = oai.ask(served.url, path, body, headers=bearer(key))
+            self.assertEqual(answer.status, 200, answer.body)
+        for path in ("/livez", "/readyz", "/version", "/openapi.json"):
+            self.assertEqual(oai.ask(served.url, path).status, 200)
+        for _ in range(2):
+            self.assertEqual(oai.ask(served.url, CHAT, HELLO, headers=bearer(slow)).status, 200)
+        limited = self.refused(served, 429, "rate_limit_exceeded", CHAT, HELLO, slow)
+        self.assertLessEqual(1, int(limited.headers["retry-after"]))
+        self.assertLessEqual(int(limited.headers["retry-after"]), 30)
+
+    def test_exception_classes_of_the_client(self):
+        alice = self.add("alice", "--concurrent", "1")
+        reader = self.add("reader", "--rights", "tokenize")
+        served = self.serve()
+        options = {"model": "troupe-tiny", "messages": HELLO["messages"]}
+        for key, kind in (("wrong", openai.AuthenticationError),
+                          (reader, openai.PermissionDeniedError)):
+            with self.assertRaises(kind):
+                oai.connect(served.url, key).chat.completions.create(**options)
+        api = oai.connect(served.url, alice)
+        stream = api.chat.completions.create(**options, max_tokens=3000, stream=True,
+                                             extra_body={"ignore_eos": True})
+        next(iter(stream))
+        with self.assertRaises(openai.RateLimitError) as caught:
+            api.chat.completions.create(**options)
+        self.assertIn("retry-after", caught.exception.response.headers)
+        stream.close()
+        eventually(lambda: oai.ask(served.url, CHAT, HELLO, headers=bearer(alice)).status == 200,
+                   "the dropped stream counts no more")
+
+    def test_the_same_keys_over_grpc(self):
+        alice = self.add("alice")
+        reader = self.add("reader", "--rights", "tokenize")
+        served = self.serve()
+        asked = client.request(text="a", max_tokens=1)
+        tokenize = client.pb.TokenizeRequest(text="a")
+        for key, call, request, code, reason in (
+            (None, "Generate", asked, CODE.UNAUTHENTICATED, "INVALID_API_KEY"),
+            ("x", "Generate", asked, CODE.UNAUTHENTICATED, "INVALID_API_KEY"),
+            (reader, "Generate", asked, CODE.PERMISSION_DENIED, "INSUFFICIENT_PERMISSIONS"),
+            (None, "Tokenize", tokenize, CODE.UNAUTHENTICATED, "INVALID_API_KEY"),
+            (None, "ListModels", client.pb.ListModelsRequest(), CODE.UNAUTHENTICATED,
+             "INVALID_API_KEY"),
+        ):
+            metadata = [("authorization", f"Bearer {key}")] if key else None
+            failed = client.failure_of(getattr(served.inference, call), request, metadata=metadata)
+            self.assertEqual((failed.code, failed.reason), (code, reason), failed.message)
+        metadata = [("authorization", f"Bearer {alice}")]
+        self.assertTrue(client.stream(served, asked, metadata=metadata).ids)
+        metadata = [("authorization", f"Bearer {reader}")]
+        ids = served.inference.Tokenize(tokenize, metadata=metadata).token_ids
+        self.assertTrue(ids)
+        self.assertEqual(served.health(), "SERVING")
+
+    def test_a_changed_file_counts_and_a_broken_one_does_not(self):
+        alice = self.add("alice")
+        served = self.serve()
+        bob = self.add("bob")
+        eventually(lambda: self.status(served, bob) == 200, "bob is let in")
+        with open(self.keys, "a", encoding="ascii") as file:
+            file.write("broken\n")
+        self.assertEqual(self.status(served, alice), 200)
+        with open(self.keys, encoding="ascii") as file:
+            lines = [line for line in file if line.startswith("bob ")]
+        with open(self.keys, "w", encoding="ascii") as file:
+            file.writelines(lines)
+        eventually(lambda: self.status(served, alice) == 401, "alice is let in no more")
+        self.assertEqual(self.status(served, bob), 200)
+
+    @staticmethod
+    def status(served, key):
+        return oai.ask(served.url, "/v1/models", headers=bearer(key)).status
+
+
+class TlsTest(program.ProgramTest):
+    CERT, KEY = (os.path.join(TLS, name) for name in ("cert.pem", "key.pem"))
+
+    def test_both_ports_speak_tls(self):
+        served = client.Served("--tls-cert-file", self.CERT, "--tls-key-file", self.KEY)
+        self.addCleanup(served.stop)
+        self.assertTrue(served.url.startswith("https://"))
+        context = ssl.create_default_context(cafile=self.CERT)
+        options = {"model": "troupe-tiny", "prompt": "In the beginning", "max_tokens": 8}
+        with oai.connect(served.url, http_client=oai.httpx_client(context)) as api:
+            whole = api.completions.create(**options, temperature=0)
+            chunks = api.completions.create(**options, temperature=0, stream=True)
+            self.assertEqual("".join(c.choices[0].text for c in chunks), whole.choices[0].text)
+        with open(self.CERT, "rb") as file:
+            credentials = grpc.ssl_channel_credentials(file.read())
+        with grpc.secure_channel(served.address, credentials) as channel:
+            stub = client.inference_pb2_grpc.InferenceServiceStub(channel)
+            asked = client.request(text="In the beginning", max_tokens=8, temperature=0)
+            self.assertEqual(client.Joined(stub.Generate(asked)).text, whole.choices[0].text)
+        plain = served.url.replace("https", "http")
+        with self.assertRaises(OSError):  # no TLS: closed without a word
+            oai.ask(plain, "/livez", timeout=60)
+        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        old.load_verify_locations(self.CERT)
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+        with self.assertRaises(OSError):
+            urllib.request.urlopen(served.url + "/livez", context=old, timeout=60)
+        answer = urllib.request.urlopen(served.url + "/livez", context=context, timeout=60)
+        with answer:
+            self.assertEqual(answer.read(), b"ok\n")
+
+    def test_files_that_cannot_be_used_are_named(self):
+        bad = self.file("bad.pem", "no certificate\n")
+        other = os.path.join(TLS, "other_key.pem")
+        ports = [word for port in client.PORTS for word in (f"--{port}-listen", "127.0.0.1:0")]
+        for cert, key, says in (
+            (self.path("none.pem"), self.KEY, ["tls.cert_file", "cannot read"]),
+            (bad, self.KEY, ["tls.cert_file", bad]),
+            (self.CERT, bad, ["tls.key_file", bad]),
+            (self.CERT, other, ["tls.key_file", other]),
+            (self.CERT, "", ["tls.key_file"]),
+        ):
+            flags = ("--tls-cert-file", cert, "--tls-key-file", key)
+            message = self.fails(program.CONFIG, 3003, says, "serve", *ports, *flags)
+            self.assertFalse(re.search("(?i)error:[0-9a-f]{8}", message))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,323 @@
+"""The official OpenAI client against `troupe serve`: every parameter, whole and as a stream."""
+
+import asyncio
+import concurrent.futures
+import json
+import math
+import unittest
+
+from tests.support import grpc_client as client
+from tests.support import openai_client as oai
+from tests.support.openai_client import openai
+
+QUESTION = [{"role": "user", "content": "What is a lighthouse?"}]
+PROMPT = "In the beginning"
+
+
+class ServedTest(unittest.TestCase):
+    """One `troupe serve` for the class."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.served = client.Served(*cls.FLAGS)
+        cls.url = cls.served.url
+        cls.openai = oai.connect(cls.url)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.openai.close()
+        assert cls.served.stop() == 0, "".join(cls.served.log)
+
+    FLAGS = ()
+
+    def chat(self, **options):
+        options = {"messages": QUESTION, "temperature": 0, "max_tokens": 24, **options}
+        return self.openai.chat.completions.create(model="troupe-tiny", **options)
+
+    def complete(self, **options):
+        options = {"prompt": PROMPT, "temperature": 0, "max_tokens": 16, **options}
+        return self.openai.completions.create(model="troupe-tiny", **options)
+
+
+class ChatTest(ServedTest):
+    def test_an_answer_has_every_member(self):
+        answer = self.chat()
+        self.assertEqual(answer.object, "chat.completion")
+        self.assertTrue(answer.id.startswith("chatcmpl-"))
+        self.assertEqual(answer.model, "troupe-tiny")
+        self.assertRegex(answer.system_fingerprint, "^fp_[0-9a-f]{16}$")
+        choice = answer.choices[0]
+        self.assertEqual((choice.index, choice.message.role), (0, "assistant"))
+        self.assertTrue(choice.message.content)
+        self.assertIn(choice.finish_reason, ("stop", "length"))
+        self.assertIsNone(choice.logprobs)
+        usage = answer.usage
+        self.assertEqual(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens)
+
+    def test_it_is_the_answer_that_grpc_gives(self):
+        asked = client.request(
+            messages=[("user", QUESTION[0]["content"])], temperature=0, max_tokens=24
+        )
+        choice, whole = client.unary(self.served, asked)
+        answer = self.chat()
+        self.assertEqual(answer.choices[0].message.content, choice.text)
+        self.assertEqual(answer.usage.prompt_tokens, whole.usage.prompt_tokens)
+        self.assertEqual(answer.usage.completion_tokens, whole.usage.completion_tokens)
+
+    def test_a_stream_joined_is_the_whole_answer(self):
+        for options in ({}, {"stop": ["er", "light"]}, {"temperature": 1, "seed": 7}):
+            whole = self.chat(**options).choices[0]
+            chunks = list(self.chat(stream=True, **options))
+            self.assertEqual(chunks[0].choices[0].delta.role, "assistant")
+            self.assertTrue(all(c.choices[0].delta.role is None for c in chunks[1:]))
+            text = "".join(c.choices[0].delta.content or "" for c in chunks)
+            self.assertEqual(text, whole.message.content, options)
+            reasons = [c.choices[0].finish_reason for c in chunks]
+            self.assertEqual(reasons[-1], whole.finish_reason)
+            self.assertEqual(set(reasons[:-1]), {None})
+            self.assertEqual(len({c.id for c in chunks}), 1)
+            self.assertTrue(all(c.usage is None for c in chunks))
+
+    def test_usage_comes_last_and_only_when_asked_for(self):
+        whole = self.chat()
+        chunks = list(self.chat(stream=True, stream_options={"include_usage": True}))
+        self.assertEqual(chunks[-1].choices, [])
+        self.assertEqual(chunks[-1].usage, whole.usage)
+        self.assertTrue(all(c.usage is None for c in chunks[:-1]))
+        body = {"messages": QUESTION, "max_tokens": 2, "stream": True, "stream_options": {}}
+        events = oai.ask(self.url, "/v1/chat/completions", body).events
+        self.assertEqual(events[-1], "[DONE]")
+        self.assertTrue(all("usage" not in event for event in events[:-1]))
+        del body["stream"]
+        self.assertEqual(oai.ask(self.url, "/v1/chat/completions", body).status, 200)
+
+    def test_the_newer_bound_wins(self):
+        answer = self.chat(max_completion_tokens=3, extra_body={"ignore_eos": True})
+        self.assertEqual(answer.usage.completion_tokens, 3)
+        self.assertEqual(answer.choices[0].finish_reason, "length")
+
+    def test_stop_strings_across_tokens_and_characters(self):
+        text = self.chat(max_tokens=40).choices[0].message.content
+        for length in (1, 3, 7):
+            stop = text[len(text) // 2 :][:length]
+            whole = self.chat(max_tokens=40, stop=stop).choices[0]
+            self.assertEqual(whole.message.content, text[: text.index(stop)])
+            self.assertEqual(whole.finish_reason, "stop")
+            chunks = self.chat(max_tokens=40, stop=[stop, "never"], stream=True)
+            joined = "".join(c.choices[0].delta.content or "" for c in chunks)
+            self.assertEqual(joined, whole.message.content)
+
+    def test_logprobs_are_those_of_the_tokens(self):
+        answer = self.chat(logprobs=True)
+        entries = answer.choices[0].logprobs.content
+        self.assertEqual("".join(e.token for e in entries), answer.choices[0].message.content)
+        for entry in entries:
+            self.assertLessEqual(entry.logprob, 0)
+            self.assertEqual(bytes(entry.bytes).decode(errors="replace"), entry.token)
+            self.assertEqual(entry.top_logprobs, [])
+        chunks = list(self.chat(logprobs=True, stream=True))
+        streamed = [e for c in chunks for e in (c.choices[0].logprobs or _NONE).content]
+        self.assertEqual(streamed, entries)
+
+    def test_a_seed_is_told_and_repeats_the_answer(self):
+        raw = self.openai.chat.completions.with_raw_response.create(
+            model="troupe-tiny", messages=QUESTION, temperature=1.5, max_tokens=16
+        )
+        seed = int(raw.headers["x-troupe-seed"])
+        again = self.chat(temperature=1.5, max_tokens=16, seed=seed)
+        self.assertEqual(again.choices[0].message, raw.parse().choices[0].message)
+        other = self.chat(temperature=1.5, max_tokens=16, seed=seed ^ 1)
+        self.assertNotEqual(again.choices[0].message, other.choices[0].message)
+
+    def test_parameters_that_change_nothing_here_are_told(self):
+        raw = self.openai.chat.completions.with_raw_response.create(
+            model="troupe-tiny", messages=QUESTION, max_tokens=2, user="somebody",
+            extra_body={"no such field\r\n": 1}, metadata={"a": "b"}, store=False,
+        )
+        ignored = raw.headers["x-troupe-ignored-fields"].split(", ")
+        self.assertEqual(set(ignored), {"user", "metadata", "store", "no%20such%20field%0D%0A"})
+
+    def test_every_sampling_parameter_is_taken(self):
+        options = {"top_p": 0.9, "frequency_penalty": 0.5, "presence_penalty": -0.5, "seed": -3,
+                   "logit_bias": {"5": -100}, "temperature": 0.8, "n": 1, "stop": None}
+        extra = {"top_k": 20, "min_p": 0.05, "repetition_penalty": 1.1, "ignore_eos": True,
+                 "min_tokens": 4, "stop_token_ids": [9], "return_token_ids": True,
+                 "chat_template_kwargs": {"thinking": False}, "thinking": {"type": "disabled"}}
+        first, second = (
+            self.chat(extra_body=extra, reasoning_effort="low", response_format={"type": "text"},
+                      tool_choice="none", parallel_tool_calls=True, **options)
+            for _ in range(2)
+        )
+        self.assertEqual(first.choices, second.choices)
+        self.assertNotIn(5, first.choices[0].token_ids)
+        self.assertGreaterEqual(len(first.choices[0].token_ids), 4)
+
+    def test_bias_and_penalties_reach_the_sampler(self):
+        forced = self.chat(max_tokens=3, logit_bias={"77": 100},
+                           extra_body={"return_token_ids": True})
+        self.assertEqual(forced.choices[0].token_ids, [77, 77, 77])
+
+    def test_parts_of_text_are_joined(self):
+        parts = [{"type": "text", "text": "What is"}, {"type": "text", "text": "a lighthouse?"}]
+        joined = self.chat(messages=[{"role": "user", "content": parts}])
+        whole = self.chat(messages=[{"role": "user", "content": "What is\na lighthouse?"}])
+        self.assertEqual(joined.choices, whole.choices)
+
+    def test_progress_and_timings_when_asked_for(self):
+        body = {"messages": [{"role": "user", "content": "word " * 300}], "max_tokens": 2,
+                "stream": True, "include_prompt_progress": True, "timings": True}
+        events = oai.ask(self.url, "/v1/chat/completions", body).events
+        progress = [event["prompt_progress"] for event in events[:-1] if not event["choices"]]
+        self.assertTrue(progress)
+        self.assertEqual(progress[-1]["done"], progress[-1]["total"])
+        finish = events[-2]["choices"][0]
+        self.assertGreater(finish["timings"]["duration_s"], 0)
+
+    def test_async_clients_together_get_what_each_gets_alone(self):
+        async def all_of_them():
+            async with oai.connect_async(self.url) as many:
+                return await asyncio.gather(*(one(many, i) for i in range(12)))
+
+        async def one(many, i):
+            options = {"model": "troupe-tiny", "messages": QUESTION, "temperature": 1,
+                       "seed": i, "max_tokens": 12}
+            if i % 2:
+                stream = await many.chat.completions.create(stream=True, **options)
+                return "".join([c.choices[0].delta.content or "" async for c in stream])
+            answer = await many.chat.completions.create(**options)
+            return answer.choices[0].message.content
+
+        together = asyncio.run(all_of_them())
+        alone = [self.chat(temperature=1, seed=i, max_tokens=12) for i in range(12)]
+        self.assertEqual(together, [answer.choices[0].message.content for answer in alone])
+
+
+class _NONE:  # pylint: disable=invalid-name
+    """Logprobs of a chunk that has none."""
+
+    content = ()
+
+
+class CompletionTest(ServedTest):
+    def test_an_answer_has_every_member(self):
+        answer = self.complete()
+        self.assertEqual(answer.object, "text_completion")
+        self.assertTrue(answer.id.startswith("cmpl-"))
+        self.assertEqual(answer.choices[0].index, 0)
+        self.assertTrue(answer.choices[0].text)
+        self.assertEqual(answer.usage.completion_tokens, 16)
+
+    def test_sixteen_tokens_without_a_bound(self):
+        answer = self.openai.completions.create(model="troupe-tiny", prompt=PROMPT)
+        self.assertLessEqual(answer.usage.completion_tokens, 16)
+
+    def test_token_ids_are_the_text_that_they_spell(self):
+        ids = oai.ask(self.url, "/tokenize", {"prompt": PROMPT}).json["tokens"]
+        self.assertEqual(self.complete(prompt=ids).choices, self.complete().choices)
+
+    def test_prompts_of_a_batch_are_answered_in_order(self):
+        prompts = [PROMPT, "A lighthouse is", "The sea"]
+        ids = [oai.ask(self.url, "/tokenize", {"prompt": p}).json["tokens"] for p in prompts]
+        alone = [self.complete(prompt=prompt).choices[0].text for prompt in prompts]
+        for batch in (prompts, ids):
+            answer = self.complete(prompt=batch)
+            self.assertEqual([choice.index for choice in answer.choices], [0, 1, 2])
+            self.assertEqual([choice.text for choice in answer.choices], alone)
+        texts, usage = ["", "", ""], None
+        options = {"stream": True, "stream_options": {"include_usage": True}}
+        for chunk in self.complete(prompt=prompts, **options):
+            for choice in chunk.choices:
+                texts[choice.index] += choice.text
+            usage = chunk.usage or usage
+        self.assertEqual(texts, alone)
+        self.assertEqual(usage, answer.usage)
+
+    def test_an_echo_stands_in_front(self):
+        plain, echo = self.complete(), self.complete(echo=True)
+        self.assertEqual(echo.choices[0].text, PROMPT + plain.choices[0].text)
+        streamed = self.complete(echo=True, stream=True)
+        self.assertEqual("".join(c.choices[0].text for c in streamed), echo.choices[0].text)
+
+    def test_logprobs_whole_and_streamed_are_equal(self):
+        whole = self.complete(logprobs=0).choices[0]
+        self.assertEqual("".join(whole.logprobs.tokens), whole.text)
+        ends = [sum(map(len, whole.logprobs.tokens[:i])) for i in range(len(whole.logprobs.tokens))]
+        self.assertEqual(whole.logprobs.text_offset, ends)
+        parts = [c.choices[0].logprobs for c in self.complete(logprobs=0, stream=True)]
+        for member in ("tokens", "token_logprobs", "text_offset"):
+            joined = [entry for part in parts if part for entry in getattr(part, member)]
+            self.assertEqual(joined, getattr(whole.logprobs, member))
+        self.assertTrue(all(math.isfinite(one) for one in whole.logprobs.token_logprobs))
+
+
+class TextTest(ServedTest):
+    def test_models(self):
+        models = self.openai.models.list().data
+        self.assertEqual([model.id for model in models], ["troupe-tiny"])
+        self.assertEqual(models[0].max_model_len, 4096)
+        self.assertEqual(self.openai.models.retrieve("troupe-tiny"), models[0])
+        with self.assertRaises(openai.NotFoundError) as caught:
+            self.openai.models.retrieve("gpt")
+        self.assertEqual(caught.exception.code, "model_not_found")
+
+    def test_tokens_there_and_back(self):
+        text = "A lighthouse, naïve 中文 😀"
+        ids = oai.ask(self.url, "/tokenize", {"prompt": text, "add_special_tokens": False}).json
+        self.assertEqual(ids["count"], len(ids["tokens"]))
+        self.assertEqual(ids["max_model_len"], 4096)
+        back = oai.ask(self.url, "/detokenize", {"tokens": ids["tokens"]}).json
+        self.assertEqual((back["prompt"], back["content"]), (text, text))
+
+    def test_a_template_applied_is_the_prompt_of_the_chat(self):
+        prompt = oai.ask(self.url, "/apply-template", {"messages": QUESTION}).json
+        counted = oai.ask(self.url, "/tokenize", {"messages": QUESTION}).json
+        self.assertEqual(counted["tokens"], prompt["tokens"])
+        self.assertIn(QUESTION[0]["content"], prompt["prompt"])
+        self.assertEqual(self.chat().usage.prompt_tokens, len(prompt["tokens"]))
+        answer = self.complete(prompt=prompt["tokens"], max_tokens=24)
+        self.assertEqual(answer.choices[0].text, self.chat().choices[0].message.content)
+
+    def test_probes_and_facts(self):
+        for path in ("/livez", "/readyz", "/startupz"):
+            self.assertEqual(oai.ask(self.url, path).body, b"ok\n")
+            self.assertTrue(oai.ask(self.url, path + "?verbose").body.endswith(b"ok\n"))
+        self.assertEqual(oai.ask(self.url, "/health").json, {"status": "ok"})
+        self.assertIn("version", oai.ask(self.url, "/version").json)
+        self.assertEqual(oai.ask(self.url, "/props").json["model_alias"], "troupe-tiny")
+
+    def test_ids_of_the_client_are_echoed(self):
+        trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        sent = {"X-Request-Id": "mine-1", "traceparent": trace}
+        for path, body in (("/livez", None), ("/v1/chat/completions", {"messages": 1}),
+                           ("/v1/completions", {"prompt": "a", "max_tokens": 1, "stream": True})):
+            answer = oai.ask(self.url, path, body, headers=sent)
+            self.assertEqual(answer.headers["x-request-id"], "mine-1")
+            self.assertEqual(answer.headers["traceparent"], trace)
+        made = [oai.ask(self.url, "/livez", headers={"X-Request-Id": bad, "traceparent": bad})
+                for bad in ("a b", "x" * 129)]
+        for answer in made:
+            self.assertRegex(answer.headers["x-request-id"], "^req-[0-9a-f]{32}$")
+            self.assertRegex(answer.headers["traceparent"], "^00-[0-9a-f]{32}-[0-9a-f]{16}-00$")
+
+
+class StrictTest(ServedTest):
+    FLAGS = ("--strict-api", "true")
+
+    def test_unknown_fields_are_refused_by_name(self):
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.chat(extra_body={"unheard_of": 1})
+        self.assertEqual(caught.exception.param, "unheard_of")
+        self.assertTrue(self.chat().choices)
+
+
+class ManyTest(ServedTest):
+    def test_threads_of_clients_share_connections(self):
+        alone = self.complete().choices
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(lambda _: self.complete(), range(48)))
+        self.assertTrue(all(answer.choices == alone for answer in answers))
+        self.assertEqual(json.loads(oai.ask(self.url, "/version").body).keys(), {"version"})
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

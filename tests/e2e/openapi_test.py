@@ -1,0 +1,165 @@
+"""The OpenAPI document against a live server: every path, every field, every reply."""
+
+import json
+import os
+import unittest
+
+from tests.support import grpc_client as client
+from tests.support import openai_client as oai
+from tests.support import program, requirement
+
+try:
+    import jsonschema
+except ImportError:
+    requirement.lacking("Python's jsonschema")
+
+# A value that is served, for fields whose first fitting value would not be.
+FINE = {
+    "model": "troupe-tiny",
+    "messages": [{"role": "user", "content": "Hi"}],
+    "prompt": "In the beginning",
+    "content": "In the beginning",
+    "tokens": [5, 6],
+    "n": 1,
+    "top_p": 0.5,
+    "repetition_penalty": 1.5,
+    "max_tokens": 2,
+    "max_completion_tokens": 2,
+    "min_tokens": 1,
+    "priority": 0,
+    "response_format": {"type": "text"},
+    "top_logprobs": 0,
+    "stop": ["x"],
+    "stop_token_ids": [9],
+    "logit_bias": {"5": 1},
+    "stream": False,
+    "stream_options": {"include_usage": True},
+    "chat_template_kwargs": {"thinking": False},
+    "thinking": False,
+    "reasoning_effort": "low",
+    "tool_choice": "none",
+    "tools": [],
+    "modalities": ["text"],
+    "best_of": 1,
+    "suffix": "",
+    "temperature": 0,
+}
+NUMBERS = ("top_k", "min_p", "frequency_penalty", "presence_penalty", "seed", "logprobs")
+
+
+class OpenApiTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.served = client.Served()
+        cls.url = cls.served.url
+        cls.document = oai.ask(cls.url, "/openapi.json").json
+        cls.schemas = cls.document["components"]["schemas"]
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.served.stop() == 0
+
+    def schema(self, reference):
+        return self.schemas[reference["$ref"].rsplit("/", 1)[1]]
+
+    def check(self, value, schema):
+        whole = {**schema, "components": self.document["components"]}
+        jsonschema.Draft202012Validator(whole).validate(value)
+
+    def fine(self, name, schema):
+        """A served value of a field."""
+        if name in NUMBERS:
+            return 0
+        if name in FINE:
+            return FINE[name]
+        self.assertIn("boolean", schema.get("type", ()), f"no value for {name}")
+        return True
+
+    def posts(self):
+        for path, methods in self.document["paths"].items():
+            if "post" in methods:
+                content = methods["post"]["requestBody"]["content"]["application/json"]
+                yield path, methods["post"], self.schema(content["schema"])
+
+    def body(self, schema):
+        """The least that a request needs, and answers quickly."""
+        names = [*schema.get("required", ()), *({"max_tokens"} & schema["properties"].keys())]
+        return {name: self.fine(name, schema["properties"][name]) for name in names}
+
+    def test_it_is_the_one_in_the_source_tree(self):
+        path = os.path.join(program.SOURCE, "services", "gateway", "http", "openapi.json")
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(self.document, json.load(file))
+        for schema in self.schemas.values():
+            jsonschema.Draft202012Validator.check_schema(schema)
+
+    def test_every_get_answers_as_it_says(self):
+        for path, methods in self.document["paths"].items():
+            if "get" not in methods:
+                continue
+            answer = oai.ask(self.url, path.replace("{id}", "troupe-tiny"))
+            self.assertEqual(answer.status, 200, path)
+            replies = methods["get"]["responses"]["200"]["content"]
+            kind = answer.headers["content-type"].split(";")[0]
+            self.assertIn(kind, replies, path)
+            if kind == "application/json":
+                self.check(answer.json, replies[kind]["schema"])
+
+    def test_every_field_is_known_and_its_replies_fit(self):
+        for path, post, schema in self.posts():
+            reply = post["responses"]["200"]["content"]["application/json"]["schema"]
+            least = self.body(schema)
+            for name, field in schema["properties"].items():
+                body = {**least, name: self.fine(name, field)}
+                if name == "content":
+                    body.pop("prompt", None)
+                if not least and name not in ("prompt", "content", "messages"):
+                    body["prompt"] = FINE["prompt"]
+                if name == "top_logprobs":
+                    body["logprobs"] = True
+                if path == "/v1/chat/completions" and name == "logprobs":
+                    body[name] = True
+                with self.subTest(path=path, field=name):
+                    self.check(body, schema)
+                    answer = oai.ask(self.url, path, body)
+                    self.assertEqual(answer.status, 200, (body, answer.body))
+                    self.assertNotIn("x-troupe-ignored-fields", answer.headers)
+                    self.check(answer.json, reply)
+                    wrong = oai.ask(self.url, path, {**body, name: {"no": ["such", "value"]}})
+                    open_objects = ("chat_template_kwargs", "stream_options")
+                    if name not in open_objects:
+                        self.assertEqual(wrong.status, 400, (name, wrong.body))
+                        self.check(wrong.json, {"$ref": "#/components/schemas/Error"})
+
+    def test_chunks_fit(self):
+        for path, post, schema in self.posts():
+            chunk = post["responses"]["200"]["content"].get("text/event-stream")
+            if chunk is None:
+                continue
+            chat = "messages" in schema["required"]
+            extra = {"logprobs": True if chat else 0, "return_token_ids": True, "timings": True,
+                     "include_prompt_progress": True}
+            extra["stream_options"] = {"include_usage": True}
+            answer = oai.ask(self.url, path, {**self.body(schema), **extra, "stream": True})
+            self.assertEqual(answer.events[-1], "[DONE]")
+            for event in answer.events[:-1]:
+                self.check(event, chunk["schema"])
+
+    def test_errors_have_a_status_that_is_told(self):
+        for path, post, _ in self.posts():
+            for answer in (
+                oai.ask(self.url, path, b"{"),
+                oai.ask(self.url, path, {"model": "gpt", "prompt": "a", "tokens": [1],
+                                         "messages": FINE["messages"]}),
+                oai.ask(self.url, path),
+                oai.ask(self.url, path, b" " * ((16 << 20) + 1)),
+                oai.ask(self.url, path, b"x", headers={"Content-Encoding": "gzip"}),
+            ):
+                self.assertIn(str(answer.status), post["responses"], path)
+                self.check(answer.json, {"$ref": "#/components/schemas/Error"})
+                for header in post["responses"][str(answer.status)]["headers"]:
+                    self.assertIn(header.lower(), answer.headers)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,142 @@
+// Keys: their file, their rights, their limits; and the bound of requests over all keys.
+#include "services/gateway/access.hpp"
+
+#include <gtest/gtest.h>
+
+#include "services/gateway/admission.hpp"
+
+namespace troupe::services {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+MadeKey made(ApiKey limits) {
+  if (limits.name.empty()) limits.name = "alice";
+  return make_key(limits).value();
+}
+
+std::string refusal(const Answered<Access::Pass>& entered) {
+  const auto* error = std::get_if<ApiError>(&entered);
+  return error == nullptr ? "" : error->reason;
+}
+
+TEST(ApiKeys, AFileHasHashesAndNoKeys) {
+  const MadeKey key = made({.rights = static_cast<Rights>(Right::tokenize),
+                            .requests_per_minute_max = 60,
+                            .concurrent_max = 4});
+  EXPECT_EQ(key.secret.size(), 74u);
+  EXPECT_EQ(key.line.find(key.secret.substr(10)), std::string::npos);
+  const auto keys = ApiKeys::parse("# who\n\n" + key.line + " # her key\n");
+  ASSERT_TRUE(keys.has_value()) << keys.error().detail;
+  const ApiKey* found = keys->find(key.secret);
+  ASSERT_NE(found, nullptr);
+  EXPECT_EQ(found->name, "alice");
+  EXPECT_TRUE(found->may(Right::tokenize));
+  EXPECT_FALSE(found->may(Right::generate));
+  EXPECT_EQ(found->requests_per_minute_max, 60);
+  EXPECT_EQ(found->concurrent_max, 4);
+  EXPECT_EQ(keys->find(key.secret + "0"), nullptr);
+  EXPECT_EQ(keys->find(""), nullptr);
+}
+
+TEST(ApiKeys, EqualKeysHaveOtherHashes) {
+  EXPECT_NE(made({}).line, made({}).line);
+  EXPECT_NE(made({}).secret, made({}).secret);
+}
+
+TEST(ApiKeys, ABadLineIsNamed) {
+  const std::string good = made({}).line;
+  for (const auto& [text, says] : std::vector<std::pair<std::string, std::string>>{
+           {"alice", "line 1"},
+           {"alice sha256:00:00", "sha256:SALT:HASH"},
+           {"al/ice " + good.substr(6), "a name has"},
+           {"\n" + good + " rights=fly", "line 2: rights takes a list of generate,tokenize"},
+           {good + " concurrent=0", "concurrent takes"},
+           {good + " speed=3", "\"speed\" is none of"},
+           {good + "\n" + good, "line 2: the name alice occurs twice"},
+       }) {
+    const auto keys = ApiKeys::parse(text);
+    ASSERT_FALSE(keys.has_value()) << text;
+    EXPECT_NE(keys.error().detail.find(says), std::string::npos) << keys.error().detail;
+  }
+  EXPECT_EQ(ApiKeys::load("/no/such/file").error().code, Errc::io);
+}
+
+TEST(Access, LetsInWhoHasAKeyAndTheRight) {
+  const MadeKey key = made({.rights = static_cast<Rights>(Right::tokenize)});
+  Access access(ApiKeys::parse(key.line).value());
+  const Right tokenize = Right::tokenize, generate = Right::generate;
+  EXPECT_EQ(refusal(access.enter("Bearer " + key.secret, &tokenize)), "");
+  EXPECT_EQ(refusal(access.enter("bearer   " + key.secret, nullptr)), "");
+  EXPECT_EQ(refusal(access.enter("Bearer " + key.secret, &generate)), "INSUFFICIENT_PERMISSIONS");
+  for (const std::string& header : {std::string(), key.secret, "Basic " + key.secret,
+                                    std::string("Bearer "), "Bearer " + key.secret + " "}) {
+    EXPECT_EQ(refusal(access.enter(header, &tokenize)), "INVALID_API_KEY") << header;
+  }
+}
+
+TEST(Access, CountsRequestsOfAMinute) {
+  const MadeKey key = made({.requests_per_minute_max = 2});
+  Access access(ApiKeys::parse(key.line).value());
+  const std::string header = "Bearer " + key.secret;
+  const auto start = Access::Clock::now();
+  EXPECT_EQ(refusal(access.enter(header, nullptr, start)), "");
+  EXPECT_EQ(refusal(access.enter(header, nullptr, start)), "");
+  const auto third = access.enter(header, nullptr, start + seconds(1));
+  ASSERT_EQ(refusal(third), "RATE_LIMIT_EXCEEDED");
+  const auto wait = std::get<ApiError>(third).retry_after.value();
+  EXPECT_NEAR(static_cast<double>(wait.count()), 29'000, 50);  // one each 30 s
+  EXPECT_EQ(refusal(access.enter(header, nullptr, start + seconds(1) + wait)), "");
+}
+
+TEST(Access, CountsRequestsAtOnce) {
+  const MadeKey key = made({.concurrent_max = 1});
+  Access access(ApiKeys::parse(key.line).value());
+  const std::string header = "Bearer " + key.secret;
+  {
+    const auto open = access.enter(header, nullptr);
+    EXPECT_EQ(refusal(open), "");
+    EXPECT_EQ(refusal(access.enter(header, nullptr)), "RATE_LIMIT_EXCEEDED");
+  }
+  EXPECT_EQ(refusal(access.enter(header, nullptr)), "");
+}
+
+TEST(Access, ReplacedKeysCountAtOnce) {
+  const MadeKey before = made({}), after = made({});
+  Access access(ApiKeys::parse(before.line).value());
+  access.replace(ApiKeys::parse(after.line).value());
+  EXPECT_EQ(refusal(access.enter("Bearer " + before.secret, nullptr)), "INVALID_API_KEY");
+  EXPECT_EQ(refusal(access.enter("Bearer " + after.secret, nullptr)), "");
+}
+
+TEST(Admission, HasSoManyPlaces) {
+  Admission admission(2);
+  {
+    const auto one = admission.enter(), two = admission.enter();
+    EXPECT_EQ(admission.open(), 2);
+    const auto three = admission.enter();
+    ASSERT_TRUE(std::holds_alternative<ApiError>(three));
+    EXPECT_EQ(std::get<ApiError>(three).reason, "QUEUE_FULL");
+    EXPECT_EQ(std::get<ApiError>(three).retry_after, milliseconds(1000));
+  }
+  EXPECT_EQ(admission.open(), 0);
+  EXPECT_TRUE(std::holds_alternative<Admission::Place>(admission.enter()));
+}
+
+TEST(Admission, TellsTheRefusedApart) {
+  Admission admission(1);
+  auto place = admission.enter();
+  const auto now = Admission::Clock::now();
+  std::get<Admission::Place>(place).release();  // its end comes below, at a time of ours
+  admission.leave(now + seconds(4));
+  auto again = admission.enter();
+  const auto first = admission.retry_after(), second = admission.retry_after();
+  EXPECT_NEAR(static_cast<double>(first.count()), 4000, 100);
+  EXPECT_NEAR(static_cast<double>(second.count()), 8000, 200);
+  for (int i = 0; i < 100; ++i) admission.retry_after();
+  EXPECT_EQ(admission.retry_after(), seconds(60));
+}
+
+}  // namespace
+}  // namespace troupe::services
