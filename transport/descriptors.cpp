@@ -36,9 +36,14 @@ void raise_descriptor_limit() {
   (void)::setrlimit(RLIMIT_NOFILE, &limit);  // refused: the old limit stays in force
 }
 
-Error with_descriptors(Error error) {
+bool descriptors_short() {
   const auto use = descriptor_use();
-  if (use.limit == 0 || use.open + kNearlyUsedUp < use.limit) return error;
+  return use.limit != 0 && use.open + kNearlyUsedUp >= use.limit;
+}
+
+Error with_descriptors(Error error) {
+  if (!descriptors_short()) return error;
+  const auto use = descriptor_use();
   return {Errc::resource_exhausted,
           error.detail + "; " + std::to_string(use.open) + " of the " + std::to_string(use.limit) +
               " file descriptors that this process may have are in use: raise its limit "

@@ -14,6 +14,9 @@ struct DescriptorUse {
 /// Looks into /proc: for failures and for starting up, not for loops.
 DescriptorUse descriptor_use();
 
+/// Whether there are fewer left than one more UCX link may take.
+bool descriptors_short();
+
 /// Raises the soft limit to the hard one: each UCX link takes about ten. Nothing in this program
 /// may use select(2), which breaks past 1023.
 void raise_descriptor_limit();

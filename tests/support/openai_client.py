@@ -7,7 +7,7 @@ import urllib.parse
 from tests.support import program, requirement
 
 try:
-    import httpx
+    import httpx2 as httpx
     import openai
 except ImportError:
     requirement.lacking("Python's openai")

@@ -423,6 +423,10 @@ void UcxLinkImpl::close(CloseMode mode) {
 }  // namespace
 
 Expected<std::unique_ptr<UcxLink>> UcxLink::make(UcxContext& context) {
+  // Where descriptors run out inside it, UCX 1.13 leaks or even ends the process: it is not asked.
+  if (descriptors_short()) context.drop_retired();
+  if (descriptors_short())
+    return unexpected(with_descriptors({Errc::resource_exhausted, "no room for another UCX link"}));
   auto link = std::make_unique<UcxLinkImpl>(context);
   auto started = link->start();
   if (!started && context.drop_retired()) {

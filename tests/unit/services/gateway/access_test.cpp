@@ -22,7 +22,9 @@ std::string refusal(const Answered<Access::Pass>& entered) {
 }
 
 TEST(ApiKeys, AFileHasHashesAndNoKeys) {
-  const MadeKey key = made({.rights = static_cast<Rights>(Right::tokenize),
+  const MadeKey key = made({.name = "",
+                            .salt = {},
+                            .rights = static_cast<Rights>(Right::tokenize),
                             .requests_per_minute_max = 60,
                             .concurrent_max = 4});
   EXPECT_EQ(key.secret.size(), 74u);
@@ -64,7 +66,8 @@ TEST(ApiKeys, ABadLineIsNamed) {
 }
 
 TEST(Access, LetsInWhoHasAKeyAndTheRight) {
-  const MadeKey key = made({.rights = static_cast<Rights>(Right::tokenize)});
+  const MadeKey key =
+      made({.name = "", .salt = {}, .rights = static_cast<Rights>(Right::tokenize)});
   Access access(ApiKeys::parse(key.line).value());
   const Right tokenize = Right::tokenize, generate = Right::generate;
   EXPECT_EQ(refusal(access.enter("Bearer " + key.secret, &tokenize)), "");
@@ -77,7 +80,7 @@ TEST(Access, LetsInWhoHasAKeyAndTheRight) {
 }
 
 TEST(Access, CountsRequestsOfAMinute) {
-  const MadeKey key = made({.requests_per_minute_max = 2});
+  const MadeKey key = made({.name = "", .salt = {}, .requests_per_minute_max = 2});
   Access access(ApiKeys::parse(key.line).value());
   const std::string header = "Bearer " + key.secret;
   const auto start = Access::Clock::now();
@@ -91,7 +94,7 @@ TEST(Access, CountsRequestsOfAMinute) {
 }
 
 TEST(Access, CountsRequestsAtOnce) {
-  const MadeKey key = made({.concurrent_max = 1});
+  const MadeKey key = made({.name = "", .salt = {}, .concurrent_max = 1});
   Access access(ApiKeys::parse(key.line).value());
   const std::string header = "Bearer " + key.secret;
   {
