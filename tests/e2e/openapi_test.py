@@ -14,6 +14,9 @@ except ImportError:
     requirement.lacking("Python's jsonschema")
 
 # A value that is served, for fields whose first fitting value would not be.
+# Fields that say something of messages only.
+OF_CONVERSATIONS = ("chat_template_kwargs", "thinking", "reasoning_effort",
+                    "add_generation_prompt")
 FINE = {
     "model": "troupe-tiny",
     "messages": [{"role": "user", "content": "Hi"}],
@@ -115,6 +118,9 @@ class OpenApiTest(unittest.TestCase):
                     body.pop("prompt", None)
                 if not least and name not in ("prompt", "content", "messages"):
                     body["prompt"] = FINE["prompt"]
+                if name in OF_CONVERSATIONS and "messages" in schema["properties"]:
+                    body.pop("prompt", None)
+                    body["messages"] = FINE["messages"]
                 if name == "top_logprobs":
                     body["logprobs"] = True
                 if path == "/v1/chat/completions" and name == "logprobs":

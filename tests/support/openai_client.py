@@ -63,9 +63,12 @@ def ask(url, path, body=None, method=None, headers=(), timeout=program.TIMEOUT_S
         body = json.dumps(body).encode()
     sent = {"Content-Type": "application/json", **dict(headers)} if body is not None else {}
     try:
-        connection.request(
-            method or ("GET" if body is None else "POST"), path, body, {**sent, **dict(headers)}
-        )
+        try:
+            connection.request(
+                method or ("GET" if body is None else "POST"), path, body, {**sent, **dict(headers)}
+            )
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # refused before all of it was sent: the answer is there to be read
         response = connection.getresponse()
         return Answer(response, response.read())
     finally:

@@ -85,13 +85,13 @@ void Listener::watch() {
       }
     }
     take_back();
-    close_idle(draining_);
+    close_idle(draining_, false);
     if (!accepting_ && Clock::now() >= accept_after_) {
       accepting_ = true;
       watch_socket(poll_.get(), socket_.get(), EPOLLIN);
     }
   }
-  close_idle(true);
+  close_idle(true, true);
 }
 
 void Listener::accept_all() {
@@ -129,7 +129,7 @@ void Listener::admit(Descriptor socket) {
   auto wire = make_wire(std::move(socket), settings_.tls.get());
   auto stream = std::make_shared<ConnectionStream>(std::move(wire), settings_.connection);
   const int fd = stream->socket();
-  idle_.emplace(fd, Idle{std::move(stream), Clock::now() + settings_.idle_time_max});
+  idle_.emplace(fd, Idle{std::move(stream), Clock::now() + settings_.idle_time_max, true});
   watch_socket(poll_.get(), fd, EPOLLIN | EPOLLRDHUP);
 }
 
@@ -187,10 +187,11 @@ void Listener::take_back() {
   }
 }
 
-void Listener::close_idle(bool all) {
+void Listener::close_idle(bool served, bool fresh) {
   const auto now = Clock::now();
   for (auto one = idle_.begin(); one != idle_.end();) {
     const auto next = std::next(one);
+    const bool all = one->second.fresh ? fresh : served;
     if (all || now >= one->second.until) close_one(one);
     one = next;
   }

@@ -49,6 +49,7 @@ class Listener {
   struct Idle {
     std::shared_ptr<ConnectionStream> stream;
     Clock::time_point until;
+    bool fresh = false;  // no request came on it yet: in a drain it still gets its refusal
   };
 
   void watch();
@@ -58,7 +59,7 @@ class Listener {
   void serve(const std::shared_ptr<ConnectionStream>& stream);
   void give_back(std::shared_ptr<ConnectionStream> stream);
   void take_back();
-  void close_idle(bool all);
+  void close_idle(bool served, bool fresh);
   void close_one(std::map<int, Idle>::iterator one);
   void wake() const;
 
