@@ -213,6 +213,8 @@ Expected<JsonValue> parse_json(std::string_view text, JsonLimits limits) {
   try {
     if (nlohmann::json::sax_parse(text.begin(), text.end(), &builder))
       return std::move(builder.root);
+  } catch (const std::bad_alloc&) {
+    throw;  // says nothing of the text
   } catch (const std::exception& error) {
     return unexpected(Errc::malformed, json_error_text(error.what(), 0));
   }
