@@ -8,6 +8,7 @@
 
 #include "services/gateway/http/openapi.hpp"
 #include "services/gateway/http/text_endpoints.hpp"
+#include "services/web/page.hpp"
 
 namespace troupe::services::http {
 namespace {
@@ -65,6 +66,30 @@ ApiError unknown_fields(const std::vector<std::string>& names) {
   return invalid_fields(std::move(fields));
 }
 
+HttpError wrong_method(const Request& request, const char* allow) {
+  HttpError error = refusal(400);
+  error.status = 405;
+  error.code = "method_not_allowed";
+  error.allow = allow;
+  error.message = request.path + " answers " + error.allow + " only, not " +
+                  request.method.substr(0, 16) + ". Use that";
+  return error;
+}
+
+/// The page needs no key: it asks for one and sends it with its own requests.
+Reply page_reply(const PageFile& file, const Request& request) {
+  Reply reply;
+  reply.content_type = content_type(file);
+  reply.headers.emplace_back("ETag", file.etag);
+  for (const auto& [name, value] : page_headers()) reply.headers.emplace_back(name, value);
+  if (is_current(file, request.if_none_match)) {
+    reply.status = 304;
+  } else {
+    reply.body = file.text;
+  }
+  return reply;
+}
+
 std::int64_t unix_time() {
   return std::chrono::duration_cast<std::chrono::seconds>(
              std::chrono::system_clock::now().time_since_epoch())
@@ -107,21 +132,18 @@ Api::Api(GatewayState& state, ApiSettings settings)
     : state_(state), settings_(std::move(settings)), started_(unix_time()) {}
 
 std::optional<Reply> Api::answer_early(HttpCall& call, const Request& request) const {
+  const bool get = request.method == "GET" || request.method == "HEAD";
+  if (const PageFile* file = find_page_file(request.path)) {
+    return get ? page_reply(*file, request) : call.fail(wrong_method(request, "GET, HEAD"));
+  }
   const Route* route = find(request.path);
   if (route == nullptr) {
     call.count_as("unknown");
     return call.fail(no_such_path(request.path));
   }
   if (*route->api != '\0') call.count_as(route->api);
-  const bool get = request.method == "GET" || request.method == "HEAD";
   if (route->post ? request.method != "POST" : !get) {
-    HttpError error = refusal(400);
-    error.status = 405;
-    error.code = "method_not_allowed";
-    error.allow = route->post ? "POST" : "GET, HEAD";
-    error.message = request.path + " answers " + error.allow + " only, not " +
-                    request.method.substr(0, 16) + ". Use that";
-    return call.fail(error);
+    return call.fail(wrong_method(request, route->post ? "POST" : "GET, HEAD"));
   }
   if (*route->api != '\0') {
     const Right* right = route->post ? &route->right : nullptr;

@@ -16,6 +16,7 @@ struct Request {
   std::string authorization;  // header of that name; empty: none
   std::string request_id;     // X-Request-Id
   std::string traceparent;
+  std::string if_none_match;
   std::string body;
   std::shared_ptr<void> body_share = {};  // of the memory for bodies; goes with it
   int socket = -1;                        // to see that the client goes; -1: it never does

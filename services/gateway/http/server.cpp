@@ -163,6 +163,7 @@ class Answers final : public httplib::Server {
     request.path = from.path;
     request.verbose = from.has_param("verbose");
     request.authorization = from.get_header_value("Authorization");
+    request.if_none_match = from.get_header_value("If-None-Match");
     request.socket = exchange->stream.socket();
     return request;
   }
