@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "services/cli/live_line.hpp"
 #include "services/runtime/interrupts.hpp"
 #include "services/runtime/terminal.hpp"
 
@@ -25,10 +26,12 @@ class Printing {
   Printing(AnswerSource& source, ProgressStyle style)
       : source_(source),
         prompt_({"prompt", style == ProgressStyle::bar ? style : ProgressStyle::none,
-                 kPromptQuietFor, ProgressUnit::tokens}) {}
+                 kPromptQuietFor, ProgressUnit::tokens}),
+        live_(style == ProgressStyle::bar && stdout_is_terminal()) {}
 
   PrintedAnswer run() {
     while (!take(source_.next(kInterruptPoll))) watch_for_interrupt();
+    live_.end();
     const bool nothing = printed_.ending == Ending::failed && printed_.text.empty();
     if (printed_.ending != Ending::reader_gone && !nothing) write_newline();
     return printed_;
@@ -44,8 +47,10 @@ class Printing {
       return false;
     }
     prompt_.clear();
-    if (const auto* text = std::get_if<std::string>(&*event)) {
-      write(*text);
+    if (const auto* more = std::get_if<AnswerText>(&*event)) {
+      write_aside(more->aside);
+      write(more->text);
+      show_speed(more->tokens);
       return false;
     }
     printed_.answer = std::get<Answer>(*event);
@@ -72,6 +77,27 @@ class Printing {
     stop(Ending::reader_gone);
   }
 
+  /// What is not the answer itself goes to stderr; on a terminal it stands above it.
+  void write_aside(const std::string& aside) {
+    if (aside.empty() || printed_.ending != Ending::complete) return;
+    std::fputs(aside.c_str(), stderr);
+    std::fflush(stderr);
+  }
+
+  /// "41 tokens, 38 tok/s" so far.
+  void show_speed(std::int64_t tokens) {
+    if (tokens == 0 || printed_.ending != Ending::complete) return;
+    const auto now = actors::Clock::now();
+    if (!first_) first_ = now;
+    tokens_ += tokens;
+    if (tokens_ < 2 || now == *first_) return;
+    const double rate = static_cast<double>(tokens_ - 1) / seconds(now - *first_);
+    std::array<char, 80> line{};
+    std::snprintf(line.data(), line.size(), "%lld tokens, %.*f tok/s; Ctrl-C stops the answer",
+                  static_cast<long long>(tokens_), rate < 10 ? 1 : 0, rate);
+    live_.show(line.data());
+  }
+
   void write_newline() {
     if (!write_stdout("\n") && errno == EPIPE) printed_.ending = Ending::reader_gone;
   }
@@ -84,6 +110,9 @@ class Printing {
 
   AnswerSource& source_;
   Progress prompt_;
+  LiveLine live_;
+  std::int64_t tokens_ = 0;
+  std::optional<actors::Clock::time_point> first_;  // when the first token came
   PrintedAnswer printed_;
   Error write_error_;
 };

@@ -23,7 +23,8 @@ struct PrintedAnswer {
 
 /// Writes the pieces of `source` as they come and a newline at the end. Ctrl-C and a closed stdout
 /// cancel it; it has ended when this returns. With `ProgressStyle::bar` a prompt that takes long
-/// shows a bar, which goes before the first token comes.
+/// shows a bar, which goes before the first token comes; then, if stdout is a terminal, too, its
+/// last row shows the speed until the answer ends.
 PrintedAnswer print_answer(AnswerSource& source, ProgressStyle style);
 
 /// "41 tokens, TTFT 0.21 s, 38 tok/s"

@@ -23,10 +23,17 @@ struct PromptProgress {
   std::int64_t total = 0;
 };
 
+/// More of an answer.
+struct AnswerText {
+  std::string text;
+  std::int64_t tokens = 0;  // that it is of
+  std::string aside = {};   // for people who watch: thoughts, tool calls
+};
+
 /// *Threading*: one thread at a time.
 class AnswerSource {
  public:
-  using Event = std::variant<PromptProgress, std::string, Answer>;  // what to print, or the end
+  using Event = std::variant<PromptProgress, AnswerText, Answer>;  // what to print, or the end
 
   virtual ~AnswerSource() = default;
   /// The next event; nothing if none came within `patience`.

@@ -55,13 +55,15 @@ void declare(OptionSet& options, Flags& flags) {
   flags.generation.engine.declare(options);
 }
 
-int converse(const Flags& flags, ChatPartner& partner) {
+int converse(Flags& flags, ChatPartner& partner) {
   Conversation conversation(partner, flags.system);
   if (const auto failed = conversation.prepare()) return *failed;
-  return flags.once ? conversation.ask(*flags.once).exit_code : conversation.talk();
+  return flags.once ? conversation.ask(*flags.once).exit_code
+                    : conversation.talk(flags.generation.sampling);
 }
 
-int chat(const Flags& flags) {
+/// Partners read the sampling flags before each answer: /set changes them.
+int chat(Flags& flags) {
   if (!flags.generation.url.empty()) {
     RemoteGeneration generation(flags.generation, kMaxTokensDefault);
     RemotePartner partner(generation, flags.chat);

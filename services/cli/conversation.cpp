@@ -1,22 +1,18 @@
-// Turns of a chat and what can be typed between them.
+// Turns of a chat, and the loop that reads them.
 #include "services/cli/conversation.hpp"
 
+#include <chrono>
 #include <cstdio>
 
+#include "services/cli/chat_commands.hpp"
 #include "services/cli/line_input.hpp"
 #include "services/cli/prompt_source.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/interrupts.hpp"
-#include "services/runtime/suggest.hpp"
 #include "services/runtime/terminal.hpp"
 
 namespace troupe::services {
 namespace {
-
-constexpr const char* kHelp =
-    "/system TEXT  start over with TEXT as the system message; /system alone: without one\n"
-    "/reset        forget what was said\n"
-    "/quit         leave (also Ctrl-D); Ctrl-C stops an answer\n";
 
 std::string trimmed(const std::string& text) {
   const std::size_t first = text.find_first_not_of(" \t\r");
@@ -24,16 +20,36 @@ std::string trimmed(const std::string& text) {
   return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
 }
 
-}  // namespace
-
-Conversation::Conversation(ChatPartner& partner, std::string system)
-    : partner_(partner), system_(std::move(system)) {
-  reset();
+double seconds(actors::Clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
 }
 
-void Conversation::reset() {
+}  // namespace
+
+Conversation::Conversation(ChatPartner& partner, std::string system) : partner_(partner) {
+  start_over(std::move(system));
+}
+
+void Conversation::start_over(std::string system) {
+  system_ = std::move(system);
   messages_.clear();
   if (!system_.empty()) messages_.push_back({"system", system_});
+}
+
+std::optional<std::string> Conversation::undo() {
+  for (std::size_t i = messages_.size(); i-- > 0;) {
+    if (messages_[i].role != "user") continue;
+    std::string question = std::move(messages_[i].content);
+    messages_.resize(i);
+    return question;
+  }
+  return std::nullopt;
+}
+
+void Conversation::replace(std::vector<ChatMessage> messages) {
+  messages_ = std::move(messages);
+  const bool has_system = !messages_.empty() && messages_.front().role == "system";
+  system_ = has_system ? messages_.front().content : "";
 }
 
 std::optional<int> Conversation::prepare() {
@@ -41,6 +57,15 @@ std::optional<int> Conversation::prepare() {
     return report(Fault::prompt_not_utf8, valid.error().detail);
   }
   return partner_.prepare();
+}
+
+void Conversation::count(const actors::Usage& usage) {
+  if (usage.generated_tokens == 0) return;
+  ++totals_.answers;
+  totals_.prompt_tokens += usage.prompt_tokens;
+  totals_.generated_tokens += usage.generated_tokens;
+  totals_.prompt_s += seconds(usage.time_to_first_token);
+  totals_.generating_s += seconds(usage.duration - usage.time_to_first_token);
 }
 
 Generation::Result Conversation::ask(const std::string& question) {
@@ -53,31 +78,15 @@ Generation::Result Conversation::ask(const std::string& question) {
     messages_.pop_back();
   } else {
     messages_.push_back({"assistant", result.text});
+    count(result.usage);
   }
   return result;
 }
 
-Conversation::Next Conversation::command(const std::string& line) {
-  const std::size_t space = std::min(line.find(' '), line.size());
-  const std::string word = line.substr(0, space);
-  if (word == "/quit" || word == "/exit") return Next::quit;
-  if (word == "/help") {
-    std::fputs(kHelp, stderr);
-  } else if (word == "/reset") {
-    reset();
-  } else if (word == "/system") {
-    system_ = trimmed(line.substr(space));
-    reset();
-  } else {
-    const std::vector<std::string> known{"/help", "/quit", "/reset", "/system"};
-    warn("there is no " + word + did_you_mean(word, known) + " /help lists them");
-  }
-  return Next::go_on;
-}
-
-int Conversation::talk() {
+int Conversation::talk(SamplingOptions& sampling) {
   const bool terminal = stdin_is_terminal();
   if (terminal) std::fputs("Ask away; /help shows what else can be typed.\n", stderr);
+  ChatCommands commands(*this, sampling);
   LineInput input;
   std::string line;
   while (true) {
@@ -91,11 +100,16 @@ int Conversation::talk() {
     if (end == LineEnd::end_of_input) break;
     line = trimmed(line);
     if (line.empty()) continue;
+    std::vector<ChatMessage> restored;
     if (line.front() == '/') {
-      if (command(line) == Next::quit) return 0;
-      continue;
+      auto command = commands.run(line);
+      if (command.next == ChatCommands::Next::quit) return 0;
+      if (command.next == ChatCommands::Next::go_on) continue;
+      line = std::move(command.question);
+      restored = std::move(command.restored);
     }
     const Generation::Result result = ask(line);
+    if (result.ending == Ending::failed && !restored.empty()) replace(std::move(restored));
     if (result.ending == Ending::reader_gone) return 0;
     if (!terminal && result.exit_code != 0) return result.exit_code;
     clear_interrupt();

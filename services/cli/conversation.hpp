@@ -1,4 +1,4 @@
-// A chat: its messages, its slash commands, and one answer after another.
+// A chat: its messages, and one answer after another.
 #pragma once
 #include <optional>
 #include <string>
@@ -7,6 +7,13 @@
 #include "services/cli/chat_partner.hpp"
 
 namespace troupe::services {
+
+/// What a conversation has cost so far, answers that were taken back included.
+struct ChatTotals {
+  std::int64_t answers = 0;
+  std::int64_t prompt_tokens = 0, generated_tokens = 0;
+  double prompt_s = 0, generating_s = 0;  // to the first token, and from it on
+};
 
 class Conversation {
  public:
@@ -19,16 +26,25 @@ class Conversation {
   /// interrupted is kept as far as it went.
   Generation::Result ask(const std::string& question);
   /// Reads questions and slash commands until the end of input. Returns the exit code.
-  int talk();
+  int talk(SamplingOptions& sampling);
+
+  /// Forgets everything; from now on with `system` as the system message.
+  void start_over(std::string system);
+  const std::string& system() const { return system_; }
+  /// Takes the last question and its answer back and returns the question; nothing without one.
+  std::optional<std::string> undo();
+  const std::vector<ChatMessage>& messages() const { return messages_; }
+  /// Goes on after `messages`; a system message in front is the conversation's.
+  void replace(std::vector<ChatMessage> messages);
+  const ChatTotals& totals() const { return totals_; }
 
  private:
-  enum class Next { go_on, quit };
-  Next command(const std::string& line);
-  void reset();
+  void count(const actors::Usage& usage);
 
   ChatPartner& partner_;
   std::string system_;
   std::vector<ChatMessage> messages_;
+  ChatTotals totals_;
 };
 
 }  // namespace troupe::services

@@ -21,9 +21,10 @@ std::optional<AnswerSource::Event> EngineAnswer::next(std::chrono::milliseconds 
   auto event = queue_->next(patience);
   if (!event) return std::nullopt;
   if (const auto* prompt = std::get_if<PromptProgress>(&*event)) return *prompt;
-  if (const auto* token = std::get_if<std::int32_t>(&*event)) return tokens_.push(*token);
+  if (const auto* token = std::get_if<std::int32_t>(&*event))
+    return AnswerText{tokens_.push(*token), 1};
   end_ = std::get<Answer>(std::move(*event));
-  return tokens_.finish();
+  return AnswerText{tokens_.finish()};
 }
 
 void EngineAnswer::cancel() {

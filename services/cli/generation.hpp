@@ -42,6 +42,7 @@ class Generation {
     int exit_code = 0;
     Ending ending = Ending::failed;
     std::string text;
+    actors::Usage usage = {};
   };
   Result answer(std::vector<std::int32_t> prompt, bool as_ids);
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <utility>
 
 namespace troupe::services {
 namespace {
@@ -80,20 +81,53 @@ RemoteAnswer::RemoteAnswer(std::unique_ptr<ClientStream> stream, bool as_ids)
 }
 
 std::optional<AnswerSource::Event> RemoteAnswer::next(std::chrono::milliseconds patience) {
+  if (end_) return *std::exchange(end_, std::nullopt);
   auto event = stream_->next(patience);
   if (!event) return std::nullopt;
   if (const auto* start = std::get_if<ClientStart>(&*event)) {
     if (start->drawn_seed) {
       std::fprintf(stderr, "seed %llu\n", static_cast<unsigned long long>(*start->drawn_seed));
     }
-    return std::string();
+    return AnswerText{};
   }
-  if (auto* end = std::get_if<ClientEnd>(&*event)) return to_answer(std::move(*end));
+  if (auto* end = std::get_if<ClientEnd>(&*event)) {
+    end_ = to_answer(std::move(*end));
+    return AnswerText{"", 0, begin_aside(Aside::none)};
+  }
   auto& piece = std::get<ClientPiece>(*event);
-  if (!ids_) return std::move(piece.text);
-  std::string text;
-  for (const std::int32_t id : piece.ids) text += ids_->push(id);
-  return text;
+  AnswerText more{std::move(piece.text), static_cast<std::int64_t>(piece.ids.size()),
+                  aside_of(piece)};
+  if (!ids_) return more;
+  more.text.clear();
+  for (const std::int32_t id : piece.ids) more.text += ids_->push(id);
+  return more;
+}
+
+/// Thoughts as they are, behind a line that says so; tool calls as name(arguments).
+std::string RemoteAnswer::aside_of(const ClientPiece& piece) {
+  std::string aside;
+  if (piece.tool_call) {
+    const ClientToolCall& call = *piece.tool_call;
+    if (!call.name.empty()) aside += begin_aside(Aside::tool_call) + call.name + "(";
+    aside += call.arguments;
+  } else if (!piece.reasoning.empty()) {
+    if (aside_ != Aside::thoughts) aside += begin_aside(Aside::thoughts);
+    aside += piece.reasoning;
+  } else if (!piece.text.empty()) {
+    aside += begin_aside(Aside::none);
+  }
+  return aside;
+}
+
+/// Ends what was going on.
+std::string RemoteAnswer::begin_aside(Aside next) {
+  const Aside before = std::exchange(aside_, next);
+  const std::string end = before == Aside::tool_call  ? ")\n"
+                          : before == Aside::thoughts ? "\n"
+                                                      : "";
+  return end + (next == Aside::tool_call  ? "tool call: "
+                : next == Aside::thoughts ? "thinking: "
+                                          : "");
 }
 
 void RemoteAnswer::cancel() {
@@ -130,13 +164,14 @@ Generation::Result RemoteGeneration::answer(GenerateCall call, bool as_ids) {
   call.sampling = to_fields(flags_.sampling);
   const bool soft = !call.sampling.max_tokens;
   if (soft) call.sampling.max_tokens = static_cast<std::int32_t>(max_tokens_default_);
+  const ProgressStyle style = progress_style(flags_.engine.no_progress);
   RemoteAnswer first(client_.generate(call), as_ids);
-  PrintedAnswer printed = print_answer(first, ProgressStyle::none);
+  PrintedAnswer printed = print_answer(first, style);
   if (soft && printed.answer.fault == Fault::prompt_too_long && first.room()) {
     // Nobody asked for that many tokens: what there is room for will do.
     call.sampling.max_tokens = *first.room();
     RemoteAnswer again(client_.generate(call), as_ids);
-    printed = print_answer(again, ProgressStyle::none);
+    printed = print_answer(again, style);
   }
   if (printed.answer.fault == Fault::cannot_connect) {
     ClientFailure failure;
@@ -148,11 +183,11 @@ Generation::Result RemoteGeneration::answer(GenerateCall call, bool as_ids) {
 }
 
 Answered<bool, int> RemoteGeneration::speaks_text() {
-  const auto answered = client_.speaks_text(flags_.model);
+  const auto answered = client_.describe(flags_.model);
   if (const auto* failure = std::get_if<ClientFailure>(&answered)) {
     return report(client_fault(*failure), client_message(*failure, flags_.url));
   }
-  return std::get<bool>(answered);
+  return std::get<ClientModel>(answered).text;
 }
 
 }  // namespace troupe::services

@@ -20,9 +20,14 @@ class RemoteAnswer final : public AnswerSource {
   std::optional<std::int32_t> room() const { return room_; }
 
  private:
+  enum class Aside { none, thoughts, tool_call };
   Answer to_answer(ClientEnd end);
+  std::string aside_of(const ClientPiece& piece);
+  std::string begin_aside(Aside next);
 
   std::unique_ptr<ClientStream> stream_;
+  Aside aside_ = Aside::none;
+  std::optional<Answer> end_;  // comes after the last text
   std::optional<TokenText> ids_;
   bool cancelled_ = false;
   std::optional<std::int32_t> room_;

@@ -57,6 +57,16 @@ v1::GenerateRequest to_request(const GenerateCall& call) {
   return request;
 }
 
+ClientPiece to_piece(const v1::Delta& delta) {
+  ClientPiece piece{
+      {delta.token_ids().begin(), delta.token_ids().end()}, delta.text(), delta.reasoning_text()};
+  if (delta.has_tool_call_delta()) {
+    const v1::ToolCallDelta& call = delta.tool_call_delta();
+    piece.tool_call = ClientToolCall{call.index(), call.name(), call.arguments_json()};
+  }
+  return piece;
+}
+
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -103,7 +113,7 @@ class GrpcStream final : public ClientStream {
       const v1::Delta& delta = response.delta();
       if (end.generated_tokens == 0) end.time_to_first_token_s = seconds_since(started_);
       end.generated_tokens += delta.token_ids_size();
-      push(ClientPiece{{delta.token_ids().begin(), delta.token_ids().end()}, delta.text()});
+      push(to_piece(delta));
     } else if (response.has_finished()) {
       end.generated_tokens = response.finished().usage().completion_tokens();
       end.time_to_first_token_s = response.finished().timings().time_to_first_token_s();
@@ -141,7 +151,7 @@ std::unique_ptr<ClientStream> InferenceClient::generate(const GenerateCall& call
   return std::make_unique<GrpcStream>(channel_->channel, to_request(call));
 }
 
-Answered<bool, ClientFailure> InferenceClient::speaks_text(const std::string& model) {
+Answered<ClientModel, ClientFailure> InferenceClient::describe(const std::string& model) {
   await_connection(*channel_->channel);
   grpc::ClientContext context;
   v1::GetModelRequest request;
@@ -150,7 +160,9 @@ Answered<bool, ClientFailure> InferenceClient::speaks_text(const std::string& mo
   const auto stub = v1::InferenceService::NewStub(channel_->channel);
   const grpc::Status status = stub->GetModel(&context, request, &response);
   if (!status.ok()) return to_failure(status);
-  return response.model().capabilities().text();
+  const v1::Model& found = response.model();
+  return ClientModel{found.id(), found.capabilities().text(), found.vocabulary_size(),
+                     found.context_length()};
 }
 
 }  // namespace troupe::services

@@ -29,9 +29,17 @@ struct ClientFailure {
 struct ClientStart {
   std::optional<std::uint64_t> drawn_seed;
 };
+/// A piece of a tool call.
+struct ClientToolCall {
+  std::int32_t index = 0;
+  std::string name;       // with its first piece
+  std::string arguments;  // more of them
+};
 struct ClientPiece {
-  std::vector<std::int32_t> ids;
+  std::vector<std::int32_t> ids;  // one per token; -1 where a server does not tell which
   std::string text;
+  std::string reasoning = {};
+  std::optional<ClientToolCall> tool_call = std::nullopt;
 };
 /// The last event.
 struct ClientEnd {
@@ -53,6 +61,14 @@ class ClientStream {
   virtual void cancel() = 0;
 };
 
+/// A served model as far as clients here need to know.
+struct ClientModel {
+  std::string id;
+  bool text = false;            // it has a tokenizer
+  std::int64_t vocabulary = 0;  // ids are below; 0: not told
+  std::int64_t context = 0;     // tokens; 0: not told
+};
+
 /// *Threading*: any. Calls block.
 class InferenceClient {
  public:
@@ -61,8 +77,8 @@ class InferenceClient {
   ~InferenceClient();
 
   std::unique_ptr<ClientStream> generate(const GenerateCall& call);
-  /// Whether the model speaks text; empty `model`: the only one that is served.
-  Answered<bool, ClientFailure> speaks_text(const std::string& model);
+  /// Empty `model`: the only one that is served.
+  Answered<ClientModel, ClientFailure> describe(const std::string& model);
 
  private:
   struct Channel;

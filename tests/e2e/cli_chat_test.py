@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
 """`troupe chat`: the bundled dictionary, templates, turns, Ctrl-C and Ctrl-D on a terminal."""
 
+import json
 import os
-import pty
-import select
 import shutil
 import signal
 import subprocess
 import unittest
 
-from tests.support import program
+from tests.support import program, pty_program
 
 LIGHTHOUSE = (
     "lighthouse (noun): a tower with a light that gives warning of shoals to passing ships.\n"
@@ -86,54 +85,93 @@ class TurnsTest(program.ProgramTest):
         self.assertTrue(talk.startswith(DOCTOR))
         self.assertNotEqual(talk, DOCTOR + alone)
 
+    def talk(self, *lines, flags=("--temperature", 0)):
+        """(answers, what stderr says) of a chat that goes well."""
+        done = program.run("chat", *flags, stdin="\n".join(lines).encode())
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.decode(), done.stderr.decode()
+
     def test_slash_commands(self):
-        stdin = b"/help\n/sytem x\n/system Be brief.\nWhat is a doctor?\n/quit\nnever asked\n"
-        done = program.run("chat", "--temperature", 0, stdin=stdin)
-        self.assertEqual(done.returncode, 0)
-        self.assertEqual(done.stdout.count(b"\n"), 1)
-        for text in (b"/reset", b"there is no /sytem. Did you mean /system?"):
-            self.assertIn(text, done.stderr)
-
-
-class Terminal:
-    """`troupe chat` on a pseudo terminal."""
-
-    def __init__(self, *words):
-        self.master, slave = pty.openpty()
-        self.child = subprocess.Popen(
-            [program.binary(), "chat", *map(str, words)],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env=program.environment({"TERM": "xterm"}),
-            start_new_session=True,
+        answers, said = self.talk(
+            *("/help", "/sytem x", "/quit now", "/system Be brief."),
+            *("What is a doctor?", "/quit", "never asked"),
         )
-        os.close(slave)
-        self.seen = b""
+        self.assertEqual(answers.count("\n"), 1)
+        words = ("/reset", "/set", "there is no /sytem. Did you mean /system?", "takes nothing")
+        for text in words:
+            self.assertIn(text, said)
 
-    def until(self, text):
-        """Reads on until `text` has appeared after what was read before; forgets up to there."""
-        while text not in self.seen:
-            ready, _, _ = select.select([self.master], [], [], program.TIMEOUT_S)
-            if not ready:
-                raise AssertionError(f"no {text!r} in {self.seen!r}")
-            self.seen += os.read(self.master, 4096)
-        before, _, self.seen = self.seen.partition(text)
-        return before
+    def test_set_changes_sampling_from_the_next_answer_on(self):
+        ask = "What is a lighthouse?"
+        answers, said = self.talk("/set max_tokens 2", ask, "/set", "/set max_tokens", ask)
+        short, whole = answers.splitlines(keepends=True)
+        self.assertEqual(whole, LIGHTHOUSE)
+        self.assertTrue(whole.startswith(short.strip()) and len(short) < len(whole), answers)
+        self.assertIn("\nmax_tokens 2\n", said)
+        self.assertIn("keys: max_tokens, temperature, top_p", said)
 
-    def type(self, data):
-        os.write(self.master, data)
+    def test_set_refuses_and_changes_nothing(self):
+        lines = ("/set temprature 1", "/set temperature 9", "/set nothing", "What is a doctor?")
+        answers, said = self.talk(*lines)
+        self.assertEqual(answers, DOCTOR)
+        self.assertIn("temprature is nothing that can be set. Did you mean temperature?", said)
+        self.assertIn("temperature takes", said)
 
-    def close(self):
-        os.close(self.master)
-        if self.child.poll() is None:
-            self.child.kill()
-        self.child.wait()
+    def test_retry_and_undo(self):
+        lines = ("/retry", "/undo", "What is a doctor?", "/retry", "/undo", "What is a lighthouse?")
+        answers, said = self.talk(*lines)
+        self.assertEqual(answers, DOCTOR + DOCTOR + LIGHTHOUSE)  # as if nothing had been asked
+        self.assertIn("there is no question yet", said)
+        self.assertIn("there is nothing to take back", said)
+        self.assertIn("took back: What is a doctor?", said)
+
+    def test_a_retry_that_fails_leaves_the_answer_there(self):
+        lines = ("What is a doctor?", "/set logit_bias 100000=1", "/retry")
+        lines += ("/save " + self.path("c"),)
+        done = program.run("chat", "--temperature", 0, stdin="\n".join(lines[:3]).encode())
+        self.assertEqual(done.returncode, program.USAGE, done.stderr)
+        terminal = pty_program.Terminal("chat", "--temperature", 0)
+        self.addCleanup(terminal.close)
+        for line, answer in zip(lines, (b"tok/s", b"> ", b"TROUPE-1104", b"saved")):
+            terminal.until(b"> ") if answer != b"> " else None
+            terminal.type(line.encode() + b"\n")
+            terminal.until(answer)
+        with open(self.path("c"), encoding="utf-8") as file:
+            self.assertEqual(len(json.load(file)["messages"]), 2)
+
+    def test_save_and_load(self):
+        path = self.path("talk.json")
+        lines = ("/system Be brief.", "What is a doctor?", f"/save {path}")
+        _, said = self.talk(*lines)
+        self.assertIn(f"saved 3 messages to {path}", said)
+        with open(path, encoding="utf-8") as file:
+            saved = json.load(file)["messages"]
+        self.assertEqual([one["role"] for one in saved], ["system", "user", "assistant"])
+        self.assertEqual(saved[2]["content"] + "\n", self.talk(*lines[:2])[0])
+        went_on, said = self.talk(f"/load {path}", "Again?")
+        self.assertIn("loaded 3 messages", said)
+        both, _ = self.talk(*lines[:2], "Again?")
+        self.assertEqual(went_on, both.splitlines(keepends=True)[-1])
+
+    def test_files_that_cannot_be_used(self):
+        broken = self.file("broken.json", '{"messages": [{"role": "user"}]}')
+        lines = ("/save", "/load", "/load nowhere.json", f"/load {broken}", "/save no/where.json")
+        answers, said = self.talk(*lines, "What is a doctor?")
+        self.assertEqual(answers, DOCTOR)
+        for words in ("needs a file", "nowhere.json", "messages[0]: content", "no/where.json"):
+            self.assertIn(words, said)
+
+    def test_stats(self):
+        _, said = self.talk("/stats", "What is a doctor?", "/undo", "/stats")
+        self.assertIn("0 messages; 0 answers of 0 tokens", said)
+        self.assertRegex(said, r"0 messages; 1 answers of \d+ tokens to \d+ prompt tokens")
 
 
 class TerminalTest(unittest.TestCase):
     def setUp(self):
-        self.terminal = Terminal("--temperature", 0, "--ignore-eos", "--max-tokens", 3000)
+        self.terminal = pty_program.Terminal(
+            "chat", "--temperature", 0, "--ignore-eos", "--max-tokens", 3000
+        )
         self.addCleanup(self.terminal.close)
 
     def test_interrupt_stops_the_answer_only_and_end_of_input_leaves(self):
@@ -141,6 +179,8 @@ class TerminalTest(unittest.TestCase):
         terminal.until(b"> ")
         terminal.type(b"What is a doctor?\n")
         terminal.until(b"medical")
+        while not terminal.live_lines():
+            terminal.until(b" ")
         os.kill(terminal.child.pid, signal.SIGINT)
         terminal.until(b"interrupted")
         terminal.until(b"> ")
@@ -149,6 +189,22 @@ class TerminalTest(unittest.TestCase):
         terminal.until(b"> ")
         terminal.type(b"\x04")
         self.assertEqual(terminal.child.wait(program.TIMEOUT_S), 0)
+        for row, words in terminal.live_lines():
+            self.assertEqual(row, 24)
+            self.assertRegex(words, r"^\d+ tokens, [\d.]+ tok/s; Ctrl-C stops the answer$")
+        # The row that was taken was given back, and only while an answer runs it is taken.
+        taken, given = terminal.raw.count(b"\x1b[1;23r"), terminal.raw.count(b"\x1b[r")
+        self.assertEqual((taken, given), (1, 1))
+
+    def test_no_live_line_where_it_is_not_wanted(self):
+        for flags, env in ((("--no-progress",), {}), ((), {"NO_COLOR": "1"})):
+            words = ("chat", "--temperature", 0, *flags)
+            terminal = pty_program.Terminal(*words, env=env)
+            self.addCleanup(terminal.close)
+            terminal.until(b"> ")
+            terminal.type(b"What is a doctor?\n")
+            terminal.until(b"tok/s")
+            self.assertNotIn(b"\x1b", terminal.raw)
 
 
 if __name__ == "__main__":
