@@ -70,13 +70,17 @@ ProgressStyle progress_style(bool no_progress) {
 std::string progress_line(std::string_view label, ProgressUnit unit, std::uint64_t done,
                           std::uint64_t total, double seconds) {
   const bool bytes = unit == ProgressUnit::bytes;
+  const bool tokens = unit == ProgressUnit::tokens;
   const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
+  const std::string number = printed(rate < 10 ? "%.1f" : "%.0f", rate);
   std::string text(label);
   text += "  " + (bytes ? bytes_of_total(done, total)
-                        : std::to_string(done) + "/" + std::to_string(total) + " tokens");
+                        : std::to_string(done) + "/" + std::to_string(total) +
+                              (tokens ? " tokens" : " requests"));
   if (rate <= 0) return text;
-  text += "  " + (bytes ? human_bytes(static_cast<std::uint64_t>(rate)) + "/s"
-                        : printed(rate < 10 ? "%.1f tok/s" : "%.0f tok/s", rate));
+  text += "  " + (bytes    ? human_bytes(static_cast<std::uint64_t>(rate)) + "/s"
+                  : tokens ? number + " tok/s"
+                           : number + " requests/s");
   if (done < total) text += "  ETA " + duration(static_cast<double>(total - done) / rate);
   return text;
 }

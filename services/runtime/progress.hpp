@@ -12,7 +12,7 @@ enum class ProgressStyle { bar, lines, none };
 /// A bar only when stderr is a terminal and NO_COLOR is not set; nothing with --no-progress.
 ProgressStyle progress_style(bool no_progress);
 
-enum class ProgressUnit { bytes, tokens };
+enum class ProgressUnit { bytes, tokens, requests };
 
 /// Shows on stderr how much is done: `LABEL  412.3/642.1 GiB  3.1 GiB/s  ETA 1m14s`.
 /// *Threading*: one thread. Nothing is printed before `quiet_for` has passed.
