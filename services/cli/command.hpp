@@ -25,6 +25,7 @@ Command run_command();
 Command chat_command();
 Command serve_command();
 Command status_command();
+Command batch_command();
 Command bench_serve_command();
 Command inspect_command();
 Command cast_command();

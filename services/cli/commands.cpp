@@ -23,6 +23,7 @@ const std::vector<Command>& commands() {
       up_command(),
       keys_add_command(),
       keys_list_command(),
+      batch_command(),
       bench_serve_command(),
       doctor_command(),
       version_command(),
