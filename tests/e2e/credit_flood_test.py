@@ -30,6 +30,7 @@ class FloodTest(unittest.TestCase):
         for setting in credits:
             flags += ["--set", setting]
         cls.up = up_cluster.Up(*flags)
+        cls.addClassCleanup(cls.up.stop)
         cls.expected = client.stream(cls.up, request(**ASKED)).ids
         assert len(cls.expected) == TOKENS
 
