@@ -19,7 +19,7 @@ class BenchServeTest(program.ProgramTest):
     @classmethod
     def setUpClass(cls):
         cls.served = grpc_client.Served()
-        cls.addClassCleanup(cls.served.close)
+        cls.addClassCleanup(cls.served.stop)
 
     def bench(self, *flags, url=None):
         return ("bench", "serve", "--url", url or self.served.address, *flags)
@@ -90,7 +90,7 @@ class BenchServeTest(program.ProgramTest):
 
     def test_failed_requests_are_told_and_counted(self):
         served = grpc_client.Served()
-        self.addCleanup(served.close)
+        self.addCleanup(served.stop)
         flags = ("--requests", 300, "--clients", 2, "--max-tokens", 50, "-o", "json")
         bench = program.start(*self.bench(*flags, url=served.address))
         self.addCleanup(bench.communicate)

@@ -62,7 +62,7 @@ class WebPageTest(unittest.TestCase):
         cls.browser = browser.Browser(program.TIMEOUT_S)
         cls.addClassCleanup(cls.browser.close)
         cls.served = grpc_client.Served()
-        cls.addClassCleanup(cls.served.close)
+        cls.addClassCleanup(cls.served.stop)
 
     def open(self, **options):
         page = self.browser.open(self.served.url + "/", **options)
@@ -318,7 +318,7 @@ class PageFilesTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.served = grpc_client.Served()
-        cls.addClassCleanup(cls.served.close)
+        cls.addClassCleanup(cls.served.stop)
 
     def get(self, path, headers=None, method="GET"):
         """(status, headers, body)."""
