@@ -24,7 +24,8 @@ _FILES = ("troupe/inference/v1/inference.proto", "troupe/admin/v1/cluster.proto"
 def _generate():
     """Python code of our .proto files, importable from now on."""
     folder = tempfile.TemporaryDirectory(prefix="troupe-proto-")
-    words = ["protoc", f"-I{PROTO}", f"--python_out={folder.name}"]
+    known = os.path.join(os.path.dirname(protoc.__file__), "_proto")  # google/protobuf/*.proto
+    words = ["protoc", f"-I{PROTO}", f"-I{known}", f"--python_out={folder.name}"]
     files = [os.path.join(PROTO, name) for name in _FILES]
     if protoc.main([*words, f"--grpc_python_out={folder.name}", *files]) != 0:
         raise RuntimeError("protoc cannot read proto/")
