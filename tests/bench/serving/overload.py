@@ -1,0 +1,131 @@
+"""Three times more than a server can do: who is refused, and how those fare who are let in."""
+
+import collections
+import statistics
+import time
+
+from tests.bench.serving import loops
+from tests.bench.serving.asking import completion
+from tests.bench.serving.server import Prompts, Samples, Troupe
+
+GOODPUT_GOAL, LATENCY_GOAL = 0.95, 2.0
+WARM_UP_S = 20
+
+
+def run(options):
+    """Prints the peak, then the overload against it; gives back what it found."""
+    prompts = Prompts(options.model, options.seed)
+    asked = _requests(prompts, options)
+    with Troupe(options.model, *options.serve) as server:
+        peak = _sweep(server, asked, options)
+    admitted = options.admit or _smallest_near(peak)
+    best = max(row["tokens_per_s"] for row in peak.values())
+    rate = options.times * best / options.answer_tokens
+    limit = ("--set", f"gateway.requests_max={admitted}")
+    with Troupe(options.model, *options.serve, *limit) as server:
+        with Samples(server) as memory:
+            begin = time.perf_counter()
+            replies, not_sent = loops.open_loop(
+                server.url, asked, rate, options.seconds, options.seed
+            )
+        server.wait_until_empty()
+    found = _judge(replies, begin, options.seconds, peak, admitted)
+    found |= {"not_sent": not_sent, "rate": rate, "memory_mib": _flat(memory.mib)}
+    _print(found, peak, options)
+    return found
+
+
+def _requests(prompts, options):
+    def asked(number):
+        ids = prompts.ids(f"{time.perf_counter()} {number}", options.prompt_tokens)
+        return completion(ids, options.answer_tokens)
+
+    return asked
+
+
+def _sweep(server, asked, options):
+    """clients -> what a closed loop of so many reaches."""
+    found = {}
+    loops.closed(server.url, asked, max(options.clients), requests=max(options.clients))
+    for clients in options.clients:
+        replies = loops.closed(server.url, asked, clients, seconds=options.sweep_s)
+        for reply in replies:
+            if reply.failure:
+                raise SystemExit(f"overload: {reply.failure}")
+        rate = loops.tokens_per_s(replies, *loops.busy_window(replies, clients))
+        slowest = loops.percentile(loops.gaps(replies), 0.99)
+        found[clients] = {"tokens_per_s": rate, "itl_p99": slowest}
+    return found
+
+
+def _smallest_near(peak):
+    """The fewest clients that reach 97% of the peak: more of them only wait longer."""
+    best = max(row["tokens_per_s"] for row in peak.values())
+    return min(n for n, row in peak.items() if row["tokens_per_s"] >= 0.97 * best)
+
+
+def _judge(replies, begin, seconds, peak, admitted):
+    by_status = collections.Counter(
+        reply.status if reply.status in (200, 429, 503) and "hangs" not in reply.failure
+        else reply.failure
+        for reply in replies
+    )
+    refused = [reply for reply in replies if reply.status in (429, 503)]
+    served = loops.served(replies)
+    broken = [reply for reply in replies if reply.status == 200 and reply.failure]
+    warm = min(WARM_UP_S, seconds / 5)
+    goodput = loops.tokens_per_s(replies, begin + warm, begin + seconds)
+    itl = loops.percentile(loops.gaps(replies), 0.99)
+    alone = peak[min(peak)]["itl_p99"]
+    return {
+        "by_status": {str(status): count for status, count in by_status.items()},
+        "refused_without_retry_after": sum(not reply.retry_after for reply in refused),
+        "retry_after_s": sorted({int(r.retry_after) for r in refused if r.retry_after}),
+        "refused_s_p99": loops.percentile([r.ended - r.due for r in refused], 0.99),
+        "completed": len(served),
+        "broken": len(broken),
+        "hung": sum("hangs" in reply.failure for reply in replies),
+        "goodput": goodput,
+        "of_peak": goodput / max(row["tokens_per_s"] for row in peak.values()),
+        "admitted": admitted,
+        "itl_p99": itl,
+        "itl_to_alone": itl / alone,
+        "itl_to_closed_loop": itl / peak.get(admitted, peak[max(peak)])["itl_p99"],
+    }
+
+
+def _flat(mib):
+    """Medians of the second and of the last fifth, and the largest of all samples."""
+    fifth = max(1, len(mib) // 5)
+    early, late = mib[fifth:2 * fifth] or mib[:1], mib[-fifth:]
+    return {"early": statistics.median(early), "late": statistics.median(late), "most": max(mib)}
+
+
+def _print(found, peak, options):
+    print(f"{options.prompt_tokens} + {options.answer_tokens} tokens a request; closed loops:")
+    print("| clients | tokens/s | p99 between tokens, ms |\n|---:|---:|---:|")
+    for clients, row in peak.items():
+        print(f"| {clients} | {row['tokens_per_s']:.1f} | {1e3 * row['itl_p99']:.1f} |")
+    retry = found["retry_after_s"]
+    spread = f"{retry[0]} to {retry[-1]} s" if retry else "none"
+    memory = found["memory_mib"]
+    print(f"open loop of {found['rate']:.2f} requests/s ({options.times:g} times the peak) for "
+          f"{options.seconds:g} s, gateway.requests_max {found['admitted']}:")
+    print("| what | found |\n|---|---:|")
+    for name, value in (
+        ("answers by status", found["by_status"]),
+        ("refused without Retry-After", found["refused_without_retry_after"]),
+        ("Retry-After", spread),
+        ("p99 until refused, ms", f"{1e3 * found['refused_s_p99']:.1f}"),
+        ("answered whole / cut off / hung",
+         f"{found['completed']} / {found['broken']} / {found['hung']}"),
+        (f"goodput of the peak (goal {GOODPUT_GOAL:.0%})",
+         f"{found['goodput']:.1f} tokens/s, {found['of_peak']:.0%}"),
+        (f"p99 between tokens against one client alone (goal {LATENCY_GOAL:g}x)",
+         f"{1e3 * found['itl_p99']:.1f} ms, {found['itl_to_alone']:.2f}x"),
+        ("the same against a closed loop of as many",
+         f"{found['itl_to_closed_loop']:.2f}x"),
+        ("memory of its own, MiB: early, late, most",
+         f"{memory['early']:.1f}, {memory['late']:.1f}, {memory['most']:.1f}"),
+    ):
+        print(f"| {name} | {value} |")
