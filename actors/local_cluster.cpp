@@ -406,6 +406,7 @@ ClusterStatus LocalCluster::status() const {
       all.preemptions_total += one.preemptions_total;
       all.cached_tokens_total += one.cached_tokens_total;
       all.steps_total += one.steps_total;
+      all.cut_steps_total += one.cut_steps_total;
       all.work_items_resent_total += one.work_items_resent_total;
       all.stale_frames_total += one.stale_frames_total;
     });

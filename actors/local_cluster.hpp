@@ -17,6 +17,7 @@
 #include "model/numerics.hpp"
 #include "model/placement.hpp"
 #include "transport/credits.hpp"
+#include "actors/attention/micro_batching.hpp"
 #include "transport/fault_plan.hpp"
 
 namespace troupe::actors {
@@ -33,6 +34,7 @@ struct ClusterSettings {
   std::int64_t step_rows_max = 256;  // rows of a step over all sequences; at least `chunk`
   std::int64_t kv_tokens_max = 0;  // cache of each attention shard; 0: as long as the model allows
   bool prefix_cache = true;        // prompts that begin alike share computed pages
+  MicroBatching micro_batches = MicroBatching::never;
   std::size_t waiting_max = 1024;  // requests queued on a shard; beyond: `overloaded`
   std::int64_t frame_rows_max = 256;          // rows of one work item, at most 256
   transport::CreditGrant credits{512, 4096};  // rows each peer may have under way to a role
@@ -69,6 +71,7 @@ struct ClusterStatus {
   std::int64_t preemptions_total = 0;
   std::int64_t cached_tokens_total = 0;  // of prompts, not computed again
   std::int64_t steps_total = 0;
+  std::int64_t cut_steps_total = 0;  // as two micro-batches
   std::int64_t work_items_total = 0;
   std::int64_t work_items_failed_total = 0;
   std::int64_t work_items_resent_total = 0;

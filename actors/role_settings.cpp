@@ -66,6 +66,7 @@ AttentionSettings attention_settings(const ClusterSettings& settings,
   shard.hop_budget = settings.hop_budget;
   shard.uncovered_budget = settings.uncovered_budget;
   shard.frame_rows_max = settings.frame_rows_max;
+  shard.micro_batches = settings.micro_batches;
   return shard;
 }
 

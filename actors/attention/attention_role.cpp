@@ -18,13 +18,16 @@ BatchScheduler::Settings with_model(BatchScheduler::Settings settings,
 }
 
 RowExchangeSettings exchange_settings(const AttentionSettings& settings,
-                                      const model::AttentionModel& model) {
+                                      const model::AttentionModel& model, std::uint32_t micro_batch,
+                                      std::uint32_t micro_batches) {
   return {settings.hop_budget,
           settings.uncovered_budget,
           settings.attempts_max,
           settings.frame_rows_max,
           static_cast<std::uint32_t>(model.config().hidden_size),
-          wire_dtype(model.numerics().row_dtype())};
+          wire_dtype(model.numerics().row_dtype()),
+          micro_batch,
+          micro_batches};
 }
 
 /// Frames that may wait for a slow gateway before the next step has to.
@@ -40,14 +43,28 @@ AttentionRole::AttentionRole(const RoleContext& context, AttentionSettings setti
       pool_(model_->kv_shape(settings.kv_pages_max)),
       scheduler_(with_model(settings.batch, model_->config()), pool_),
       grammars_(settings.tokenizer_directory),
-      exchange_(peers_, standings_, exchange_settings(settings, *model_)) {}
+      choice_(settings.micro_batches) {
+  const std::uint32_t count = settings.micro_batches == MicroBatching::never ? 1 : 2;
+  for (std::uint32_t i = 0; i < count; ++i)
+    batches_.push_back(std::make_unique<MicroBatch>(
+        RowExchange(peers_, standings_, exchange_settings(settings, *model_, i, count))));
+}
+
+RowExchange& AttentionRole::exchange_of(const proto::FrameHeader& reply) {
+  const auto count = static_cast<std::uint32_t>(batches_.size());
+  return batches_[RowExchange::micro_batch_of(reply.work_id, count)]->exchange;
+}
 
 void AttentionRole::on_joined(PeerId peer) {
-  if (role_of(peer) == proto::Role::router) exchange_.on_joined(peer);
+  if (role_of(peer) != proto::Role::router) return;
+  for (const auto& batch : batches_) batch->exchange.on_joined(peer);
 }
 
 void AttentionRole::on_lost(PeerId peer, const Error& why) {
-  if (role_of(peer) == proto::Role::router) return exchange_.on_lost(peer, why, now());
+  if (role_of(peer) == proto::Role::router) {
+    for (const auto& batch : batches_) batch->exchange.on_lost(peer, why, now());
+    return;
+  }
   leases_.erase(peer);
   withdraw_all(peer);
 }
@@ -66,10 +83,10 @@ void AttentionRole::on_frame(PeerId peer, transport::ReceivedFrame&& frame) {
       if (!router) return renew(peer, frame);
       break;
     case proto::FrameKind::combined:
-      if (router) return exchange_.on_combined(peer, std::move(frame));
+      if (router) return exchange_of(frame.header).on_combined(peer, std::move(frame));
       break;
     case proto::FrameKind::failed:
-      if (router) return exchange_.on_failed(peer, frame, now());
+      if (router) return exchange_of(frame.header).on_failed(peer, frame, now());
       break;
     default: break;
   }
@@ -155,13 +172,14 @@ bool AttentionRole::expire_leases() {
 }
 
 bool AttentionRole::work() {
-  bool busy = expire_leases() | exchange_.tick(now());
-  if (job_open_) return busy;
+  bool busy = expire_leases();
+  for (const auto& batch : batches_) busy |= batch->exchange.tick(now());
   if (!step_) {
     start_step();
-    return busy || step_ != nullptr;
+    return busy || step_;
   }
-  return try_continue() || busy;
+  for (const auto& batch : batches_) busy |= try_continue(*batch);
+  return busy;
 }
 
 bool AttentionRole::gateways_take_frames() const {
@@ -171,10 +189,11 @@ bool AttentionRole::gateways_take_frames() const {
   });
 }
 
-/// Posts one stage of the open step and adds the time it takes to `seconds`.
-void AttentionRole::post_stage(double& seconds, std::function<void()> stage,
+/// Posts one stage of `batch` and adds the time it takes to `seconds`.
+void AttentionRole::post_stage(MicroBatch& batch, double& seconds, std::function<void()> stage,
                                std::function<void()> done) {
-  job_open_ = true;
+  batch.job_open = true;
+  watch_idleness();
   auto taken = std::make_shared<Clock::duration>();
   compute_.post(
       [stage = std::move(stage), taken] {
@@ -182,11 +201,29 @@ void AttentionRole::post_stage(double& seconds, std::function<void()> stage,
         stage();
         *taken = Clock::now() - began;
       },
-      [this, &seconds, taken, done = std::move(done)] {
-        job_open_ = false;
+      [this, &batch, &seconds, taken, done = std::move(done)] {
+        batch.job_open = false;
         seconds += std::chrono::duration<double>(*taken).count();
         done();
+        watch_idleness();
       });
+}
+
+/// Keeps the time in which rows are out and no micro-batch has anything to compute.
+void AttentionRole::watch_idleness() {
+  const auto any = [this](bool MicroBatch::*what) {
+    return std::any_of(batches_.begin(), batches_.end(),
+                       [&](const auto& batch) { return (*batch).*what; });
+  };
+  const bool idle = any(&MicroBatch::rows_out) && !any(&MicroBatch::job_open);
+  if (idle == idle_since_.has_value()) return;
+  if (idle) {
+    idle_since_ = Clock::now();
+    return;
+  }
+  const std::chrono::duration<double> waited = Clock::now() - *std::exchange(idle_since_, {});
+  stage_seconds_.wait_experts += waited.count();
+  step_->waited += waited.count();
 }
 
 void AttentionRole::start_step() {
@@ -199,80 +236,107 @@ void AttentionRole::start_step() {
   rows_total_ += plan->batch.rows();
   const auto decodes = [](const StepPart& part) { return part.rows == 1 && part.samples; };
   const bool prefill = !std::all_of(plan->parts.begin(), plan->parts.end(), decodes);
-  step_counts_ = prefill ? &prefill_ : &decode_;
-  step_counts_->batch_tokens.observe(static_cast<double>(plan->batch.rows()));
-  step_began_ = Clock::now();
-  step_ = std::make_unique<StepRun>(
-      StepTools{model_.get(), &pool_, engine_, &peers_.buffers(), &state_}, std::move(*plan));
-  advance();
+  OpenStep step;
+  step.size = {plan->batch.rows(), plan->parts.size(), prefill};
+  step.counts = prefill ? &prefill_ : &decode_;
+  step.counts->batch_tokens.observe(static_cast<double>(plan->batch.rows()));
+  step.began = Clock::now();
+  step.cut = choice_.cut(step.size);
+  step_ = step;
+  if (!step.cut) return begin(*batches_.front(), *std::move(plan));
+  ++cut_steps_total_;
+  auto [first, second] = cut_in_two(*std::move(plan));
+  begin(*batches_[0], std::move(first));
+  begin(*batches_[1], std::move(second));
 }
 
-void AttentionRole::advance() {
+void AttentionRole::begin(MicroBatch& batch, StepPlan plan) {
+  batch.finished = false;
+  batch.run = std::make_unique<StepRun>(
+      StepTools{model_.get(), &pool_, engine_, &peers_.buffers(), &batch.state}, std::move(plan));
+  advance(batch);
+}
+
+void AttentionRole::advance(MicroBatch& batch) {
   post_stage(
-      stage_seconds_.attention, [step = step_.get()] { step->advance(); },
-      [this] {
-        if (step_->at_moe_layer()) return exchange_rows();
-        heads_left_ = true;
-        try_continue();
+      batch, stage_seconds_.attention, [run = batch.run.get()] { run->advance(); },
+      [this, &batch] {
+        if (batch.run->at_moe_layer()) return exchange_rows(batch);
+        batch.heads_left = true;
+        try_continue(batch);
       });
 }
 
-void AttentionRole::exchange_rows() {
-  rows_out_ = true;
-  exchange_.begin(step_->layer(), step_->lane(), step_->packed(), step_->live_ranges(), now());
+void AttentionRole::exchange_rows(MicroBatch& batch) {
+  batch.rows_out = true;
+  const auto& run = *batch.run;
+  batch.exchange.begin(run.layer(), run.lane(), run.packed(), run.live_ranges(), now());
   post_stage(
-      stage_seconds_.shared_expert, [step = step_.get()] { step->shared(); },
-      [this] {
-        wait_began_ = Clock::now();
-        try_continue();
-      });
+      batch, stage_seconds_.shared_expert, [run = batch.run.get()] { run->shared(); },
+      [this, &batch] { try_continue(batch); });
 }
 
-bool AttentionRole::try_continue() {
-  if (job_open_) return false;
-  if (rows_out_) {
-    if (!exchange_.finished()) return false;
-    rows_out_ = false;
-    stage_seconds_.wait_experts +=
-        std::chrono::duration<double>(Clock::now() - wait_began_).count();
-    for (const auto& failure : exchange_.take_failures()) step_->fail(failure.range, failure.error);
-    step_->take_answers(exchange_.take_answers());
-    if (step_->all_failed())
-      finish_step();
+bool AttentionRole::try_continue(MicroBatch& batch) {
+  if (!batch.run || batch.job_open || batch.finished) return false;
+  if (batch.rows_out) {
+    if (!batch.exchange.finished()) return false;
+    batch.rows_out = false;
+    for (const auto& failure : batch.exchange.take_failures())
+      batch.run->fail(failure.range, failure.error);
+    batch.run->take_answers(batch.exchange.take_answers());
+    if (batch.run->all_failed())
+      finish(batch);
     else
-      advance();
+      advance(batch);
     return true;
   }
-  if (!heads_left_ || !gateways_take_frames()) return false;
-  head();
+  if (!batch.heads_left || !gateways_take_frames()) return false;
+  head(batch);
   return true;
 }
 
-void AttentionRole::head() {
-  if (step_->head_finished()) return finish_step();
+void AttentionRole::head(MicroBatch& batch) {
+  if (batch.run->head_finished()) return finish(batch);
   post_stage(
-      step_head_seconds_, [step = step_.get()] { step->head(); },
-      [this] {
-        send_logits();
-        send_scores();
-        try_continue();
+      batch, batch.head_seconds, [run = batch.run.get()] { run->head(); },
+      [this, &batch] {
+        send_logits(*batch.run);
+        send_scores(*batch.run);
+        try_continue(batch);
       });
 }
 
-void AttentionRole::finish_step() {
-  heads_left_ = false;
-  step_counts_->step_seconds.observe(Clock::now() - step_began_);
-  const auto sampling = std::chrono::duration<double>(step_->sampling_time()).count();
+void AttentionRole::finish(MicroBatch& batch) {
+  batch.finished = true;
+  batch.heads_left = false;
+  const auto sampling = std::chrono::duration<double>(batch.run->sampling_time()).count();
   stage_seconds_.sample += sampling;
-  stage_seconds_.head += std::exchange(step_head_seconds_, 0) - sampling;
-  scheduler_.complete(step_->outcomes());
+  stage_seconds_.head += std::exchange(batch.head_seconds, 0) - sampling;
+  watch_idleness();
+  const auto open = [](const auto& other) { return other->run && !other->finished; };
+  if (std::none_of(batches_.begin(), batches_.end(), open)) finish_step();
+}
+
+void AttentionRole::finish_step() {
+  const auto took = Clock::now() - step_->began;
+  step_->counts->step_seconds.observe(took);
+  choice_.observe(step_->size, step_->cut, std::chrono::duration<double>(took).count(),
+                  step_->waited);
+  std::vector<PartOutcome> outcomes;
+  for (const auto& batch : batches_) {
+    if (!batch->run) continue;
+    const auto own = batch->run->outcomes();
+    outcomes.insert(outcomes.end(), own.begin(), own.end());
+    batch->run.reset();
+  }
+  scheduler_.complete(outcomes);
   step_.reset();
   send_events();
 }
 
-void AttentionRole::send_logits() {
+void AttentionRole::send_logits(StepRun& run) {
   const auto vocab = static_cast<std::size_t>(model_->config().vocab_size);
-  for (const auto& block : step_->take_logits()) {
+  for (const auto& block : run.take_logits()) {
     const auto& asked = block.sequence->asked;
     if (block.sequence->withdrawn) continue;
     auto header = peers_.header();
@@ -290,8 +354,8 @@ void AttentionRole::send_logits() {
   }
 }
 
-void AttentionRole::send_scores() {
-  for (const auto& block : step_->take_scores()) {
+void AttentionRole::send_scores(StepRun& run) {
+  for (const auto& block : run.take_scores()) {
     const auto& asked = block.sequence->asked;
     if (block.sequence->withdrawn) continue;
     auto header = peers_.header();
@@ -343,7 +407,10 @@ void AttentionRole::send_tokens(const SequenceEvent& event) {
 }
 
 std::optional<TimePoint> AttentionRole::role_deadline() const {
-  auto next = exchange_.next_deadline();
+  std::optional<TimePoint> next;
+  for (const auto& batch : batches_)
+    if (const auto due = batch->exchange.next_deadline(); due && (!next || *due < *next))
+      next = due;
   for (const auto& [gateway, until] : leases_)
     if (!next || until < *next) next = until;
   return next;
@@ -356,6 +423,9 @@ RoleLoad AttentionRole::load() const {
 }
 
 AttentionStatus AttentionRole::status() const {
+  std::int64_t resent = 0;
+  for (const auto& batch : batches_)
+    resent += static_cast<std::int64_t>(batch->exchange.resent_total());
   return {static_cast<std::int64_t>(scheduler_.running()),
           static_cast<std::int64_t>(scheduler_.waiting()),
           scheduler_.pages().used(),
@@ -364,8 +434,9 @@ AttentionStatus AttentionRole::status() const {
           scheduler_.preemptions_total(),
           scheduler_.cached_tokens_total(),
           steps_total_,
+          cut_steps_total_,
           rows_total_,
-          static_cast<std::int64_t>(exchange_.resent_total()),
+          resent,
           static_cast<std::int64_t>(peers_.stats().stale_frames_total),
           stage_seconds_,
           prefill_,

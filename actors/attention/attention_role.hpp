@@ -17,6 +17,7 @@
 
 #include "actors/attention/batch_scheduler.hpp"
 #include "actors/attention/grammar_desk.hpp"
+#include "actors/attention/micro_batches.hpp"
 #include "actors/attention/row_exchange.hpp"
 #include "actors/attention/step_run.hpp"
 #include "actors/role.hpp"
@@ -32,6 +33,7 @@ struct AttentionSettings {
   std::chrono::milliseconds uncovered_budget{5000};
   std::uint32_t attempts_max = 3;
   std::int64_t frame_rows_max = proto::kRowsMax;
+  MicroBatching micro_batches = MicroBatching::never;
   std::filesystem::path tokenizer_directory{};  // for grammars; empty: they are refused
 };
 
@@ -39,7 +41,7 @@ struct AttentionSettings {
 struct StageSeconds {
   double attention = 0;  // embedding, attention and dense layers
   double shared_expert = 0;
-  double wait_experts = 0;  // with nothing else to compute
+  double wait_experts = 0;  // with nothing else to compute, the other micro-batch included
   double head = 0;
   double sample = 0;
 };
@@ -59,6 +61,7 @@ struct AttentionStatus {
   std::int64_t preemptions_total = 0;
   std::int64_t cached_tokens_total = 0;  // of prompts, not computed again
   std::int64_t steps_total = 0;
+  std::int64_t cut_steps_total = 0;  // as two micro-batches
   std::int64_t rows_total = 0;
   std::int64_t work_items_resent_total = 0;
   std::int64_t stale_frames_total = 0;
@@ -75,6 +78,27 @@ class AttentionRole : public Role {
   AttentionStatus status() const;
 
  private:
+  /// A step or half of one, from its rows to its last token. Its buffers are used again.
+  struct MicroBatch {
+    explicit MicroBatch(RowExchange own) : exchange(std::move(own)) {}
+    RowExchange exchange;
+    model::StepState state{};
+    std::unique_ptr<StepRun> run{};  // of the open step
+    bool job_open = false;           // a stage is being computed
+    bool rows_out = false;           // its rows are with the routers
+    bool heads_left = false;         // its next stage is a block of the head
+    bool finished = false;
+    double head_seconds = 0;  // sampling included
+  };
+  /// What is open of the scheduler's.
+  struct OpenStep {
+    StepSize size;
+    StepCounts* counts = nullptr;  // of its phase
+    TimePoint began{};
+    double waited = 0;  // for experts, seconds
+    bool cut = false;
+  };
+
   void on_joined(PeerId peer) override;
   void on_frame(PeerId peer, transport::ReceivedFrame&& frame) override;
   void on_lost(PeerId peer, const Error& why) override;
@@ -90,15 +114,20 @@ class AttentionRole : public Role {
   void renew(PeerId gateway, const transport::ReceivedFrame& frame);
   bool expire_leases();
   std::uint32_t open_tokens() const;
+  RowExchange& exchange_of(const proto::FrameHeader& reply);
   void start_step();
-  void post_stage(double& seconds, std::function<void()> stage, std::function<void()> done);
-  void advance();
-  void exchange_rows();
-  bool try_continue();
-  void head();
+  void begin(MicroBatch& batch, StepPlan plan);
+  void post_stage(MicroBatch& batch, double& seconds, std::function<void()> stage,
+                  std::function<void()> done);
+  void watch_idleness();
+  void advance(MicroBatch& batch);
+  void exchange_rows(MicroBatch& batch);
+  bool try_continue(MicroBatch& batch);
+  void head(MicroBatch& batch);
+  void finish(MicroBatch& batch);
   void finish_step();
-  void send_logits();
-  void send_scores();
+  void send_logits(StepRun& run);
+  void send_scores(StepRun& run);
   void send_events();
   void send_tokens(const SequenceEvent& event);
   bool gateways_take_frames() const;
@@ -108,22 +137,17 @@ class AttentionRole : public Role {
   model::KvPool pool_;
   BatchScheduler scheduler_;
   GrammarDesk grammars_;
-  RowExchange exchange_;
-  model::StepState state_;
-  std::unique_ptr<StepRun> step_;
-  bool job_open_ = false;    // a stage of the step is being computed
-  bool rows_out_ = false;    // the step's rows are with the routers
-  bool heads_left_ = false;  // the next stage is a block of the head
+  std::vector<std::unique_ptr<MicroBatch>> batches_;  // one, or two where steps may be cut
+  MicroBatchChoice choice_;
+  std::optional<OpenStep> step_;
   std::map<PeerId, TimePoint> leases_;
   std::int64_t steps_total_ = 0;
+  std::int64_t cut_steps_total_ = 0;
   std::int64_t rows_total_ = 0;
   StageSeconds stage_seconds_;
   StepCounts prefill_;
   StepCounts decode_;
-  StepCounts* step_counts_ = nullptr;  // of the open step's phase
-  TimePoint step_began_{};
-  double step_head_seconds_ = 0;  // of the open step, sampling included
-  TimePoint wait_began_{};
+  std::optional<TimePoint> idle_since_;  // rows are out and nothing is computed
 };
 
 }  // namespace troupe::actors

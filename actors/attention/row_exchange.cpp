@@ -8,7 +8,10 @@ namespace troupe::actors {
 
 RowExchange::RowExchange(Peers& peers, std::shared_ptr<const PeerStandings> standings,
                          RowExchangeSettings settings)
-    : peers_(peers), standings_(std::move(standings)), settings_(settings) {
+    : peers_(peers),
+      standings_(std::move(standings)),
+      settings_(settings),
+      ledger_(settings.micro_batches + settings.micro_batch, settings.micro_batches) {
   TROUPE_CHECK(settings.frame_rows_max >= 1 && settings.frame_rows_max <= proto::kRowsMax,
                "frame_rows_max is 1 to kRowsMax");
 }
@@ -43,7 +46,7 @@ PeerId RowExchange::choose_router(const WorkItem& item) const {
   for (const auto router : live)
     if (!silent_.contains(router)) good.push_back(router);
   const auto from = standings_->preferred(good.empty() ? live : good);
-  return from.empty() ? 0 : from[(item.work_id + item.asked) % from.size()];
+  return from.empty() ? 0 : from[(item.work_id / settings_.micro_batches + item.asked) % from.size()];
 }
 
 std::chrono::microseconds RowExchange::budget(const WorkItem& item, TimePoint now) const {
@@ -69,7 +72,7 @@ bool RowExchange::try_send(WorkItem& item, TimePoint now) {
   const auto row_bytes = proto::row_block_bytes(1, settings_.width, settings_.dtype);
   const auto bytes = packed_->span().subspan(
       static_cast<std::size_t>(item.range.first_row) * row_bytes, rows * row_bytes);
-  const proto::Rows body{0, {rows, settings_.width, settings_.dtype, bytes}};
+  const proto::Rows body{settings_.micro_batch, {rows, settings_.width, settings_.dtype, bytes}};
   auto frame = transport::make_frame_head(peers_.buffers(), header, body);
   frame.rows.push_back(bytes);
   // An eighth of the budget is for the way back: a router that gives up is heard before we do.

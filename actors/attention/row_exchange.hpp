@@ -28,8 +28,11 @@ struct RowExchangeSettings {
   std::int64_t frame_rows_max = proto::kRowsMax;
   std::uint32_t width = 0;  // hidden size
   proto::WireDtype dtype = proto::WireDtype::bf16;
+  std::uint32_t micro_batch = 0;  // which of micro_batches this one serves
+  std::uint32_t micro_batches = 1;
 };
 
+/// The shard's exchanges share the routers' credits; each has every micro_batches-th work id.
 /// *Threading*: one loop. `peers` must outlive it.
 class RowExchange {
  public:
@@ -42,6 +45,10 @@ class RowExchange {
   /// are sent. Not while another layer is under way.
   void begin(std::int32_t layer, proto::Lane lane, Packed packed, std::span<const RowRange> ranges,
              TimePoint now);
+  /// Whose of `micro_batches` exchanges a work id is.
+  static std::uint32_t micro_batch_of(std::uint64_t work_id, std::uint32_t micro_batches) {
+    return static_cast<std::uint32_t>(work_id % micro_batches);
+  }
   /// Everything is answered or has failed.
   bool finished() const { return ledger_.empty(); }
 

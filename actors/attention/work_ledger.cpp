@@ -5,7 +5,8 @@ namespace troupe::actors {
 
 WorkItem& WorkLedger::open(RowRange range, TimePoint deadline) {
   auto& item = items_[next_id_];
-  item.work_id = next_id_++;
+  item.work_id = next_id_;
+  next_id_ += step_;
   item.range = range;
   item.deadline = deadline;
   return item;

@@ -33,11 +33,14 @@ struct WorkItem {
   std::uint32_t tries() const { return asked - waits; }
 };
 
-/// Work ids count up and are never used twice. An item is open until closed; each attempt of it
+/// Work ids count up from `first` by `step` and are never used twice. An item is open until closed; each attempt of it
 /// borrows credits from its router that come back with the router's answer, however late.
 /// *Threading*: one owner.
 class WorkLedger {
  public:
+  explicit WorkLedger(std::uint64_t first = 1, std::uint64_t step = 1)
+      : next_id_(first), step_(step) {}
+
   WorkItem& open(RowRange range, TimePoint deadline);
   WorkItem* find(std::uint64_t work_id);
   /// Books an attempt that goes to `router` under `header`.
@@ -68,7 +71,8 @@ class WorkLedger {
   using Key = std::tuple<PeerId, std::uint64_t, std::uint32_t>;  // peer, work id, attempt
   std::map<std::uint64_t, WorkItem> items_;
   std::map<Key, Owed> owed_;
-  std::uint64_t next_id_ = 1;
+  std::uint64_t next_id_;
+  std::uint64_t step_;
 };
 
 }  // namespace troupe::actors

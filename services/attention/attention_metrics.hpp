@@ -30,13 +30,17 @@ inline constexpr MetricSpec kAttentionStepDuration{
 inline constexpr MetricSpec kAttentionStageSeconds{
     "troupe_attention_stage_seconds_total", MetricKind::counter, "model, shard, stage",
     "Where steps spend their time; stage: attention, shared_expert, wait_experts, head, sample"};
+inline constexpr MetricSpec kAttentionCutSteps{
+    "troupe_attention_cut_steps_total", MetricKind::counter, "model, shard",
+    "Steps computed as two micro-batches that take turns"};
 inline constexpr MetricSpec kAttentionResent{
     "troupe_attention_work_resent_total", MetricKind::counter, "model, shard",
     "Work items sent to another router after a loss or a silence"};
 inline constexpr const MetricSpec* kAttentionMetrics[]{
     &kAttentionRunning,      &kAttentionWaiting, &kAttentionBatchTokens,
     &kAttentionKvPages,      &kAttentionRows,    &kAttentionStepDuration,
-    &kAttentionStageSeconds, &kAttentionResent,  &kAttentionPreemptions};
+    &kAttentionStageSeconds, &kAttentionResent,  &kAttentionPreemptions,
+    &kAttentionCutSteps};
 
 /// Keeps them current. *Threading*: one caller at a time.
 class AttentionMetrics {
@@ -58,6 +62,7 @@ class AttentionMetrics {
   std::string shard_;
   Growth<std::int64_t> rows_;
   Growth<std::int64_t> resent_;
+  Growth<std::int64_t> cut_steps_;
   Growth<std::int64_t> preemptions_;
   Phase prefill_;
   Phase decode_;

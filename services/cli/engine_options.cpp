@@ -86,6 +86,18 @@ void EngineOptions::declare(OptionSet& options) {
                Shown::help_all});
   options.add({"--chunk", "C", "Prompt tokens computed per step; never changes a bit [scheduler's]",
                integer(chunk, {1, kChunkMax})});
+  options.add({"--prefix-cache",
+               "on|off",
+               "Whether prompts that begin alike share what was computed [on]",
+               choice(prefix_cache, {"on", "off"}),
+               {},
+               Shown::help_all});
+  options.add({"--micro-batches",
+               "M",
+               "Parts of a step that take turns: auto (what is faster), 1, 2 [auto]",
+               choice(micro_batches, {"auto", "1", "2"}),
+               {},
+               Shown::help_all});
   Option quiet{"--no-progress", "", "No progress bar and no progress lines", yes_no(no_progress)};
   quiet.shown = Shown::help_all;
   options.add(std::move(quiet));

@@ -29,6 +29,8 @@ struct EngineOptions {
   std::string mode = "bf16";
   std::string level = "auto";
   std::string transport = "auto";       // between processes
+  std::string prefix_cache = "on";
+  std::string micro_batches = "auto";
   std::optional<std::int64_t> threads;  // none: the cores
   std::optional<std::int64_t> chunk;    // none: the scheduler's default
   bool no_progress = false;

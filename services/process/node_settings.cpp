@@ -59,6 +59,7 @@ Expected<actors::ClusterSettings> engine_settings(const ServiceConfig& config) {
   engine.poll_us = config.engine.poll;
   engine.kv_tokens_max = config.attention.kv_tokens_max;
   engine.prefix_cache = config.attention.prefix_cache == "on";
+  engine.micro_batches = actors::micro_batching_of(config.attention.micro_batches);
   engine.waiting_max = static_cast<std::size_t>(config.attention.waiting_max);
   engine.credits = {static_cast<std::uint32_t>(config.transport.credit_decode_rows),
                     static_cast<std::uint32_t>(config.transport.credit_prefill_rows)};

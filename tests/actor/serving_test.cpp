@@ -165,6 +165,16 @@ TEST(Serving, AlsoThroughTwoAttentionShards) {
   expect_solo_bits_at_once(settings);
 }
 
+TEST(Serving, AlsoInMicroBatchesThatTakeTurns) {
+  ClusterSettings settings;
+  settings.attention = 2;
+  settings.routers = 2;
+  settings.kv_tokens_max = 16 * 64;
+  settings.micro_batches = MicroBatching::always;
+  const auto status = expect_solo_bits_at_once(settings);
+  EXPECT_GT(status.cut_steps_total, status.steps_total / 4);
+}
+
 /// The answers to both turns of a chat, and what of the second prompt was cached.
 struct TwoTurns {
   std::string first, second;

@@ -89,6 +89,7 @@ struct ServiceConfig {
     std::int64_t index = 0;
     std::int64_t kv_tokens_max = 0;
     std::string prefix_cache = "on";
+    std::string micro_batches = "auto";
     std::int64_t waiting_max = 1024;
   } attention;
   struct {
