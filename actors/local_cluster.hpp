@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "actors/attention/micro_batching.hpp"
 #include "actors/peer_id.hpp"
 #include "actors/request.hpp"
 #include "actors/request_engine.hpp"
@@ -17,7 +18,6 @@
 #include "model/numerics.hpp"
 #include "model/placement.hpp"
 #include "transport/credits.hpp"
-#include "actors/attention/micro_batching.hpp"
 #include "transport/fault_plan.hpp"
 
 namespace troupe::actors {
@@ -35,7 +35,7 @@ struct ClusterSettings {
   std::int64_t kv_tokens_max = 0;  // cache of each attention shard; 0: as long as the model allows
   bool prefix_cache = true;        // prompts that begin alike share computed pages
   MicroBatching micro_batches = MicroBatching::never;
-  std::size_t waiting_max = 1024;  // requests queued on a shard; beyond: `overloaded`
+  std::size_t waiting_max = 1024;             // requests queued on a shard; beyond: `overloaded`
   std::int64_t frame_rows_max = 256;          // rows of one work item, at most 256
   transport::CreditGrant credits{512, 4096};  // rows each peer may have under way to a role
   std::chrono::microseconds poll_us{50};

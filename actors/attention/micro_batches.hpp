@@ -27,9 +27,9 @@ std::pair<StepPlan, StepPlan> cut_in_two(StepPlan plan);
 /// *Threading*: one thread.
 class MicroBatchChoice {
  public:
-  static constexpr int kSamples = 4;           // steps in one piece before the first trial
-  static constexpr int kTrialSteps = 4;        // of each trial
-  static constexpr int kTrialEvery = 32;       // steps to the first trial; doubles after each
+  static constexpr int kSamples = 4;      // steps in one piece before the first trial
+  static constexpr int kTrialSteps = 4;   // of each trial
+  static constexpr int kTrialEvery = 32;  // steps to the first trial; doubles after each
   static constexpr int kTrialEveryMax = 4096;
   static constexpr double kWaitShareMin = 0.1;  // of a step's time, for a cut to be thought of
   static constexpr double kGainMin = 0.03;      // of a step's time, for a cut to be kept

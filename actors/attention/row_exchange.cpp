@@ -46,7 +46,8 @@ PeerId RowExchange::choose_router(const WorkItem& item) const {
   for (const auto router : live)
     if (!silent_.contains(router)) good.push_back(router);
   const auto from = standings_->preferred(good.empty() ? live : good);
-  return from.empty() ? 0 : from[(item.work_id / settings_.micro_batches + item.asked) % from.size()];
+  return from.empty() ? 0
+                      : from[(item.work_id / settings_.micro_batches + item.asked) % from.size()];
 }
 
 std::chrono::microseconds RowExchange::budget(const WorkItem& item, TimePoint now) const {

@@ -33,9 +33,9 @@ struct WorkItem {
   std::uint32_t tries() const { return asked - waits; }
 };
 
-/// Work ids count up from `first` by `step` and are never used twice. An item is open until closed; each attempt of it
-/// borrows credits from its router that come back with the router's answer, however late.
-/// *Threading*: one owner.
+/// Work ids count up from `first` by `step` and are never used twice. An item is open until closed;
+/// each attempt of it borrows credits from its router that come back with the router's answer,
+/// however late. *Threading*: one owner.
 class WorkLedger {
  public:
   explicit WorkLedger(std::uint64_t first = 1, std::uint64_t step = 1)

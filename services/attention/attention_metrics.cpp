@@ -41,8 +41,7 @@ void AttentionMetrics::take(const actors::AttentionStatus& status) {
   book_.add(kAttentionPreemptions, own,
             static_cast<double>(preemptions_.take(status.preemptions_total)));
   book_.add(kAttentionRows, own, static_cast<double>(rows_.take(status.rows_total)));
-  book_.add(kAttentionCutSteps, own,
-            static_cast<double>(cut_steps_.take(status.cut_steps_total)));
+  book_.add(kAttentionCutSteps, own, static_cast<double>(cut_steps_.take(status.cut_steps_total)));
   book_.add(kAttentionResent, own,
             static_cast<double>(resent_.take(status.work_items_resent_total)));
   take_phase("prefill", prefill_, status.prefill);

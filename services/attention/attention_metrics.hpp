@@ -37,10 +37,9 @@ inline constexpr MetricSpec kAttentionResent{
     "troupe_attention_work_resent_total", MetricKind::counter, "model, shard",
     "Work items sent to another router after a loss or a silence"};
 inline constexpr const MetricSpec* kAttentionMetrics[]{
-    &kAttentionRunning,      &kAttentionWaiting, &kAttentionBatchTokens,
-    &kAttentionKvPages,      &kAttentionRows,    &kAttentionStepDuration,
-    &kAttentionStageSeconds, &kAttentionResent,  &kAttentionPreemptions,
-    &kAttentionCutSteps};
+    &kAttentionRunning,     &kAttentionWaiting,      &kAttentionBatchTokens,  &kAttentionKvPages,
+    &kAttentionRows,        &kAttentionStepDuration, &kAttentionStageSeconds, &kAttentionResent,
+    &kAttentionPreemptions, &kAttentionCutSteps};
 
 /// Keeps them current. *Threading*: one caller at a time.
 class AttentionMetrics {

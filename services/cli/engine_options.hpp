@@ -28,7 +28,7 @@ struct EngineOptions {
   Layout layout;
   std::string mode = "bf16";
   std::string level = "auto";
-  std::string transport = "auto";       // between processes
+  std::string transport = "auto";  // between processes
   std::string prefix_cache = "on";
   std::string micro_batches = "auto";
   std::optional<std::int64_t> threads;  // none: the cores

@@ -134,8 +134,7 @@ struct CutSteps : ::testing::Test {
                        [&](const auto& one) { return one->tokens.size() >= tokens; });
   }
   bool all_finished() const {
-    return std::all_of(heard.begin(), heard.end(),
-                       [](const auto& one) { return one->finished(); });
+    return std::all_of(heard.begin(), heard.end(), [](const auto& one) { return one->finished(); });
   }
   void expect_the_bits_of_each_alone() const {
     for (std::uint64_t seed = 1; seed <= heard.size(); ++seed) {

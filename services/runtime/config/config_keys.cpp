@@ -247,10 +247,10 @@ void add_roles(Table& table) {
             kAttention, kFirst, "Tokens the KV cache holds; 0: 16 sequences of full length");
   table.add(one_of("attention.prefix_cache", {"on", "off"}, TROUPE_AT(attention.prefix_cache)),
             kAttention, kMore, "Whether prompts that begin alike share what was computed");
-  table.add(one_of("attention.micro_batches", {"auto", "1", "2"},
-                   TROUPE_AT(attention.micro_batches)),
-            kAttention, kMore,
-            "Parts of a step that take turns: one computes while the other awaits experts");
+  table.add(
+      one_of("attention.micro_batches", {"auto", "1", "2"}, TROUPE_AT(attention.micro_batches)),
+      kAttention, kMore,
+      "Parts of a step that take turns: one computes while the other awaits experts");
   table.add(whole("attention.waiting_max", {1, 1 << 20}, TROUPE_AT(attention.waiting_max)),
             kAttention, kMore, "Requests that may wait on this shard; beyond: overloaded");
   table.add(one_of("router.placement", {"separate", "colocated"}, TROUPE_AT(router.placement)),
