@@ -12,7 +12,7 @@ from tests.support import program
 COMMANDS = ("run", "chat", "model inspect", "model cast", "eval logits", "eval tokenizer")
 COMMANDS += ("gateway", "attention", "router", "expert")
 COMMANDS += ("config check", "config print", "config print-defaults", "keys add", "keys list")
-COMMANDS += ("doctor", "version")
+COMMANDS += ("serve", "up", "status", "batch", "bench serve", "doctor", "version")
 FIRST_SCREEN_FLAGS_MAX = 13  # "about 12"
 
 

@@ -7,6 +7,7 @@ Whatever is hit, every request ends: with the right tokens, or with an error tha
 import os
 import signal
 import sys
+import time
 import unittest
 
 import grpc
@@ -30,6 +31,7 @@ BUDGET_S = patient(30)
 FLAGS = ("--experts", 2, "--set", "drain.timeout_s=10")
 ROLES = ("expert", "attention", "router", "gateway")
 FREEZE_EVERY = 5  # rounds
+FROZEN_S = 5  # longer than a service may be silent before it is LOST (3 s)
 DESCRIPTORS_SPARE = 4
 
 
@@ -87,11 +89,15 @@ class LossTest(unittest.TestCase):
         load = up_cluster.Load(self.up, request(**ASKED))
         eventually(lambda: len(load.answers) >= 2, "load")
         os.kill(pid, signal.SIGSTOP)
+        stopped = time.monotonic()
         try:
-            if role != "gateway":  # it is asked for the status
+            if role in ("expert", "attention"):  # the director is elsewhere, and gives them up
+                eventually(lambda: self.up.lost(pid), f"the {role} to be LOST: {self.up.text}")
+            elif role == "router":
                 eventually(lambda: self.up.pid(role) != pid, f"the {role} to be missed")
-            else:
+            else:  # it is asked for the status
                 self.assertRaises(AssertionError, eventually, self.up.status, "an answer", 5)
+            eventually(lambda: time.monotonic() - stopped >= FROZEN_S, "five seconds")
         finally:
             os.kill(pid, signal.SIGCONT)
         eventually(lambda: self.up.pid(role) == pid, f"the same {role} again: {self.up.text}")

@@ -25,7 +25,8 @@ def troupe_program():
 
 
 def eval_logits(model, sequences, options=(), timeout_s=TIMEOUT_S):
-    """Name -> array of the answers to `sequences` (lists of token ids), one request each."""
+    """Name -> array of the answers to `sequences` (lists of token ids), one request each. A link
+    that does not take the lane that was asked for is a failure."""
     with tempfile.TemporaryDirectory(prefix="troupe-eval-") as folder:
         ids_file, out_file = os.path.join(folder, "ids.json"), os.path.join(
             folder, "out.safetensors"
@@ -39,4 +40,6 @@ def eval_logits(model, sequences, options=(), timeout_s=TIMEOUT_S):
         )
         if done.returncode != 0:
             raise EvalFailed(command, done.returncode, done.stdout + done.stderr)
+        if "link_fell_back" in done.stderr:
+            raise EvalFailed(command, 0, done.stderr)
         return safetensors.read(out_file)

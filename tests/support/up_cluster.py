@@ -16,6 +16,7 @@ from tests.support.poll_until import eventually
 
 ROLES = {"gateway": 1, "attention": 2, "router": 3, "expert": 4}
 ACTIVE = client.admin_pb.MEMBER_STATE_ACTIVE
+LOST = client.admin_pb.MEMBER_STATE_LOST
 
 
 class Up:
@@ -83,6 +84,13 @@ class Up:
             if name == role and (role == "gateway" or number == index):
                 return pid
         return None
+
+    def lost(self, pid):
+        """Whether the director has given this process up."""
+        status = self.status()
+        return status is not None and pid not in [
+            member.pid for member in status.members if member.state != LOST
+        ]
 
     def children(self):
         """Process ids of everything `troupe up` has started and that still lives."""
