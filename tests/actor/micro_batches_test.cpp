@@ -24,14 +24,14 @@ StepPlan plan_of(const std::vector<std::int64_t>& sizes) {
 }
 
 TEST(CutInTwo, CutsBetweenSequencesNearTheMiddle) {
-  const auto [first, second] = cut_in_two(plan_of({3, 1, 1, 4}));
-  ASSERT_EQ(first.parts.size(), 3u);
-  ASSERT_EQ(second.parts.size(), 1u);
+  const auto [first, second] = cut_in_two(plan_of({3, 2, 1, 4}));
+  ASSERT_EQ(first.parts.size(), 2u);
+  ASSERT_EQ(second.parts.size(), 2u);
   EXPECT_EQ(first.batch.tokens, (std::vector<std::int32_t>{0, 1, 2, 3, 4}));
-  EXPECT_EQ(second.batch.tokens, (std::vector<std::int32_t>{5, 6, 7, 8}));
-  EXPECT_EQ(first.batch.slices.size(), 3u);
-  ASSERT_EQ(second.batch.slices.size(), 1u);
-  EXPECT_EQ(second.batch.slices[0].first_position, 300);
+  EXPECT_EQ(second.batch.tokens, (std::vector<std::int32_t>{5, 6, 7, 8, 9}));
+  EXPECT_EQ(first.batch.slices.size(), 2u);
+  ASSERT_EQ(second.batch.slices.size(), 2u);
+  EXPECT_EQ(second.batch.slices[0].first_position, 200);
 }
 
 TEST(CutInTwo, RowsOfTheSecondHalfCountFromItsBegin) {

@@ -125,7 +125,8 @@ class PipeTest(program.ProgramTest):
         child.stdout = None
         _, stderr = child.communicate(timeout=program.TIMEOUT_S)
         self.assertEqual(child.returncode, 0, stderr)
-        self.assertEqual(stderr, b"")
+        said = [line for line in stderr.splitlines() if not line.startswith(b"loading layer")]
+        self.assertEqual(said, [])  # a slow machine is told how far loading is
 
     def test_a_full_disk_is_an_error(self):
         with open("/dev/full", "wb") as full:
