@@ -57,7 +57,13 @@ std::string digest(const Recorder& heard) {
   return to_hex(Sha256().add(std::as_bytes(std::span(words))).digest());
 }
 
-/// What a client may send, 64 times: short and long prompts, some of which begin alike, all kinds
+#ifdef __SANITIZE_THREAD__
+constexpr std::uint32_t kRequests = 24;  // fifteen times slower
+#else
+constexpr std::uint32_t kRequests = 64;
+#endif
+
+/// What a client may send, kRequests times: short and long prompts, some of which begin alike, all kinds
 /// of sampling, choices, priorities, tenants, logprobs.
 std::vector<GenerateRequest> mixed_requests() {
   std::vector<GenerateRequest> all;
@@ -69,7 +75,7 @@ std::vector<GenerateRequest> mixed_requests() {
   const auto vocab = static_cast<std::uint32_t>(mini().config().vocab_size);
   std::vector<std::int32_t> common;
   for (int i = 0; i < 160; ++i) common.push_back(static_cast<std::int32_t>(draw(vocab)));
-  for (std::uint32_t i = 0; i < 64; ++i) {
+  for (std::uint32_t i = 0; i < kRequests; ++i) {
     GenerateRequest request;
     if (i % 3 == 0) request.prompt = common;
     const auto more = 1 + draw(i % 8 == 0 ? 300 : 60);

@@ -14,11 +14,13 @@ from tests.support import requirement
 requirement.require_numpy()
 
 from tests.e2e import golden_check  # noqa: E402
-from tests.support import eval_logits  # noqa: E402
+from tests.support import eval_logits, patience  # noqa: E402
 
 GOLDENS = os.path.join(os.environ["TROUPE_SOURCE_DIR"], "tests", "goldens")
 # Around the boundaries of pages (64) and of splits and frames (256); 16 in one batch.
 LENGTHS = (1, 2, 3, 7, 16, 17, 31, 63, 64, 65, 66, 100, 127, 129, 150, 270)
+if patience.FACTOR > 1:  # sanitizers look at what the threads do, not at every length
+    LENGTHS = (1, 3, 17, 64, 65, 130)
 WHOLE = max(LENGTHS)
 GENERATED = 8
 ARRAYS = ("tokens", "logprobs", "logits", "generated_logits")
@@ -81,7 +83,7 @@ class BitsTest(BitsCase):
         self.check("--chunk", 1, requests=range(0, len(LENGTHS), 3))
 
     def test_are_those_of_the_request_alone(self):
-        for request in (0, 5, 9, 15):
+        for request in range(0, len(LENGTHS), 5):
             self.check(requests=[request])
 
     def test_are_those_of_every_level_of_this_machine(self):
