@@ -35,6 +35,7 @@ class RolePulse {
   void lost(PeerId peer) {
     std::lock_guard lock(mutex_);
     joined_.erase(peer);
+    last_lost_ = peer;
   }
 
   /// Grows while the loop gets work done.
@@ -50,6 +51,11 @@ class RolePulse {
     std::lock_guard lock(mutex_);
     return joined_;
   }
+  /// The peer whose link was lost last; 0: none yet.
+  PeerId last_lost() const {
+    std::lock_guard lock(mutex_);
+    return last_lost_;
+  }
 
  private:
   std::atomic<std::uint64_t> progress_{0};
@@ -57,6 +63,7 @@ class RolePulse {
   std::atomic<std::uint64_t> queued_rows_{0};
   mutable std::mutex mutex_;
   Joined joined_;
+  PeerId last_lost_ = 0;
 };
 
 }  // namespace troupe::actors

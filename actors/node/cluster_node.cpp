@@ -105,8 +105,13 @@ Lacks Node::lacks() const {
     }
   // The agent looks at links a few times a second; a gateway that has just lost its last one knows.
   const bool gateway = process_.settings.role == proto::Role::gateway;
-  if (gateway && lacks.empty() && front().context.role.pulse->joined().empty())
-    lacks.push_back({Lack::Kind::link, 0, "no attention shard is linked", std::nullopt});
+  const auto& pulse = *front().context.role.pulse;
+  if (gateway && lacks.empty() && pulse.joined().empty()) {
+    const auto peer = pulse.last_lost();
+    lacks.push_back({Lack::Kind::link, peer,
+                     peer == 0 ? "no attention shard is linked" : "was lost a moment ago",
+                     std::nullopt});
+  }
   return lacks;
 }
 

@@ -63,8 +63,8 @@ constexpr std::uint32_t kRequests = 24;  // fifteen times slower
 constexpr std::uint32_t kRequests = 64;
 #endif
 
-/// What a client may send, kRequests times: short and long prompts, some of which begin alike, all kinds
-/// of sampling, choices, priorities, tenants, logprobs.
+/// What a client may send, kRequests times: short and long prompts, some of which begin alike, all
+/// kinds of sampling, choices, priorities, tenants, logprobs.
 std::vector<GenerateRequest> mixed_requests() {
   std::vector<GenerateRequest> all;
   std::uint32_t state = 4711;
