@@ -5,9 +5,16 @@
 
 namespace troupe::services {
 
+std::span<const model::TokenLogprob> AnswerPiece::top_of(std::size_t index) const {
+  const std::size_t each = ids.empty() ? 0 : top.size() / ids.size();
+  return std::span(top).subspan(index * each, each);
+}
+
 void AnswerPiece::append(const AnswerPiece& more) {
+  prompt.insert(prompt.end(), more.prompt.begin(), more.prompt.end());
   ids.insert(ids.end(), more.ids.begin(), more.ids.end());
   logprobs.insert(logprobs.end(), more.logprobs.begin(), more.logprobs.end());
+  top.insert(top.end(), more.top.begin(), more.top.end());
   text += more.text;
 }
 
@@ -15,11 +22,15 @@ AnswerAssembler::AnswerAssembler(AnswerForm form) : form_(std::move(form)), matc
   if (form_.tokenizer != nullptr) detokenizer_.emplace(*form_.tokenizer, true);
 }
 
-void AnswerAssembler::push(std::int32_t id, float logprob, AnswerPiece& out) {
+void AnswerAssembler::push(const actors::TokenNews& news, AnswerPiece& out) {
   if (matcher_.matched()) return;
+  const std::int32_t id = news.token;
   ++tokens_;
   out.ids.push_back(id);
-  if (form_.logprobs) out.logprobs.push_back(logprob);
+  if (form_.logprobs) {
+    out.logprobs.push_back(news.logprob);
+    out.top.insert(out.top.end(), news.top.begin(), news.top.end());
+  }
   silent_end_ = silent(id) ? std::optional(id) : std::nullopt;
   if (detokenizer_ && !silent_end_) add_text(detokenizer_->push(id), out);
 }

@@ -2,9 +2,11 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "actors/request.hpp"
 #include "model/tokenizer/detokenizer.hpp"
 #include "services/gateway/stop_matcher.hpp"
 
@@ -20,13 +22,21 @@ struct AnswerForm {
 
 /// A piece of an answer. Pieces are joined member by member.
 struct AnswerPiece {
+  /// Of the prompt's tokens behind its first one, if they were asked for; in front of all else.
+  std::vector<actors::PromptLogprob> prompt;
   std::vector<std::int32_t> ids;
-  std::vector<float> logprobs;  // one per id, or none
+  std::vector<float> logprobs;           // one per id, or none
+  std::vector<model::TokenLogprob> top;  // as many for each id, likeliest first; or none
   std::string text;
 
-  bool empty() const { return ids.empty() && text.empty(); }
-  /// Memory it holds, in bytes.
-  std::size_t bytes() const { return ids.size() * 4 + logprobs.size() * 4 + text.size(); }
+  bool empty() const { return prompt.empty() && ids.empty() && text.empty(); }
+  /// Memory the answer holds, in bytes. The prompt's logprobs, which its client has asked for and
+  /// its prompt bounds, are not counted.
+  std::size_t bytes() const {
+    return ids.size() * 4 + logprobs.size() * 4 + top.size() * sizeof(top[0]) + text.size();
+  }
+  /// The alternatives of `ids[index]`.
+  std::span<const model::TokenLogprob> top_of(std::size_t index) const;
   void append(const AnswerPiece& more);
 };
 
@@ -36,7 +46,7 @@ class AnswerAssembler {
   explicit AnswerAssembler(AnswerForm form);
 
   /// Adds a token to `out`. Tokens behind a match of a stop string do not count.
-  void push(std::int32_t id, float logprob, AnswerPiece& out);
+  void push(const actors::TokenNews& news, AnswerPiece& out);
   /// Adds what was held back, at the end of an answer that no stop string ended.
   void finish(AnswerPiece& out);
 

@@ -142,7 +142,7 @@ void AnswerStream::on_token(const actors::TokenNews& news) {
   update([&] {
     if (!open()) return;
     if (!first_token_) first_token_ = Clock::now();
-    assembler_->push(news.token, news.logprob, piece_);
+    assembler_->push(news, piece_);
     mark_pending();
     if (auto match = assembler_->stop_match()) {
       withdraw_ = true;  // the engine knows nothing of text
@@ -158,6 +158,16 @@ void AnswerStream::on_started(std::int64_t cached_tokens, actors::Clock::duratio
   const std::lock_guard lock(mutex_);
   cached_tokens_ = cached_tokens;
   queue_time_s_ = seconds(queue_time);
+}
+
+void AnswerStream::on_prompt_logprobs(std::int64_t first_position,
+                                      std::span<const actors::PromptLogprob> logprobs) {
+  (void)first_position;  // they come in order, each once
+  update([&] {
+    if (!open()) return;
+    piece_.prompt.insert(piece_.prompt.end(), logprobs.begin(), logprobs.end());
+    mark_pending();
+  });
 }
 
 void AnswerStream::on_prompt_progress(std::int64_t done, std::int64_t total) {

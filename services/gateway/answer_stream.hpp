@@ -80,6 +80,8 @@ class AnswerStream final : public actors::RequestListener {
   void on_token(const actors::TokenNews& news) override;
   void on_started(std::int64_t cached_tokens, actors::Clock::duration queue_time) override;
   void on_prompt_progress(std::int64_t done, std::int64_t total) override;
+  void on_prompt_logprobs(std::int64_t first_position,
+                          std::span<const actors::PromptLogprob> logprobs) override;
   void on_finished(actors::FinishReason reason, const Error& error,
                    const actors::Usage& usage) override;
 

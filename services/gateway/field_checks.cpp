@@ -14,7 +14,9 @@ constexpr std::size_t kStopsMax = 16;
 constexpr std::size_t kStopBytesMax = 1024;
 constexpr std::size_t kStopIdsMax = 1024;
 constexpr std::size_t kBiasesMax = 4096;
-constexpr std::int32_t kLogprobsMax = 20;
+constexpr std::size_t kSaltBytesMax = 1024;
+constexpr std::int32_t kPriorityMax = 1'000'000;
+constexpr std::int32_t kLogprobsMax = model::kTopLogprobsMax;
 constexpr std::int32_t kTokensMax = 2147483647;
 
 std::string shown(double value) {
@@ -66,7 +68,10 @@ class Checks {
   std::string prefix_;
 };
 
-void check_numbers(Checks& checks, const SamplingFields& sampling, const FieldNames& names) {
+void check_numbers(Checks& checks, const GenerateCall& call) {
+  const SamplingFields& sampling = call.sampling;
+  const FieldNames& names = call.names;
+  const bool prompt_will_do = call.echo || sampling.prompt_logprobs;
   checks.number("temperature", sampling.temperature, {0, 2});
   checks.number("top_p", sampling.top_p, {0, 1, true});
   checks.number("top_k", sampling.top_k, {-1, kTokensMax});
@@ -74,7 +79,8 @@ void check_numbers(Checks& checks, const SamplingFields& sampling, const FieldNa
   checks.number("frequency_penalty", sampling.frequency_penalty, {-2, 2});
   checks.number("presence_penalty", sampling.presence_penalty, {-2, 2});
   checks.number("repetition_penalty", sampling.repetition_penalty, {0, 100, true});
-  checks.number(names.max_tokens.c_str(), sampling.max_tokens, {1, kTokensMax});
+  checks.number(names.max_tokens.c_str(), sampling.max_tokens,
+                {prompt_will_do ? 0.0 : 1.0, kTokensMax});
   checks.number("min_tokens", sampling.min_tokens, {0, kTokensMax});
   checks.number("n", sampling.n, {1, 128});
   checks.number(names.logprobs.c_str(), sampling.logprobs, {0, kLogprobsMax});
@@ -84,6 +90,19 @@ void check_numbers(Checks& checks, const SamplingFields& sampling, const FieldNa
                                                    names.max_tokens + ", " +
                                                    std::to_string(*sampling.max_tokens) + ", not " +
                                                    std::to_string(*sampling.min_tokens));
+  }
+}
+
+/// Where a request stands among others: fields of the request, not of its sampling.
+void check_order(Checks& checks, const GenerateCall& call) {
+  if (call.priority < -kPriorityMax || call.priority > kPriorityMax) {
+    checks.fail("priority", "takes a whole number from -" + std::to_string(kPriorityMax) + " to " +
+                                std::to_string(kPriorityMax) + ", not " +
+                                std::to_string(call.priority));
+  }
+  if (call.cache_salt.size() > kSaltBytesMax) {
+    checks.fail("cache_salt", "takes at most " + std::to_string(kSaltBytesMax) + " bytes, not " +
+                                  std::to_string(call.cache_salt.size()));
   }
 }
 
@@ -136,7 +155,8 @@ std::vector<FieldViolation> check_fields(const GenerateCall& call, std::int64_t 
   if (auto wrong = check_request_id(call.request_id)) {
     checks.fail(std::move(wrong->field), std::move(wrong->description));
   }
-  check_numbers(checks, call.sampling, names);
+  check_numbers(checks, call);
+  check_order(checks, call);
   check_stops(checks, call.sampling, names.sampling, vocab_size);
   check_biases(checks, call.sampling, names.sampling, vocab_size);
   return std::move(checks.found);

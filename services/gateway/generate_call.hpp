@@ -56,6 +56,10 @@ struct GenerateCall {
   std::variant<std::monostate, TextInput, IdsInput, ChatCall> input;
   SamplingFields sampling;
   bool prompt_progress = false;
+  bool echo = false;          // the prompt comes back: with logprobs, if the answer has them
+  std::int32_t priority = 0;  // higher is served sooner
+  std::string cache_salt;     // computed prompts are shared among equal salts only
+  std::string tenant;         // whose it is, as the server knows it; requests share by tenants
   FieldNames names = {};
   std::vector<std::string> not_served;  // paths of given fields that need a later feature
 };

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdio>
 
+#include "core/sha256.hpp"
 #include "services/prompt/generation_defaults.hpp"
 
 namespace troupe::services {
@@ -14,11 +15,6 @@ constexpr float kGreedyBelow = 1e-5f;  // specification 8.1
 
 /// The first field that asks for what is not there yet.
 std::optional<ApiError> refuse_not_served(const GenerateCall& call) {
-  const SamplingFields& sampling = call.sampling;
-  const std::string& prefix = call.names.sampling;
-  if (sampling.n.value_or(1) > 1) return not_served(prefix + "n", "above 1");
-  if (sampling.logprobs.value_or(0) > 0) return not_served(prefix + call.names.logprobs, "above 0");
-  if (sampling.prompt_logprobs) return not_served(prefix + "prompt_logprobs");
   if (!call.not_served.empty()) return not_served(call.not_served.front());
   return std::nullopt;
 }
@@ -66,6 +62,7 @@ model::SamplingParams sampling_of(const ServedModel& model, const SamplingFields
   assign(fields.repetition_penalty, params.repetition_penalty);
   assign(fields.max_tokens, params.max_tokens);
   assign(fields.min_tokens, params.min_tokens);
+  params.top_logprobs = fields.logprobs.value_or(0);
   params.seed = fields.seed ? *fields.seed : draw_seed();
   params.logit_bias.assign(fields.logit_bias.begin(), fields.logit_bias.end());
   params.ignore_eos = fields.ignore_eos;
@@ -75,6 +72,36 @@ model::SamplingParams sampling_of(const ServedModel& model, const SamplingFields
     params.stop_token_ids.insert(params.stop_token_ids.end(), ends.begin(), ends.end());
   }
   return params;
+}
+
+/// 64 bits that nobody can find another text for; 0 for none.
+std::uint64_t hashed(const std::string& text) {
+  if (text.empty()) return 0;
+  const auto digest = Sha256().add(text).digest();
+  std::uint64_t bits = 0;
+  std::copy_n(digest.begin(), sizeof bits, reinterpret_cast<std::uint8_t*>(&bits));
+  return bits;
+}
+
+/// An echo with logprobs has those of the prompt as well.
+std::optional<std::int32_t> prompt_logprobs_of(const GenerateCall& call) {
+  const SamplingFields& fields = call.sampling;
+  if (!call.echo || !fields.logprobs) return fields.prompt_logprobs;
+  return std::max(*fields.logprobs, fields.prompt_logprobs.value_or(0));
+}
+
+/// Nothing, or why prompt and answer do not fit. Sets the bound where none was given.
+std::optional<ApiError> bound_answer(const GenerateCall& call, std::int64_t context,
+                                     actors::GenerateRequest& request) {
+  const auto tokens = static_cast<std::int64_t>(request.prompt.size());
+  const auto wanted = static_cast<std::int64_t>(call.sampling.max_tokens.value_or(1));
+  if (tokens + wanted > context) {
+    return context_exceeded(tokens, call.sampling.max_tokens.value_or(0), context,
+                            context_names(call));
+  }
+  if (!call.sampling.max_tokens)
+    request.sampling.max_tokens = static_cast<std::int32_t>(context - tokens);
+  return std::nullopt;
 }
 
 }  // namespace
@@ -98,12 +125,7 @@ Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCa
   plan.request.sampling = sampling_of(model, call.sampling);
   plan.request.valid_vocab = opened.valid_vocab();
   model::SamplingParams& sampling = plan.request.sampling;
-  const auto tokens = static_cast<std::int64_t>(plan.request.prompt.size());
-  const std::int64_t wanted = call.sampling.max_tokens.value_or(0);
-  if (tokens >= opened.context() || tokens + wanted > opened.context()) {
-    return context_exceeded(tokens, wanted, opened.context(), context_names(call));
-  }
-  if (wanted == 0) sampling.max_tokens = static_cast<std::int32_t>(opened.context() - tokens);
+  if (auto refused = bound_answer(call, opened.context(), plan.request)) return *std::move(refused);
   if (const auto valid = model::validate(sampling); !valid) {
     return invalid_fields({{"sampling", valid.error().detail}});
   }
@@ -113,7 +135,24 @@ Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCa
   plan.form.stops = call.sampling.stop;
   plan.form.min_tokens = sampling.min_tokens;
   plan.form.logprobs = call.sampling.logprobs.has_value();
+  plan.echo = call.echo;
+  plan.request.prompt_logprobs = prompt_logprobs_of(call);
+  plan.request.choices = static_cast<std::uint32_t>(call.sampling.n.value_or(1));
+  plan.request.priority = call.priority;
+  plan.request.cache_salt = hashed(call.cache_salt);
+  plan.request.tenant = hashed(call.tenant);
   return plan;
+}
+
+std::vector<PlannedRequest> choices_of(PlannedRequest plan) {
+  const std::uint32_t count = plan.request.choices;
+  std::vector<PlannedRequest> choices(count, plan);
+  for (std::uint32_t i = 1; i < count; ++i) {
+    choices[i].request.sampling.choice = i;
+    choices[i].prompt_progress = false;
+    if (!plan.echo) choices[i].request.prompt_logprobs.reset();
+  }
+  return choices;
 }
 
 std::string make_request_id() {

@@ -17,11 +17,16 @@ struct PlannedRequest {
   AnswerForm form;
   std::optional<std::uint64_t> drawn_seed;  // none: the client's, or nothing is drawn
   bool prompt_progress = false;
+  bool echo = false;  // every choice tells the prompt's logprobs, not only the first
 };
 
 /// Checks everything that needs no engine: the name, fields not served, ranges, the context.
 /// *Threading*: any; tokenizes, which takes time in proportion to the text.
 Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCall& call);
+
+/// The n choices of a request, as one engine request each. What is known of the prompt alone is
+/// told by the first one, where it is no echo.
+std::vector<PlannedRequest> choices_of(PlannedRequest plan);
 
 /// Ranges of all fields, those of `call.input` apart; empty when all is well.
 std::vector<FieldViolation> check_fields(const GenerateCall& call, std::int64_t vocab_size);

@@ -51,6 +51,58 @@ class AnswerTest(ServedTest):
             if sampling is GREEDY:
                 self.assertEqual(choice.text + "\n", told)
 
+    def test_choices_are_those_of_their_seed_and_of_the_stream(self):
+        asked = request(text=PROMPT, n=4, seed=5, temperature=1, max_tokens=16)
+        _, whole = client.unary(self.served, asked)
+        texts = [choice.text for choice in whole.choices]
+        self.assertEqual([choice.index for choice in whole.choices], [0, 1, 2, 3])
+        self.assertEqual(len(set(texts)), 4, texts)
+        again = client.unary(self.served, asked)[1]
+        self.assertEqual(again.choices, whole.choices)
+        joined = client.stream(self.served, asked)
+        self.assertEqual([joined.choices[i].text for i in range(4)], texts)
+        self.assertEqual(joined.kinds.count("finished"), 4)
+        self.assertEqual(joined.finished.usage, again.usage)
+        self.assertEqual(whole.usage.completion_tokens,
+                         sum(len(choice.token_ids) for choice in whole.choices))
+        alone = client.unary(self.served, request(text=PROMPT, seed=5, temperature=1,
+                                                  max_tokens=16))[1]
+        self.assertEqual(alone.choices[0], whole.choices[0])
+        self.assertEqual(alone.usage.prompt_tokens, whole.usage.prompt_tokens)
+
+    def test_logprobs_of_prompt_and_answer_with_their_alternatives(self):
+        asked = request(text=PROMPT, logprobs=3, prompt_logprobs=2, n=2, **GREEDY)
+        choice, whole = client.unary(self.served, asked)
+        joined = client.stream(self.served, asked)
+        self.assertEqual(joined.prompt_logprobs, list(whole.prompt_logprobs))
+        self.assertEqual(len(whole.prompt_logprobs), whole.usage.prompt_tokens - 1)
+        for entry in whole.prompt_logprobs:
+            self.assertEqual(len(entry.top), 2)
+            self.assertGreaterEqual(entry.top[0].logprob, entry.logprob)
+        for entry in choice.logprobs:
+            self.assertEqual(len(entry.top), 3)
+            self.assertEqual((entry.top[0].token_id, entry.top[0].logprob),
+                             (entry.token_id, entry.logprob))  # greedy
+        only = client.unary(self.served, request(text=PROMPT, prompt_logprobs=2, max_tokens=0))
+        self.assertEqual(only[1].prompt_logprobs, whole.prompt_logprobs)
+        self.assertEqual((only[0].text, only[0].finish_reason), ("", pb.FINISH_REASON_LENGTH))
+
+    def test_a_prompt_is_computed_once_for_equal_salts(self):
+        text = "a prompt of its own, " * 20
+        first, second = (
+            client.unary(self.served, request(text=text, cache_salt="a", priority=2, **GREEDY))[1]
+            for _ in range(2)
+        )
+        self.assertEqual(first.usage.cached_tokens, 0)
+        self.assertGreater(second.usage.cached_tokens, 0)
+        self.assertEqual(second.started.cached_tokens, second.usage.cached_tokens)
+        self.assertEqual(second.choices, first.choices)
+        joined = client.stream(self.served, request(text=text, cache_salt="a", **GREEDY))
+        self.assertEqual(joined.finished.usage, second.usage)
+        other = client.unary(self.served, request(text=text, cache_salt="b", **GREEDY))[1]
+        self.assertEqual(other.usage.cached_tokens, 0)
+        self.assertEqual(other.choices, first.choices)
+
     def test_events_come_in_their_order(self):
         asked = request(text=PROMPT, include_prompt_progress=True, **GREEDY)
         joined = client.stream(self.served, asked)

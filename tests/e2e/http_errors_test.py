@@ -93,6 +93,12 @@ class RefusalTest(HttpTest):
             ({"messages": QUESTION, "logit_bias": {"x": 1}}, "logit_bias"),
             ({"messages": QUESTION, "logit_bias": {"1": 101}}, "logit_bias[1]"),
             ({"messages": QUESTION, "top_logprobs": 2}, "top_logprobs"),
+            ({"messages": QUESTION, "logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+            ({"messages": QUESTION, "n": 0}, "n"), ({"messages": QUESTION, "n": 129}, "n"),
+            ({"messages": QUESTION, "prompt_logprobs": 1, "stream": True}, "prompt_logprobs"),
+            ({"messages": QUESTION, "priority": 1.5}, "priority"),
+            ({"messages": QUESTION, "priority": 10**7}, "priority"),
+            ({"messages": QUESTION, "cache_salt": 5}, "cache_salt"),
             ({"messages": QUESTION, "stream": "yes"}, "stream"),
             ({"messages": QUESTION, "stream_options": {"include_usage": 1}},
              "stream_options.include_usage"),
@@ -106,6 +112,9 @@ class RefusalTest(HttpTest):
             ({"prompt": [1, "a"]}, "prompt[1]"), ({"prompt": [[1], [2.5]]}, "prompt[1][0]"),
             ({"prompt": [10**6]}, "prompt[0]"), ({"prompt": ["a"] * 257}, "prompt"),
             ({"prompt": "a", "logprobs": True}, "logprobs"),
+            ({"prompt": "a", "logprobs": 21, "echo": True}, "logprobs"),
+            ({"prompt": "a", "max_tokens": 0}, "max_tokens"),
+            ({"prompt": ["a", "b", "c"], "n": 100}, "n"),
         ):
             self.refused(400, "invalid_value", TEXT, body, param)
         for path in ("/tokenize", "/apply-template", "/detokenize"):
@@ -120,18 +129,15 @@ class RefusalTest(HttpTest):
     def test_what_is_not_served_yet_is_never_ignored(self):
         tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
         for extra, param in (
-            ({"n": 2}, "n"), ({"logprobs": True, "top_logprobs": 3}, "top_logprobs"),
             ({"tools": tools}, "tools"), ({"tool_choice": "required"}, "tool_choice"),
             ({"response_format": {"type": "json_object"}}, "response_format.type"),
-            ({"guided_json": {}}, "guided_json"), ({"prompt_logprobs": 1}, "prompt_logprobs"),
-            ({"cache_salt": "x"}, "cache_salt"), ({"priority": 3}, "priority"),
+            ({"guided_json": {}}, "guided_json"),
             ({"audio": {}}, "audio"), ({"modalities": ["audio"]}, "modalities"),
             ({"functions": [{}]}, "functions"),
         ):
             body = {"messages": QUESTION, "max_tokens": 1, **extra}
             self.refused(400, "unsupported_parameter", CHAT, body, param, says="not served yet")
-        for extra, param in (({"suffix": "x"}, "suffix"), ({"best_of": 2}, "best_of"),
-                             ({"logprobs": 2}, "logprobs")):
+        for extra, param in (({"suffix": "x"}, "suffix"), ({"best_of": 2}, "best_of")):
             body = {"prompt": "a", "max_tokens": 1, **extra}
             self.refused(400, "unsupported_parameter", TEXT, body, param)
 

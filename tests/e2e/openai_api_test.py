@@ -119,6 +119,62 @@ class ChatTest(ServedTest):
         streamed = [e for c in chunks for e in (c.choices[0].logprobs or _NONE).content]
         self.assertEqual(streamed, entries)
 
+    def test_alternatives_are_the_likeliest_tokens(self):
+        entries = self.chat(logprobs=True, top_logprobs=4).choices[0].logprobs.content
+        for entry in entries:
+            self.assertEqual(len(entry.top_logprobs), 4)
+            best = entry.top_logprobs[0]  # greedy took it
+            self.assertEqual((best.token, best.logprob), (entry.token, entry.logprob))
+            ranked = [one.logprob for one in entry.top_logprobs]
+            self.assertEqual(ranked, sorted(ranked, reverse=True))
+        chunks = list(self.chat(logprobs=True, top_logprobs=4, stream=True))
+        streamed = [e for c in chunks for e in (c.choices[0].logprobs or _NONE).content]
+        self.assertEqual(streamed, entries)
+
+    def test_choices_of_a_seed_are_the_same_every_time(self):
+        options = {"n": 4, "seed": 11, "temperature": 2, "max_tokens": 12}
+        whole = self.chat(**options)
+        texts = [choice.message.content for choice in whole.choices]
+        self.assertEqual([choice.index for choice in whole.choices], [0, 1, 2, 3])
+        self.assertEqual(len(set(texts)), 4, texts)
+        self.assertEqual(self.chat(**options).choices, whole.choices)
+        joined, reasons, usage = [""] * 4, [None] * 4, None
+        for chunk in self.chat(stream=True, stream_options={"include_usage": True}, **options):
+            for choice in chunk.choices:
+                joined[choice.index] += choice.delta.content or ""
+                reasons[choice.index] = choice.finish_reason or reasons[choice.index]
+            usage = chunk.usage or usage
+        self.assertEqual(joined, texts)
+        self.assertEqual(reasons, [choice.finish_reason for choice in whole.choices])
+        alone = self.chat(seed=11, temperature=2, max_tokens=12)
+        self.assertEqual(alone.choices[0], whole.choices[0])
+        self.assertEqual(usage.prompt_tokens, alone.usage.prompt_tokens)
+        self.assertEqual(usage.completion_tokens, whole.usage.completion_tokens)
+
+    def test_a_second_turn_tells_what_was_computed_before(self):
+        turns = [{"role": "user", "content": "Tell me of the sea. " * 20}]
+        first = self.chat(messages=turns)
+        turns += [{"role": "assistant", "content": first.choices[0].message.content},
+                  {"role": "user", "content": "And of ships?"}]
+        second = self.chat(messages=turns)
+        cached = second.usage.prompt_tokens_details.cached_tokens
+        self.assertGreater(cached, 0)
+        self.assertLess(cached, second.usage.prompt_tokens)
+        other = self.chat(messages=turns, extra_body={"cache_salt": "other", "priority": 1})
+        self.assertEqual(other.usage.prompt_tokens_details.cached_tokens, 0)
+        self.assertEqual(other.choices, second.choices)
+
+    def test_logprobs_of_the_prompt_by_token_id(self):
+        answer = self.chat(extra_body={"prompt_logprobs": 2, "return_token_ids": True})
+        ids = answer.choices[0].prompt_token_ids
+        self.assertEqual(len(answer.prompt_logprobs), len(ids))
+        self.assertIsNone(answer.prompt_logprobs[0])
+        for token, entry in zip(ids[1:], answer.prompt_logprobs[1:]):
+            self.assertIn(str(token), entry)
+            self.assertIn(len(entry), (2, 3))
+            best = max(entry.values(), key=lambda one: one["logprob"])
+            self.assertEqual(best["rank"], 1)
+
     def test_a_seed_is_told_and_repeats_the_answer(self):
         raw = self.openai.chat.completions.with_raw_response.create(
             model="troupe-tiny", messages=QUESTION, temperature=1.5, max_tokens=16
@@ -248,6 +304,92 @@ class CompletionTest(ServedTest):
             joined = [entry for part in parts if part for entry in getattr(part, member)]
             self.assertEqual(joined, getattr(whole.logprobs, member))
         self.assertTrue(all(math.isfinite(one) for one in whole.logprobs.token_logprobs))
+
+
+    def test_alternatives_by_their_text(self):
+        logprobs = self.complete(logprobs=3).choices[0].logprobs
+        for token, logprob, top in zip(logprobs.tokens, logprobs.token_logprobs,
+                                       logprobs.top_logprobs):
+            self.assertLessEqual(len(top), 3)
+            self.assertEqual((top[token], max(top.values())), (logprob, logprob))
+
+    def test_choices_of_several_prompts(self):
+        options = {"n": 2, "best_of": 2, "seed": 3, "temperature": 1}
+        both = self.complete(prompt=[PROMPT, "The sea"], **options)
+        alone = [self.complete(prompt=prompt, **options) for prompt in (PROMPT, "The sea")]
+        self.assertEqual([choice.index for choice in both.choices], [0, 1, 2, 3])
+        self.assertEqual([choice.text for choice in both.choices],
+                         [choice.text for answer in alone for choice in answer.choices])
+        self.assertEqual(both.usage.prompt_tokens, sum(a.usage.prompt_tokens for a in alone))
+
+
+class LoglikelihoodTest(ServedTest):
+    """What lm-eval asks: how likely is the end of a prompt, token by token."""
+
+    LISTS = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
+    CONTEXT, END = "The naïve 🦔 saw a light", " house — and 漢字"
+
+    def ids(self, text):
+        asked = {"prompt": text, "add_special_tokens": False}
+        return oai.ask(self.url, "/tokenize", asked).json["tokens"]
+
+    def test_an_echo_tells_of_every_token_where_it_stands(self):
+        for prompt in (self.CONTEXT + self.END, self.ids(self.CONTEXT + self.END), [77]):
+            for max_tokens in (0, 1, 5):
+                options = {"prompt": prompt, "echo": True, "logprobs": 2, "max_tokens": max_tokens}
+                answer = self.complete(**options, extra_body={"return_token_ids": True})
+                choice, told = answer.choices[0], answer.choices[0].logprobs
+                self.check(choice, told, max_tokens)
+                text, joined = "", {name: [] for name in self.LISTS}
+                for chunk in self.complete(**options, stream=True):
+                    text += chunk.choices[0].text
+                    for name in self.LISTS if chunk.choices[0].logprobs else ():
+                        joined[name] += getattr(chunk.choices[0].logprobs, name)
+                lists = {name: getattr(told, name) for name in self.LISTS}
+                self.assertEqual((text, joined), (choice.text, lists))
+
+    def check(self, choice, told, max_tokens):
+        count = len(choice.prompt_token_ids) + len(choice.token_ids)
+        for name in self.LISTS:
+            self.assertEqual(len(getattr(told, name)), count, name)
+        self.assertLessEqual(len(choice.token_ids), max_tokens)
+        self.assertEqual((told.token_logprobs[0], told.top_logprobs[0]), (None, None))
+        for token, logprob, top in list(zip(told.tokens, told.token_logprobs,
+                                            told.top_logprobs))[1:]:
+            self.assertIn(token, top)
+            self.assertLessEqual(logprob, max(top.values()))
+        self.assertEqual(told.text_offset, sorted(told.text_offset))
+        for offset, token in zip(told.text_offset, told.tokens):
+            if "\ufffd" not in token and not token.startswith("<｜"):
+                self.assertEqual(choice.text[offset:][: len(token)], token)
+
+    def test_the_sum_is_that_of_the_tokens_one_by_one(self):
+        context, end = self.ids(self.CONTEXT), self.ids(self.END)
+        asked = {"prompt": [context + end], "echo": True, "max_tokens": 1, "logprobs": 1}
+        told = self.complete(**asked).choices[0].logprobs
+        scored = told.token_logprobs[len(context) : -1]
+        self.assertEqual(len(scored), len(end))
+        for i, logprob in enumerate(scored):
+            forced = self.complete(prompt=context + end[:i], max_tokens=1, logprobs=0,
+                                   logit_bias={str(end[i]): 100})
+            self.assertEqual(forced.choices[0].logprobs.token_logprobs, [logprob])
+
+    def test_choices_and_prompts_have_their_own_echo(self):
+        answer = self.complete(prompt=["The sea", "A ship"], n=2, echo=True, logprobs=1, seed=1,
+                               temperature=1)
+        firsts = [choice.logprobs.top_logprobs[1] for choice in answer.choices]
+        self.assertEqual(firsts[0], firsts[1])
+        self.assertEqual(firsts[2], firsts[3])
+        self.assertNotEqual(firsts[0], firsts[2])
+        for choice, prompt in zip(answer.choices, ("The sea", "The sea", "A ship", "A ship")):
+            self.assertTrue(choice.text.startswith(prompt))
+
+    def test_logprobs_of_the_prompt_alone(self):
+        body = {"prompt": "The sea", "max_tokens": 0, "prompt_logprobs": 1}
+        choice = oai.ask(self.url, "/v1/completions", body).json["choices"][0]
+        self.assertEqual((choice["text"], choice["finish_reason"]), ("", "length"))
+        self.assertIsNone(choice["prompt_logprobs"][0])
+        self.assertTrue(all(choice["prompt_logprobs"][1:]))
 
 
 class TextTest(ServedTest):

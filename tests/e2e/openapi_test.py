@@ -44,10 +44,12 @@ FINE = {
     "tools": [],
     "modalities": ["text"],
     "best_of": 1,
+    "cache_salt": "mine",
     "suffix": "",
     "temperature": 0,
 }
-NUMBERS = ("top_k", "min_p", "frequency_penalty", "presence_penalty", "seed", "logprobs")
+NUMBERS = ("top_k", "min_p", "frequency_penalty", "presence_penalty", "seed", "logprobs",
+           "prompt_logprobs")
 
 
 class OpenApiTest(unittest.TestCase):

@@ -142,7 +142,8 @@ class Served:
 
 def request(text=None, ids=None, messages=None, **fields):
     """A GenerateRequest; sampling parameters are keyword arguments."""
-    own = ("model", "request_id", "include_prompt_progress")
+    own = ("model", "request_id", "include_prompt_progress", "priority", "cache_salt",
+           "resume_position")
     top = {key: fields.pop(key) for key in own if key in fields}
     made = pb.GenerateRequest(sampling=pb.SamplingParams(**fields), **top)
     if text is not None:
@@ -168,6 +169,7 @@ class Joined:
 
     def __init__(self, events):
         self.text, self.ids, self.logprobs, self.progress = "", [], [], []
+        self.prompt_logprobs, self.choices = [], {}
         self.started = self.finished = None
         self.kinds = []
         for event in events:
@@ -176,13 +178,18 @@ class Joined:
             if kind == "started":
                 self.started = event.started
             elif kind == "delta":
+                self.choices.setdefault(event.delta.index, pb.Choice()).text += event.delta.text
                 self.text += event.delta.text
                 self.ids += event.delta.token_ids
                 self.logprobs += [entry.logprob for entry in event.delta.logprobs]
             elif kind == "prompt_progress":
                 self.progress.append((event.prompt_progress.done, event.prompt_progress.total))
+            elif kind == "prompt_logprobs":
+                self.prompt_logprobs += event.prompt_logprobs.tokens
             else:
                 self.finished = event.finished
+                choice = self.choices.setdefault(event.finished.index, pb.Choice())
+                choice.finish_reason = event.finished.finish_reason
 
 
 def stream(served, asked, **options):

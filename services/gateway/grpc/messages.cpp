@@ -56,14 +56,25 @@ void set_stop_match(const AnswerFinish& finish, Message& message) {
   if (finish.stop_id) message.mutable_stop_match()->set_token_id(*finish.stop_id);
 }
 
+v1::TokenLogprob to_message(std::int32_t token, float logprob,
+                            std::span<const model::TokenLogprob> top) {
+  v1::TokenLogprob message;
+  message.set_token_id(token);
+  message.set_logprob(logprob);
+  for (const model::TokenLogprob& one : top) {
+    auto* added = message.add_top();
+    added->set_token_id(one.token);
+    added->set_logprob(one.logprob);
+  }
+  return message;
+}
+
 template <class Message>
 void set_tokens(const AnswerPiece& piece, Message& message) {
   message.mutable_token_ids()->Add(piece.ids.begin(), piece.ids.end());
   message.set_text(piece.text);
   for (std::size_t i = 0; i < piece.logprobs.size(); ++i) {
-    auto* logprob = message.add_logprobs();
-    logprob->set_token_id(piece.ids[i]);
-    logprob->set_logprob(piece.logprobs[i]);
+    *message.add_logprobs() = to_message(piece.ids[i], piece.logprobs[i], piece.top_of(i));
   }
 }
 
@@ -93,7 +104,8 @@ GenerateCall to_call(const v1::GenerateRequest& request) {
   call.sampling = to_fields(request.sampling());
   call.prompt_progress = request.include_prompt_progress();
   if (request.has_response_format()) call.not_served.push_back("response_format");
-  if (request.priority() != 0) call.not_served.push_back("priority");
+  call.priority = request.priority();
+  call.cache_salt = request.cache_salt();
   if (request.has_resume_position()) call.not_served.push_back("resume_position");
   take_input(request, call);
   return call;
@@ -103,23 +115,18 @@ v1::Started to_message(const StartedCall& started, const ServedModel& model) {
   v1::Started message;
   message.set_request_id(started.request_id);
   message.set_prompt_tokens(started.prompt_tokens);
+  message.set_cached_tokens(started.cached_tokens);
   message.set_model_revision(model.model().checkpoint.revision());
   if (started.drawn_seed) message.set_drawn_seed(*started.drawn_seed);
   message.set_system_fingerprint(model.fingerprint());
   return message;
 }
 
-v1::Delta to_message(const AnswerPiece& piece) {
-  v1::Delta delta;
-  set_tokens(piece, delta);
-  return delta;
-}
-
-v1::Usage usage_of(const AnswerFinish& finish) {
+v1::Usage usage_of(const AnswerSums& sums) {
   v1::Usage usage;
-  usage.set_prompt_tokens(finish.prompt_tokens);
-  usage.set_completion_tokens(finish.generated_tokens);
-  usage.set_cached_tokens(finish.cached_tokens);
+  usage.set_prompt_tokens(sums.prompt_tokens);
+  usage.set_completion_tokens(sums.generated_tokens);
+  usage.set_cached_tokens(sums.cached_tokens);
   return usage;
 }
 
@@ -130,30 +137,43 @@ v1::Timings timings_of(const AnswerFinish& finish) {
   return timings;
 }
 
-v1::Finished to_message(const AnswerFinish& finish) {
-  v1::Finished message;
-  message.set_finish_reason(to_reason(finish));
-  set_stop_match(finish, message);
-  *message.mutable_usage() = usage_of(finish);
-  *message.mutable_timings() = timings_of(finish);
-  return message;
+void set_prompt_logprobs(const AnswerPiece& piece,
+                         google::protobuf::RepeatedPtrField<v1::TokenLogprob>& out) {
+  for (const actors::PromptLogprob& one : piece.prompt)
+    *out.Add() = to_message(one.token, one.logprob, one.top);
 }
 
-v1::GenerateResponse to_response(const AnswerEvent& event) {
-  v1::GenerateResponse response;
-  if (const auto* progress = std::get_if<PromptProgress>(&event)) {
-    response.mutable_prompt_progress()->set_done(progress->done);
-    response.mutable_prompt_progress()->set_total(progress->total);
-  } else if (const auto* piece = std::get_if<AnswerPiece>(&event)) {
-    *response.mutable_delta() = to_message(*piece);
-  } else if (const auto* finish = std::get_if<AnswerFinish>(&event)) {
-    *response.mutable_finished() = to_message(*finish);
+std::vector<v1::GenerateResponse> to_responses(const AnswerSet::Event& event,
+                                               const AnswerSums& sums) {
+  std::vector<v1::GenerateResponse> out;
+  const auto index = static_cast<std::int32_t>(event.answer);
+  if (const auto* progress = std::get_if<PromptProgress>(&event.event)) {
+    auto* message = out.emplace_back().mutable_prompt_progress();
+    message->set_done(progress->done);
+    message->set_total(progress->total);
+  } else if (const auto* piece = std::get_if<AnswerPiece>(&event.event)) {
+    if (!piece->prompt.empty()) {
+      auto* message = out.emplace_back().mutable_prompt_logprobs();
+      set_prompt_logprobs(*piece, *message->mutable_tokens());
+    }
+    if (piece->ids.empty() && piece->text.empty()) return out;
+    v1::Delta& delta = *out.emplace_back().mutable_delta();
+    delta.set_index(index);
+    set_tokens(*piece, delta);
+  } else if (const auto* finish = std::get_if<AnswerFinish>(&event.event)) {
+    v1::Finished& message = *out.emplace_back().mutable_finished();
+    message.set_index(index);
+    message.set_finish_reason(to_reason(*finish));
+    set_stop_match(*finish, message);
+    *message.mutable_usage() = usage_of(sums);
+    *message.mutable_timings() = timings_of(*finish);
   }
-  return response;
+  return out;
 }
 
-v1::Choice to_choice(const AnswerPiece& whole, const AnswerFinish& finish) {
+v1::Choice to_choice(std::size_t index, const AnswerPiece& whole, const AnswerFinish& finish) {
   v1::Choice choice;
+  choice.set_index(static_cast<std::int32_t>(index));
   set_tokens(whole, choice);
   choice.set_finish_reason(to_reason(finish));
   set_stop_match(finish, choice);

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "services/gateway/answer_stream.hpp"
+#include "services/gateway/answer_set.hpp"
 #include "services/gateway/generate_call.hpp"
 #include "services/gateway/served_model.hpp"
 
@@ -22,16 +22,20 @@ ChatCall to_call(const v1::ChatInput& chat, const std::string& field,
 struct StartedCall {
   std::string request_id;
   std::int64_t prompt_tokens = 0;
+  std::int64_t cached_tokens = 0;
   std::optional<std::uint64_t> drawn_seed;
 };
 v1::Started to_message(const StartedCall& started, const ServedModel& model);
-v1::Delta to_message(const AnswerPiece& piece);
-v1::Finished to_message(const AnswerFinish& finish);
-/// An event of the stream; `AnswerEnd` is none.
-v1::GenerateResponse to_response(const AnswerEvent& event);
-v1::Usage usage_of(const AnswerFinish& finish);
+/// What a stream sends of an event, nothing for those that it does not show. `sums`: those of the
+/// request so far.
+std::vector<v1::GenerateResponse> to_responses(const AnswerSet::Event& event,
+                                               const AnswerSums& sums);
+v1::Usage usage_of(const AnswerSums& sums);
 v1::Timings timings_of(const AnswerFinish& finish);
-v1::Choice to_choice(const AnswerPiece& whole, const AnswerFinish& finish);
+v1::Choice to_choice(std::size_t index, const AnswerPiece& whole, const AnswerFinish& finish);
+/// Logprobs of a prompt, from its second token on.
+void set_prompt_logprobs(const AnswerPiece& piece,
+                         google::protobuf::RepeatedPtrField<v1::TokenLogprob>& out);
 v1::Model describe(const ServedModel& model);
 
 }  // namespace troupe::services

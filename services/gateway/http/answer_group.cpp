@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
-#include <algorithm>
 #include <array>
 
 namespace troupe::services::http {
@@ -23,34 +22,19 @@ class AnswerGroup::Bell final : public AnswerReader {
 };
 
 AnswerGroup::AnswerGroup(GatewayState& state, AnswerStream::Limits limits, int socket)
-    : state_(state), limits_(limits), socket_(socket), bell_(std::make_shared<Bell>()) {}
+    : answers_(state, limits), socket_(socket), bell_(std::make_shared<Bell>()) {}
 
 AnswerGroup::~AnswerGroup() { cancel(); }
 
 std::optional<ApiError> AnswerGroup::start(PlannedRequest plan) {
   if (bell_->fd() < 0) return from_engine({Errc::resource_exhausted, "no descriptors are left"});
-  auto stream = std::make_shared<AnswerStream>(state_.engine, limits_);
-  state_.answers.add(stream);
-  if (auto error = AnswerStream::start(stream, std::move(plan), bell_)) return error;
-  streams_.push_back(std::move(stream));
-  ended_.push_back(false);
-  return std::nullopt;
+  return answers_.start(std::move(plan), bell_);
 }
 
 std::optional<AnswerGroup::Event> AnswerGroup::next() {
   while (true) {
-    bool all_ended = true;
-    for (std::size_t i = 0; i < streams_.size(); ++i) {
-      const std::size_t at = (turn_ + i) % streams_.size();
-      if (ended_[at]) continue;
-      all_ended = false;
-      auto event = streams_[at]->take();
-      if (!event) continue;
-      ended_[at] = std::holds_alternative<AnswerEnd>(*event);
-      turn_ = at + 1;
-      return Event{at, *std::move(event)};
-    }
-    if (all_ended) return std::nullopt;
+    if (auto event = answers_.take()) return event;
+    if (answers_.ended()) return std::nullopt;
     wait();
   }
 }
@@ -65,21 +49,7 @@ void AnswerGroup::wait() {
 
 void AnswerGroup::cancel() {
   cancelled_ = true;
-  for (std::size_t i = 0; i < streams_.size(); ++i) {
-    if (!ended_[i]) streams_[i]->cancel();
-  }
-}
-
-std::chrono::nanoseconds AnswerGroup::waited() const {
-  std::chrono::nanoseconds most{};
-  for (const auto& stream : streams_) most = std::max(most, stream->waited());
-  return most;
-}
-
-std::int64_t AnswerGroup::replay_mismatches() const {
-  std::int64_t sum = 0;
-  for (const auto& stream : streams_) sum += stream->replay_mismatches();
-  return sum;
+  answers_.cancel();
 }
 
 }  // namespace troupe::services::http

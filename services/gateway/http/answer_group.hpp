@@ -3,10 +3,8 @@
 #include <memory>
 #include <optional>
 #include <utility>
-#include <vector>
 
-#include "services/gateway/answer_stream.hpp"
-#include "services/gateway/gateway_state.hpp"
+#include "services/gateway/answer_set.hpp"
 #include "services/runtime/ops/listening_socket.hpp"
 
 namespace troupe::services::http {
@@ -22,31 +20,21 @@ class AnswerGroup {
   /// Starts one more answer. Returns why it was not started.
   std::optional<ApiError> start(PlannedRequest plan);
 
-  struct Event {
-    std::size_t answer = 0;  // in the order of start
-    AnswerEvent event;
-  };
+  using Event = AnswerSet::Event;
   /// The next event of any answer; waits for it. Nothing: all have ended.
   std::optional<Event> next();
   /// Withdraws what is open: the client is gone.
   void cancel();
 
-  std::size_t size() const { return streams_.size(); }
-  /// How long events have waited for this thread, the most of all answers.
-  std::chrono::nanoseconds waited() const;
-  std::int64_t replay_mismatches() const;
+  const AnswerSet& answers() const { return answers_; }
 
  private:
   class Bell;
   void wait();
 
-  GatewayState& state_;
-  const AnswerStream::Limits limits_;
+  AnswerSet answers_;
   const int socket_;
   std::shared_ptr<Bell> bell_;
-  std::vector<std::shared_ptr<AnswerStream>> streams_;
-  std::vector<bool> ended_;
-  std::size_t turn_ = 0;  // whose event is looked for first: fair among answers
   bool cancelled_ = false;
 };
 

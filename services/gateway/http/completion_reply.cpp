@@ -3,14 +3,10 @@
 
 #include <algorithm>
 
-#include "model/tokenizer/utf8.hpp"
+#include "services/gateway/http/logprobs_reply.hpp"
 
 namespace troupe::services::http {
 namespace {
-
-const char* reason_text(const AnswerFinish& finish) {
-  return finish.reason == AnswerFinish::Reason::stop ? "stop" : "length";
-}
 
 JsonObject envelope(const ReplyFrame& frame, const char* object) {
   JsonObject out;
@@ -30,7 +26,8 @@ JsonValue usage_value(const ReplyUsage& usage) {
   JsonObject out;
   out.add("prompt_tokens", usage.prompt_tokens)
       .add("completion_tokens", usage.completion_tokens)
-      .add("total_tokens", usage.prompt_tokens + usage.completion_tokens);
+      .add("total_tokens", usage.prompt_tokens + usage.completion_tokens)
+      .add("prompt_tokens_details", JsonObject().add("cached_tokens", usage.cached_tokens).value());
   return out.value();
 }
 
@@ -43,69 +40,9 @@ JsonValue timings_value(const AnswerFinish& finish) {
   return out.value();
 }
 
-bool silent(const ChoiceState& choice, std::int32_t id) {
-  return std::find(choice.silent_ids.begin(), choice.silent_ids.end(), id) !=
-         choice.silent_ids.end();
-}
-
 std::size_t characters(std::string_view text) {
   return static_cast<std::size_t>(
       std::count_if(text.begin(), text.end(), [](char byte) { return (byte & 0xc0) != 0x80; }));
-}
-
-/// U+FFFD for what is no whole character: tokens end anywhere.
-std::string as_text(std::string_view bytes) {
-  std::string out;
-  model::Utf8Assembler assembler;
-  assembler.push(bytes, out);
-  assembler.finish(out);
-  return out;
-}
-
-std::string token_bytes(const ReplyFrame& frame, std::int32_t id) {
-  const auto* tokenizer = frame.model.tokenizer();
-  return tokenizer == nullptr ? "" : std::string(tokenizer->bytes_of(id));
-}
-
-/// {"content": [{"token", "logprob", "bytes", "top_logprobs"}]}
-JsonValue chat_logprobs(const ReplyFrame& frame, const ChoiceState& choice,
-                        const AnswerPiece& piece) {
-  JsonValue::Array content;
-  for (std::size_t i = 0; i < piece.logprobs.size(); ++i) {
-    if (silent(choice, piece.ids[i])) continue;
-    const std::string bytes = token_bytes(frame, piece.ids[i]);
-    JsonValue::Array numbers;
-    for (const char byte : bytes) numbers.push_back(json(int{static_cast<unsigned char>(byte)}));
-    JsonObject entry;
-    entry.add("token", as_text(bytes))
-        .add("logprob", piece.logprobs[i])
-        .add("bytes", std::move(numbers))
-        .add("top_logprobs", JsonValue::Array{});
-    content.push_back(entry.value());
-  }
-  JsonObject out;
-  out.add("content", std::move(content)).add("refusal", json_null());
-  return out.value();
-}
-
-/// {"tokens", "token_logprobs", "top_logprobs", "text_offset"}; moves `offset`, in characters.
-JsonValue text_logprobs(const ReplyFrame& frame, const ChoiceState& choice,
-                        const AnswerPiece& piece, std::size_t& offset) {
-  JsonValue::Array tokens, logprobs, offsets;
-  for (std::size_t i = 0; i < piece.logprobs.size(); ++i) {
-    if (silent(choice, piece.ids[i])) continue;
-    const std::string token = as_text(token_bytes(frame, piece.ids[i]));
-    offsets.push_back(json(static_cast<std::int64_t>(offset)));
-    offset += characters(token);
-    tokens.push_back(json(token));
-    logprobs.push_back(json(piece.logprobs[i]));
-  }
-  JsonObject out;
-  out.add("tokens", std::move(tokens))
-      .add("token_logprobs", std::move(logprobs))
-      .add("top_logprobs", json_null())
-      .add("text_offset", std::move(offsets));
-  return out.value();
 }
 
 /// Token ids are what is left when there is no tokenizer to make text.
@@ -114,7 +51,12 @@ bool shows_ids(const ReplyFrame& frame) {
 }
 
 JsonValue finish_or_null(const ChoiceState& choice) {
-  return choice.finish ? json(reason_text(*choice.finish)) : json_null();
+  return choice.finish ? json(to_string(choice.finish->reason)) : json_null();
+}
+
+/// The choices of a prompt have it in common: the first one tells of it.
+bool tells_prompt(const ReplyFrame& frame, const ChoiceState& choice) {
+  return frame.form.echo || choice.index % frame.form.choices == 0;
 }
 
 JsonValue whole_choice(const ReplyFrame& frame, const ChoiceState& choice) {
@@ -127,15 +69,23 @@ JsonValue whole_choice(const ReplyFrame& frame, const ChoiceState& choice) {
     out.add("message", message.value())
         .add("logprobs", logprobs ? chat_logprobs(frame, choice, choice.whole) : json_null());
   } else {
-    std::size_t offset = characters(choice.echo);
+    const bool echoes = frame.form.echo;
+    std::size_t offset = echoes && logprobs ? 0 : characters(choice.echo);
     out.add("text", choice.echo + choice.whole.text)
         .add("logprobs",
-             logprobs ? text_logprobs(frame, choice, choice.whole, offset) : json_null());
+             logprobs ? text_logprobs(frame, choice, choice.whole, echoes, offset) : json_null());
   }
   out.add("finish_reason", finish_or_null(choice));
   if (frame.form.token_ids) out.add("prompt_token_ids", json_array(choice.prompt_ids));
   if (shows_ids(frame)) out.add("token_ids", json_array(choice.whole.ids));
+  if (frame.form.prompt_logprobs && !frame.form.chat && tells_prompt(frame, choice))
+    out.add("prompt_logprobs", prompt_logprobs(frame, choice));
   return out.value();
+}
+
+/// With logprobs, an echo is sent when those of the prompt are there, which come in parts.
+bool awaits_prompt(const ReplyFrame& frame, const ChoiceState& choice) {
+  return frame.form.echo && frame.form.logprobs && !choice.echoed;
 }
 
 /// A chunk with one choice. Chat has a delta, text has the text itself.
@@ -154,11 +104,14 @@ std::string whole_reply(const ReplyFrame& frame, const std::vector<ChoiceState>&
   JsonValue::Array list;
   for (const ChoiceState& choice : choices) list.push_back(whole_choice(frame, choice));
   out.add("choices", std::move(list)).add("usage", usage_value(usage));
+  if (frame.form.chat && frame.form.prompt_logprobs)
+    out.add("prompt_logprobs", prompt_logprobs(frame, choices.front()));
   if (frame.form.timings) out.add("timings", timings_value(*choices.front().finish));
   return out.text();
 }
 
 std::string first_chunk(const ReplyFrame& frame, ChoiceState& choice) {
+  JsonValue logprobs = json_null();  // an echo of one token has its own here
   JsonObject out;
   out.add("index", static_cast<std::int64_t>(choice.index));
   if (frame.form.chat) {
@@ -166,17 +119,28 @@ std::string first_chunk(const ReplyFrame& frame, ChoiceState& choice) {
     delta.add("role", "assistant").add("content", "").add("refusal", json_null());
     out.add("delta", delta.value());
   } else {
-    out.add("text", choice.echo);
-    choice.offset = characters(choice.echo);
+    const bool later = awaits_prompt(frame, choice) && choice.prompt_ids.size() > 1;
+    out.add("text", later ? "" : choice.echo);
+    if (!frame.form.logprobs) choice.offset = characters(choice.echo);
+    choice.echoed = !later;
+    if (!later && frame.form.echo && frame.form.logprobs)
+      logprobs = text_logprobs(frame, choice, {}, true, choice.offset);
   }
-  out.add("logprobs", json_null()).add("finish_reason", json_null());
+  out.add("logprobs", std::move(logprobs)).add("finish_reason", json_null());
   if (frame.form.token_ids) out.add("prompt_token_ids", json_array(choice.prompt_ids));
   return choice_chunk(frame, out.value());
 }
 
 std::optional<std::string> piece_chunk(const ReplyFrame& frame, ChoiceState& choice,
                                        const AnswerPiece& piece) {
-  const bool logprobs = frame.form.logprobs && !piece.logprobs.empty();
+  std::string echo;
+  bool echoes = false;
+  if (awaits_prompt(frame, choice)) {
+    choice.whole.prompt.insert(choice.whole.prompt.end(), piece.prompt.begin(), piece.prompt.end());
+    echoes = choice.echoed = choice.whole.prompt.size() + 1 >= choice.prompt_ids.size();
+    if (echoes) echo = choice.echo;
+  }
+  const bool logprobs = frame.form.logprobs && (echoes || !piece.logprobs.empty());
   if (piece.text.empty() && !logprobs && !(shows_ids(frame) && !piece.ids.empty())) {
     return std::nullopt;
   }
@@ -186,9 +150,9 @@ std::optional<std::string> piece_chunk(const ReplyFrame& frame, ChoiceState& cho
     out.add("delta", JsonObject().add("content", piece.text).value());
     out.add("logprobs", logprobs ? chat_logprobs(frame, choice, piece) : json_null());
   } else {
-    out.add("text", piece.text);
+    out.add("text", echo + piece.text);
     out.add("logprobs",
-            logprobs ? text_logprobs(frame, choice, piece, choice.offset) : json_null());
+            logprobs ? text_logprobs(frame, choice, piece, echoes, choice.offset) : json_null());
   }
   out.add("finish_reason", json_null());
   if (shows_ids(frame)) out.add("token_ids", json_array(piece.ids));

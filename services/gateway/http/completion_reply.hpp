@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "services/gateway/answer_stream.hpp"
+#include "services/gateway/answer_set.hpp"
 #include "services/gateway/http/completion_request.hpp"
 #include "services/gateway/served_model.hpp"
 
@@ -22,17 +22,19 @@ struct ReplyFrame {
 /// One choice: an answer, and what its reply needs of the request.
 struct ChoiceState {
   std::size_t index = 0;
-  std::string echo;                      // text in front of the answer
-  std::vector<std::int32_t> prompt_ids;  // if asked for
-  std::vector<std::int32_t> silent_ids;  // show neither text nor logprobs
-  std::size_t offset = 0;                // characters of echo and tokens shown so far
+  std::string echo;  // text in front of the answer
+  std::vector<std::int32_t> prompt_ids;
+  std::vector<std::int32_t> silent_ids;  // show no text
+  std::size_t offset = 0;                // characters that tokens shown so far begin
   AnswerPiece whole;                     // so far, of a reply in one piece
+  bool echoed = false;                   // of a stream: the echo was sent
   std::optional<AnswerFinish> finish;
 };
 
 struct ReplyUsage {
   std::int64_t prompt_tokens = 0;
   std::int64_t completion_tokens = 0;
+  std::int64_t cached_tokens = 0;  // of the prompt
 };
 
 /// The whole reply. Every choice has its finish.
@@ -42,7 +44,7 @@ std::string whole_reply(const ReplyFrame& frame, const std::vector<ChoiceState>&
 /// Chunks of a stream, each the text of one JSON object.
 /// The first of a choice: the role, and what an echo puts in front.
 std::string first_chunk(const ReplyFrame& frame, ChoiceState& choice);
-/// Nothing when the client would see nothing of `piece`.
+/// Nothing when the client would see nothing of `piece` now.
 std::optional<std::string> piece_chunk(const ReplyFrame& frame, ChoiceState& choice,
                                        const AnswerPiece& piece);
 std::string progress_chunk(const ReplyFrame& frame, const PromptProgress& progress);

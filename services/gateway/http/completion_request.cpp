@@ -67,9 +67,13 @@ void read_shared(FieldReader& fields, Findings& findings, CompletionRequest& out
   call.prompt_progress = fields.boolean("include_prompt_progress").value_or(false);
   out.form.token_ids = fields.boolean("return_token_ids").value_or(false);
   out.form.timings = fields.boolean("timings").value_or(false);
-  fields.refuse("prompt_logprobs");
-  fields.refuse("cache_salt");
-  fields.refuse_unless("priority", json(0));
+  call.priority = fields.whole("priority").value_or(0);
+  call.cache_salt = fields.text("cache_salt").value_or("");
+  call.sampling.prompt_logprobs = fields.whole("prompt_logprobs");
+  out.form.prompt_logprobs = call.sampling.prompt_logprobs;
+  out.form.choices = static_cast<std::size_t>(std::max(call.sampling.n.value_or(1), 1));
+  if (out.form.prompt_logprobs && out.form.stream)
+    fields.fail("prompt_logprobs", "does not go with \"stream\": true. Ask for one of them");
   // Other servers' ways to constrain the output: leaving them out would change what comes.
   for (const char* key : {"guided_json", "guided_regex", "guided_choice", "guided_grammar",
                           "structured_outputs", "grammar", "json_schema", "regex"}) {
@@ -200,6 +204,7 @@ void read_chat_logprobs(FieldReader& fields, CompletionRequest& out) {
   if (!wanted) return;
   out.calls.front().names.logprobs = "top_logprobs";
   out.calls.front().sampling.logprobs = top.value_or(0);
+  out.form.top_logprobs = top.value_or(0);
 }
 
 void read_chat_bound(FieldReader& fields, GenerateCall& call) {
@@ -254,9 +259,14 @@ std::vector<decltype(GenerateCall::input)> read_prompts(FieldReader& fields, Fin
 void read_completion_logprobs(FieldReader& fields, CompletionRequest& out) {
   const auto logprobs = fields.whole("logprobs");
   out.form.logprobs = logprobs.has_value();
+  out.form.top_logprobs = logprobs.value_or(0);
   out.calls.front().sampling.logprobs = logprobs;
-  if (out.form.logprobs && out.form.echo)
-    out.calls.front().not_served.push_back("logprobs together with echo");
+}
+
+/// The best of as many as are given back are these.
+void read_best_of(FieldReader& fields, const SamplingFields& sampling, Findings& findings) {
+  const auto best = fields.whole("best_of");
+  if (best && *best != sampling.n.value_or(1)) findings.add_not_served("best_of", "other than n");
 }
 
 }  // namespace
@@ -307,13 +317,18 @@ Answered<CompletionRequest> read_completion(const JsonValue::Object& body) {
   out.calls.resize(1);
   read_shared(fields, findings, out);
   out.calls.front().sampling.max_tokens = fields.whole("max_tokens").value_or(kCompletionTokens);
-  out.form.echo = fields.boolean("echo").value_or(false);
+  out.form.echo = out.calls.front().echo = fields.boolean("echo").value_or(false);
   read_completion_logprobs(fields, out);
   fields.refuse_unless("suffix", json(""));
-  fields.refuse_unless("best_of", json(1));
+  read_best_of(fields, out.calls.front().sampling, findings);
   read_format(fields, findings);
   std::vector<std::string> names;
   auto prompts = read_prompts(fields, findings, names);
+  const std::size_t choices = out.form.choices;
+  if (choices > 1 && choices * prompts.size() > kPromptsMax) {
+    fields.fail("n", "times the prompts takes at most " + std::to_string(kPromptsMax) + ", not " +
+                         std::to_string(choices * prompts.size()));
+  }
   finish(fields, findings, out);
   if (auto error = findings.error()) return *std::move(error);
   out.calls.resize(prompts.size(), out.calls.front());

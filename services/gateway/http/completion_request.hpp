@@ -15,6 +15,9 @@ struct ReplyForm {
   bool stream = false;
   bool include_usage = false;  // one last chunk
   bool logprobs = false;
+  std::int32_t top_logprobs = 0;                // alternatives of each token
+  std::optional<std::int32_t> prompt_logprobs;  // those of each token of the prompt
+  std::size_t choices = 1;                      // of each prompt
   bool token_ids = false;
   bool timings = false;
   bool echo = false;
@@ -27,7 +30,7 @@ struct CompletionRequest {
   std::vector<std::string> ignored;  // paths of members without effect
 };
 
-inline constexpr std::size_t kPromptsMax = 256;  // of one request
+inline constexpr std::size_t kPromptsMax = 256;  // of one request, times n
 
 /// *Errors*: INVALID_FIELD with the JSON paths of all wrong members; FIELD_NOT_SERVED with the path
 /// of one that this server cannot serve. Ranges are checked by plan_request.

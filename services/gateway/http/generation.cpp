@@ -1,8 +1,6 @@
 // The life of one completion over HTTP.
 #include "services/gateway/http/generation.hpp"
 
-#include <algorithm>
-
 #include "services/gateway/http/answer_group.hpp"
 #include "services/gateway/http/completion_reply.hpp"
 
@@ -39,9 +37,8 @@ class Generation {
   const std::optional<std::uint64_t>& drawn_seed() const { return drawn_seed_; }
 
  private:
-  std::optional<ApiError> start_one(const GenerateCall& one, std::vector<PlannedRequest>& plans);
+  std::optional<ApiError> plan_one(const GenerateCall& one, std::vector<PlannedRequest>& plans);
   ApiError fail(ApiError error);
-  void record_ends();
   ReplyUsage usage() const;
   std::optional<std::string> chunk_of(std::size_t answer, const AnswerEvent& event);
   bool send_events(BodySink& sink);
@@ -53,7 +50,6 @@ class Generation {
   ReplyFrame frame_;
   AnswerGroup group_;
   std::vector<ChoiceState> choices_;
-  std::int64_t prompt_tokens_ = 0;
   std::optional<std::uint64_t> drawn_seed_;
   std::optional<AnswerGroup::Event> first_;
 };
@@ -65,21 +61,23 @@ std::string echo_of(const ServedModel& model, const GenerateCall& call,
   return model.tokenizer() == nullptr ? "" : model.tokenizer()->decode(ids, true);
 }
 
-std::optional<ApiError> Generation::start_one(const GenerateCall& one,
-                                              std::vector<PlannedRequest>& plans) {
+std::optional<ApiError> Generation::plan_one(const GenerateCall& one,
+                                             std::vector<PlannedRequest>& plans) {
   auto planned = plan_request(frame_.model, one);
   if (auto* error = std::get_if<ApiError>(&planned)) return std::move(*error);
   auto& plan = std::get<PlannedRequest>(planned);
   plan.request.deadline = settings_.request_time_max;
   ChoiceState choice;
-  choice.index = choices_.size();
   if (frame_.form.echo) choice.echo = echo_of(frame_.model, one, plan.request.prompt);
-  if (frame_.form.token_ids) choice.prompt_ids = plan.request.prompt;
+  choice.prompt_ids = plan.request.prompt;
   choice.silent_ids = plan.form.silent_ids;
-  choices_.push_back(std::move(choice));
-  prompt_tokens_ += static_cast<std::int64_t>(plan.request.prompt.size());
+  call_.record().prompt_tokens += static_cast<std::int64_t>(plan.request.prompt.size());
   if (plan.drawn_seed) drawn_seed_ = plan.drawn_seed;
-  plans.push_back(std::move(plan));
+  for (PlannedRequest& each : choices_of(std::move(plan))) {
+    choice.index = choices_.size();
+    choices_.push_back(choice);
+    plans.push_back(std::move(each));
+  }
   return std::nullopt;
 }
 
@@ -87,10 +85,10 @@ std::optional<ApiError> Generation::start_one(const GenerateCall& one,
 /// report it.
 std::optional<ApiError> Generation::start(const CompletionRequest& request) {
   std::vector<PlannedRequest> plans;
-  for (const GenerateCall& one : request.calls) {
-    if (auto error = start_one(one, plans)) return error;
+  for (GenerateCall one : request.calls) {
+    one.tenant = call_.record().key_name;
+    if (auto error = plan_one(one, plans)) return error;
   }
-  call_.record().prompt_tokens = prompt_tokens_;
   for (PlannedRequest& plan : plans) {
     if (drawn_seed_) plan.request.sampling.seed = *drawn_seed_;
     if (auto error = group_.start(std::move(plan))) {
@@ -107,33 +105,13 @@ ApiError Generation::fail(ApiError error) {
   group_.cancel();
   while (group_.next()) {
   }
-  record_ends();
-  call_.record().finish = error.code == ApiCode::cancelled ? "cancelled" : "error";
+  group_.answers().record(call_.record(), error);
   return error;
 }
 
-void Generation::record_ends() {
-  CallRecord& record = call_.record();
-  record.waited_s = std::chrono::duration<double>(group_.waited()).count();
-  record.replay_mismatches = group_.replay_mismatches();
-  record.generated_tokens = 0;
-  bool first = true;
-  for (const ChoiceState& choice : choices_) {
-    if (!choice.finish) continue;
-    record.generated_tokens += choice.finish->generated_tokens;
-    const double time = choice.finish->time_to_first_token_s;
-    record.time_to_first_token_s = first ? time : std::min(record.time_to_first_token_s, time);
-    record.finish = choice.finish->reason == AnswerFinish::Reason::stop ? "stop" : "length";
-    first = false;
-  }
-}
-
 ReplyUsage Generation::usage() const {
-  ReplyUsage usage{prompt_tokens_, 0};
-  for (const ChoiceState& choice : choices_) {
-    if (choice.finish) usage.completion_tokens += choice.finish->generated_tokens;
-  }
-  return usage;
+  const AnswerSums sums = group_.answers().sums();
+  return {sums.prompt_tokens, sums.generated_tokens, sums.cached_tokens};
 }
 
 Reply Generation::whole() {
@@ -144,7 +122,7 @@ Reply Generation::whole() {
     auto* end = std::get_if<AnswerEnd>(&next->event);
     if (end != nullptr && end->error) return call_.fail(fail(*std::move(end->error)));
   }
-  record_ends();
+  group_.answers().record(call_.record(), std::nullopt);
   Reply reply;
   reply.body = whole_reply(frame_, choices_, usage());
   return reply;
@@ -189,7 +167,7 @@ bool Generation::send_events(BodySink& sink) {
     const auto chunk = chunk_of(next->answer, next->event);
     if (chunk && !sink.write(event_text(*chunk))) return false;
   }
-  record_ends();
+  group_.answers().record(call_.record(), std::nullopt);
   std::string last;
   if (frame_.form.include_usage) last = event_text(usage_chunk(frame_, usage()));
   return sink.write(last + "data: [DONE]\n\n");

@@ -24,7 +24,7 @@ std::vector<AnswerPiece> pieces(AnswerAssembler& assembler, const std::vector<st
   std::vector<AnswerPiece> out;
   for (const auto id : ids) {
     out.emplace_back();
-    assembler.push(id, -0.5f, out.back());
+    assembler.push({0, id, -0.5f, {}}, out.back());
   }
   out.emplace_back();
   assembler.finish(out.back());
@@ -89,12 +89,18 @@ TEST(AnswerAssembler, StopStringsWaitForMinTokens) {
 
 TEST(AnswerAssembler, LogprobsComeOnlyWhenAskedFor) {
   AnswerForm with = form();
+  const std::vector<model::TokenLogprob> top{{5, -0.25f}, {6, -1.5f}};
   AnswerPiece piece;
-  AnswerAssembler(with).push(5, -0.25f, piece);
-  EXPECT_TRUE(piece.logprobs.empty());
+  AnswerAssembler(with).push({0, 5, -0.25f, top}, piece);
+  EXPECT_TRUE(piece.logprobs.empty() && piece.top.empty());
+  AnswerPiece told;
   with.logprobs = true;
-  AnswerAssembler(with).push(5, -0.25f, piece);
-  EXPECT_EQ(piece.logprobs, std::vector<float>{-0.25f});
+  AnswerAssembler(with).push({0, 5, -0.25f, top}, told);
+  EXPECT_EQ(told.logprobs, std::vector<float>{-0.25f});
+  told.append(told);
+  EXPECT_EQ(told.top_of(1).size(), 2u);
+  EXPECT_EQ(told.top_of(1)[1], top[1]);
+  EXPECT_TRUE(piece.top_of(0).empty());
 }
 
 TEST(AnswerAssembler, WithoutATokenizerThereAreIdsOnly) {

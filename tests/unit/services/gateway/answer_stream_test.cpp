@@ -219,6 +219,26 @@ TEST_F(AnswerStreamTest, ProgressIsToldOnlyWhenAskedForAndOnlyTheLatest) {
   EXPECT_EQ(next<PromptProgress>().done, 2);
 }
 
+TEST_F(AnswerStreamTest, WhatWasCachedIsToldAtTheEnd) {
+  ASSERT_EQ(start(), std::nullopt);
+  stream->on_started(2, {});
+  EXPECT_TRUE(nothing_more());
+  finish(FinishReason::length);
+  EXPECT_EQ(next<AnswerFinish>().cached_tokens, 2);
+}
+
+TEST_F(AnswerStreamTest, LogprobsOfThePromptAreJoinedAndNeverTooMany) {
+  ASSERT_EQ(start(), std::nullopt);
+  const std::vector<actors::PromptLogprob> some(100, {2, -1.0f, {{2, -1.0f}, {5, -2.0f}}});
+  stream->on_prompt_logprobs(1, some);
+  stream->on_prompt_logprobs(101, some);
+  stream->on_token({3, id("a"), 0, {}});
+  const auto piece = next<AnswerPiece>();
+  EXPECT_EQ(piece.prompt.size(), 200u);
+  EXPECT_EQ(piece.prompt.back(), some.back());
+  EXPECT_EQ(piece.text, "a");
+}
+
 TEST_F(AnswerStreamTest, AGatewayCanGiveItUp) {
   ASSERT_EQ(start(), std::nullopt);
   stream->abort(draining());

@@ -136,6 +136,9 @@ TEST(RequestPlanner, EverySamplingFieldOutOfRangeIsNamed) {
        },
        "sampling.min_tokens"},
       {[](auto& c) { c.sampling.logprobs = 21; }, "sampling.logprobs"},
+      {[](auto& c) { c.sampling.prompt_logprobs = -1; }, "sampling.prompt_logprobs"},
+      {[](auto& c) { c.priority = 1'000'001; }, "priority"},
+      {[](auto& c) { c.cache_salt = std::string(1025, 'a'); }, "cache_salt"},
       {[](auto& c) {
          c.sampling.stop = {"a", ""};
        },
@@ -200,14 +203,64 @@ TEST(RequestPlanner, FieldsOfLaterFeaturesAreRefusedByName) {
   EXPECT_EQ(error_of(call).code, ApiCode::unimplemented);
   EXPECT_EQ(error_of(call).metadata.at("field"), "tools");
   call = text_call();
+}
+
+TEST(RequestPlanner, ChoicesDifferInTheirNumberOnlyAndTheFirstTellsOfThePrompt) {
+  GenerateCall call = text_call();
+  call.sampling.n = 3;
+  call.sampling.seed = 7;
+  call.sampling.prompt_logprobs = 2;
+  call.prompt_progress = true;
+  const auto choices = choices_of(plan_of(call));
+  ASSERT_EQ(choices.size(), 3u);
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(choices[i].request.sampling.choice, i);
+    EXPECT_EQ(choices[i].request.choices, 3u);
+    EXPECT_EQ(choices[i].request.sampling.seed, 7u);
+    EXPECT_EQ(choices[i].request.prompt, choices[0].request.prompt);
+    EXPECT_EQ(choices[i].request.prompt_logprobs.has_value(), i == 0);
+    EXPECT_EQ(choices[i].prompt_progress, i == 0);
+  }
+}
+
+TEST(RequestPlanner, AnEchoWithLogprobsWantsThoseOfThePromptInEveryChoice) {
+  GenerateCall call = text_call();
+  call.echo = true;
   call.sampling.n = 2;
-  EXPECT_EQ(error_of(call).code, ApiCode::unimplemented);
-  call = text_call();
-  call.sampling.logprobs = 1;
-  EXPECT_EQ(error_of(call).code, ApiCode::unimplemented);
-  call = text_call();
+  EXPECT_EQ(plan_of(call).request.prompt_logprobs, std::nullopt);
+  call.sampling.logprobs = 3;
+  EXPECT_EQ(plan_of(call).request.sampling.top_logprobs, 3);
+  EXPECT_EQ(choices_of(plan_of(call))[1].request.prompt_logprobs, 3);
+  call.sampling.prompt_logprobs = 5;
+  EXPECT_EQ(plan_of(call).request.prompt_logprobs, 5);
+}
+
+TEST(RequestPlanner, ThePromptAloneIsEnoughWhereItIsToldOf) {
+  GenerateCall call = text_call();
+  call.input = GenerateCall::IdsInput(4096, 5);
+  call.sampling.max_tokens = 0;
   call.sampling.prompt_logprobs = 0;
-  EXPECT_EQ(error_of(call).code, ApiCode::unimplemented);
+  EXPECT_EQ(plan_of(call).request.sampling.max_tokens, 0);
+  call.sampling.prompt_logprobs.reset();
+  EXPECT_EQ(error_of(call).fields.front().field, "sampling.max_tokens");
+  call.echo = true;
+  EXPECT_EQ(plan_of(call).request.sampling.max_tokens, 0);
+}
+
+TEST(RequestPlanner, SaltsAndTenantsAreHashedAndNoneIsZero) {
+  GenerateCall call = text_call();
+  EXPECT_EQ(plan_of(call).request.cache_salt, 0u);
+  EXPECT_EQ(plan_of(call).request.tenant, 0u);
+  call.cache_salt = "mine";
+  call.tenant = "alice";
+  call.priority = -3;
+  const auto request = plan_of(call).request;
+  EXPECT_NE(request.cache_salt, 0u);
+  EXPECT_NE(request.tenant, request.cache_salt);
+  EXPECT_EQ(request.priority, -3);
+  EXPECT_EQ(plan_of(call).request.cache_salt, request.cache_salt);
+  call.cache_salt = "yours";
+  EXPECT_NE(plan_of(call).request.cache_salt, request.cache_salt);
 }
 
 TEST(RequestPlanner, ThePromptAndMaxTokensMustFitTheContext) {

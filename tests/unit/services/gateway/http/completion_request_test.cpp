@@ -77,8 +77,8 @@ TEST(CompletionRequest, BiasesHaveTokenIdsAsKeys) {
 }
 
 TEST(CompletionRequest, UsageOfAStreamNeedsAStream) {
-  EXPECT_TRUE(chat(R"(, "stream": true, "stream_options": {"include_usage": true})")
-                  .form.include_usage);
+  EXPECT_TRUE(
+      chat(R"(, "stream": true, "stream_options": {"include_usage": true})").form.include_usage);
   EXPECT_FALSE(chat(R"(, "stream_options": {"include_usage": true})").form.include_usage);
 }
 
@@ -137,6 +137,29 @@ TEST(CompletionRequest, PromptsComeInFourShapes) {
   const auto ids = completion(R"("prompt": [[1], [2, 3]])");
   ASSERT_EQ(ids.calls.size(), 2u);
   EXPECT_EQ(ids.calls[1].names.ids, "prompt[1]");
+}
+
+TEST(CompletionRequest, TheBestOfAsManyAsAreGivenBack) {
+  EXPECT_EQ(completion(R"("prompt": "a", "best_of": 2, "n": 2)").form.choices, 2u);
+  EXPECT_EQ(refusal_of(read_completion(object(R"({"prompt": "a", "best_of": 2})"))).reason,
+            "FIELD_NOT_SERVED");
+}
+
+TEST(CompletionRequest, AnswersOfOneRequestAreBounded) {
+  const auto asked = object(R"({"prompt": ["a", "b", "c"], "n": 100})");
+  EXPECT_EQ(refusal_of(read_completion(asked)).fields.front().field, "n");
+}
+
+TEST(CompletionRequest, LogprobsOfThePromptAreNotStreamed) {
+  EXPECT_EQ(chat(R"(, "prompt_logprobs": 2)").form.prompt_logprobs, 2);
+  EXPECT_EQ(chat_refusal(R"(, "prompt_logprobs": 2, "stream": true)").fields.front().field,
+            "prompt_logprobs");
+}
+
+TEST(CompletionRequest, OrderAndSaltBelongToTheRequest) {
+  const auto call = chat(R"(, "priority": -2, "cache_salt": "s")").calls.front();
+  EXPECT_EQ(call.priority, -2);
+  EXPECT_EQ(call.cache_salt, "s");
 }
 
 TEST(CompletionRequest, ACompletionHasSixteenTokensUnlessTold) {
