@@ -119,7 +119,9 @@ int run_local(const Flags& flags, BatchOutput& output, std::size_t lines) {
   const std::int64_t parallel = flags.parallel.value_or(BatchSettings{}.parallel);
   StartedLocal started = start_local(*model, flags.engine, static_cast<std::size_t>(parallel));
   if (!started.cluster) return started.exit_code;
-  LocalEngine engine(std::move(started.cluster), started.settings, model->config().routed_experts);
+  LocalEngine engine(started.cluster->numerics_id(), started.settings,
+                     model->config().routed_experts);
+  engine.begin(std::move(started.cluster));
   ServedModel::Settings settings;
   settings.name = served_name("", flags.model);
   settings.mode = started.settings.mode;

@@ -134,6 +134,14 @@ std::optional<int> read_settings(Flags& flags) {
   return std::nullopt;
 }
 
+actors::ClusterSettings shards_of(const Layout& layout) {
+  actors::ClusterSettings shards;
+  shards.experts = layout.experts;
+  shards.attention = layout.attention;
+  shards.routers = layout.routers;
+  return shards;
+}
+
 GrpcSettings grpc_settings(const Flags& flags, const Address& listen) {
   GrpcSettings settings;
   settings.listen = listen;
@@ -170,11 +178,12 @@ int serve(Flags& flags) {
   const LoadCounters& loading = ops.begin_loading(flags.engine, model->config());
   if (const auto opened = ops.open(flags.ops_listen); !opened)
     return report(Fault::cannot_bind, "--ops-listen: " + opened.error().detail);
-  StartedLocal started = start_local(*model, flags.engine, 1, loading);
-  if (!started.cluster) return started.exit_code;
-  LocalEngine engine(std::move(started.cluster), started.settings, model->config().routed_experts);
+  model::Numerics numerics;
+  numerics.mode = *model::parse_activation_mode(flags.engine.mode);
+  LocalEngine engine(model::numerics_id(model->checkpoint.revision(), numerics),
+                     shards_of(flags.engine.layout), model->config().routed_experts);
   engine.set_ops_address(ops.address());
-  flags.served.mode = started.settings.mode;
+  flags.served.mode = numerics.mode;
   flags.served.numerics_id = engine.numerics_id();
   const auto served = ServedModel::make(*model, flags.served);
   if (!served) return report(Fault::chat_template, served.error().detail);
@@ -188,12 +197,16 @@ int serve(Flags& flags) {
     settings.stream.pending_bytes_max = static_cast<std::size_t>(*flags.stream_pending_kib) << 10;
   }
   auto gateway = GatewayServer::start(
-      *served, engine, settings, [epoch = engine.status().epoch] { return epoch; },
+      *served, engine, settings, [&engine] { return engine.epoch(); },
       {[&ops](const CallRecord& call) { ops.on_call_end(call); }, tell_about_keys});
   if (!gateway) {
     const bool setting = gateway.error().code == Errc::invalid_argument;
     return report(setting ? Fault::config_bad_value : Fault::cannot_bind, gateway.error().detail);
   }
+  // Whoever comes while the model loads hears so: the ports are open.
+  StartedLocal started = start_local(*model, flags.engine, 1, loading);
+  if (!started.cluster) return started.exit_code;
+  engine.begin(std::move(started.cluster));
   ops.begin_serving(engine, [&gateway] { return (*gateway)->calls_open(); });
   std::fprintf(stderr, "serving %s (%s, %s)\n", served->name().c_str(),
                model->checkpoint.directory().c_str(), served->fingerprint().c_str());

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "actors/peer_id.hpp"
+#include "core/check.hpp"
 
 namespace troupe::services {
 namespace {
@@ -18,33 +19,61 @@ std::string host_name() {
 
 }  // namespace
 
-LocalEngine::LocalEngine(std::unique_ptr<actors::LocalCluster> cluster,
-                         const actors::ClusterSettings& settings, std::int64_t experts)
-    : cluster_(std::move(cluster)),
-      settings_(settings),
-      experts_(experts),
-      numerics_id_(cluster_->status().numerics_id) {}
+void LocalEngine::begin(std::unique_ptr<actors::LocalCluster> cluster) {
+  TROUPE_CHECK(cluster_ == nullptr && cluster->numerics_id() == numerics_id_,
+               "one cluster, of the numerics that were promised");
+  cluster_ = std::move(cluster);
+  running_ = cluster_.get();
+}
 
 Expected<actors::RequestId> LocalEngine::submit(actors::GenerateRequest request,
                                                 std::shared_ptr<actors::RequestListener> listener) {
-  return cluster_->submit(std::move(request), std::move(listener));
+  if (auto* cluster = running_.load()) {
+    return cluster->submit(std::move(request), std::move(listener));
+  }
+  return unexpected(Errc::unavailable, readiness().detail);
+}
+
+void LocalEngine::cancel(actors::RequestId request) {
+  if (auto* cluster = running_.load()) cluster->cancel(request);
+}
+
+actors::Readiness LocalEngine::readiness() const {
+  if (running_.load() != nullptr) return {};
+  return {actors::Readiness::State::starting, "loading the model"};
+}
+
+actors::ClusterStatus LocalEngine::status() const {
+  const auto* cluster = running_.load();
+  return cluster == nullptr ? actors::ClusterStatus{} : cluster->status();
+}
+
+std::uint64_t LocalEngine::epoch() const {
+  if (epoch_ == 0) epoch_ = status().epoch;
+  return epoch_;
+}
+
+actors::RoleStatuses LocalEngine::roles() const {
+  const auto* cluster = running_.load();
+  return cluster == nullptr ? actors::RoleStatuses{} : cluster->roles();
 }
 
 actors::ClusterReport LocalEngine::report() const {
-  const actors::ClusterStatus status = cluster_->status();
+  const actors::ClusterStatus status = this->status();
+  const bool loaded = readiness().ready();
   actors::ClusterReport report;
   report.term = status.term;
   report.epoch = status.epoch;
-  report.serving = true;
-  report.numerics_id = status.numerics_id;
-  report.expert_ranks = static_cast<std::uint32_t>(settings_.experts);
+  report.serving = loaded;
+  report.numerics_id = numerics_id_;
+  report.expert_ranks = static_cast<std::uint32_t>(shards_.experts);
   const auto add = [&](proto::Role role, int count) {
     for (int i = 0; i < count; ++i) {
       actors::MemberReport member;
       member.entry.peer = actors::peer_id(role, static_cast<std::uint32_t>(i));
       member.entry.process = static_cast<std::uint64_t>(::getpid());
-      member.entry.state = actors::MemberState::active;
-      member.last_beat.load_progress = 1;
+      member.entry.state = loaded ? actors::MemberState::active : actors::MemberState::loading;
+      member.last_beat.load_progress = loaded ? 1 : 0;
       member.host = host_name();
       member.pid = ::getpid();
       member.ops_address = ops_address_;
@@ -58,9 +87,9 @@ actors::ClusterReport LocalEngine::report() const {
   for (const proto::Role role :
        {proto::Role::gateway, proto::Role::attention, proto::Role::router, proto::Role::expert}) {
     const int count = role == proto::Role::gateway     ? 1
-                      : role == proto::Role::attention ? settings_.attention
-                      : role == proto::Role::router    ? settings_.routers
-                                                       : settings_.experts;
+                      : role == proto::Role::attention ? shards_.attention
+                      : role == proto::Role::router    ? shards_.routers
+                                                       : shards_.experts;
     add(role, count);
   }
   return report;

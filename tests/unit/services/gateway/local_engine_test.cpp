@@ -1,0 +1,44 @@
+// The engine of `troupe serve` before and after its model is loaded.
+#include "services/gateway/local_engine.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/actor_listener.hpp"
+#include "tests/unit/services/gateway/tiny_model.hpp"
+
+namespace troupe::services {
+namespace {
+
+std::unique_ptr<actors::LocalCluster> loaded() {
+  auto cluster = actors::LocalCluster::start(tiny_model().checkpoint, {});
+  EXPECT_TRUE(cluster) << (cluster ? "" : cluster.error().detail);
+  return *std::move(cluster);
+}
+
+TEST(LocalEngine, SaysThatItLoadsUntilItsClusterIsThere) {
+  auto cluster = loaded();
+  LocalEngine engine(cluster->numerics_id(), {}, 32);
+  EXPECT_EQ(engine.readiness().state, actors::Readiness::State::starting);
+  EXPECT_EQ(engine.readiness().detail, "loading the model");
+  auto heard = std::make_shared<actors::testing::Recorder>();
+  const auto refused = engine.submit(actors::testing::greedy({1, 2, 3}, 4), heard);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::unavailable);
+  engine.cancel(1);  // nobody's
+  const auto report = engine.report();
+  EXPECT_FALSE(report.serving);
+  ASSERT_EQ(report.members.size(), 4u);
+  for (const auto& member : report.members)
+    EXPECT_EQ(member.entry.state, actors::MemberState::loading);
+
+  engine.begin(std::move(cluster));
+  EXPECT_TRUE(engine.readiness().ready());
+  EXPECT_TRUE(engine.report().serving);
+  ASSERT_TRUE(engine.submit(actors::testing::greedy({1, 2, 3}, 4), heard));
+  ASSERT_TRUE(heard->wait());
+  EXPECT_EQ(heard->tokens.size(), 4u);
+  EXPECT_GT(engine.epoch(), 0u);  // nothing is dispatched before it is published
+}
+
+}  // namespace
+}  // namespace troupe::services
