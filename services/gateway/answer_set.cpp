@@ -88,7 +88,12 @@ void AnswerSet::record(CallRecord& record, const std::optional<ApiError>& error)
 }
 
 const char* to_string(AnswerFinish::Reason reason) {
-  return reason == AnswerFinish::Reason::stop ? "stop" : "length";
+  switch (reason) {
+    case AnswerFinish::Reason::stop: return "stop";
+    case AnswerFinish::Reason::length: return "length";
+    case AnswerFinish::Reason::tool_calls: return "tool_calls";
+  }
+  return "stop";
 }
 
 }  // namespace troupe::services

@@ -144,9 +144,12 @@ void AnswerStream::on_token(const actors::TokenNews& news) {
     if (!first_token_) first_token_ = Clock::now();
     assembler_->push(news, piece_);
     mark_pending();
-    if (auto match = assembler_->stop_match()) {
+    if (assembler_->ended()) {
       withdraw_ = true;  // the engine knows nothing of text
-      complete({AnswerFinish::Reason::stop, std::move(match), std::nullopt});
+      auto match = assembler_->stop_match();
+      const auto reason = match ? AnswerFinish::Reason::stop : AnswerFinish::Reason::tool_calls;
+      assembler_->finish(piece_);
+      complete({reason, std::move(match), std::nullopt});
     } else if (piece_.bytes() > limits_.pending_bytes_max) {
       withdraw_ = true;
       end(slow_reader(limits_.pending_bytes_max));
@@ -194,6 +197,8 @@ void AnswerStream::on_finished(actors::FinishReason reason, const Error& error,
     finish.stop_string = assembler_->stop_match();
     if (finish.stop_string) finish.reason = AnswerFinish::Reason::stop;
     if (stopped) finish.stop_id = assembler_->silent_end();
+    if (stopped && assembler_->calls() && !finish.stop_string)
+      finish.reason = AnswerFinish::Reason::tool_calls;
     complete(std::move(finish));
   });
 }

@@ -22,7 +22,7 @@ struct PromptProgress {
 
 /// The answer is complete.
 struct AnswerFinish {
-  enum class Reason : std::uint8_t { stop, length } reason = Reason::stop;
+  enum class Reason : std::uint8_t { stop, length, tool_calls } reason = Reason::stop;
   std::optional<std::string> stop_string;  // what ended it, or
   std::optional<std::int32_t> stop_id;     // the id that did
   std::int64_t prompt_tokens = 0;

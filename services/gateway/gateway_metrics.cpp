@@ -32,7 +32,7 @@ struct Face {
 };
 const std::array kFaces{Face{kHttpApis, kHttpCodes, "500"}, Face{kGrpcApis, kGrpcCodes, "UNKNOWN"}};
 
-constexpr std::array kReasons{"stop", "length", "cancelled", "error"};
+constexpr std::array kReasons{"stop", "length", "tool_calls", "cancelled", "error"};
 
 /// Label sets are closed: what is none of theirs gets no series.
 bool is_one_of(Words set, std::string_view word) {

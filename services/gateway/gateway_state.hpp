@@ -20,12 +20,13 @@ namespace troupe::services {
 /// A call that has ended, for metrics and the access log.
 struct CallRecord {
   std::string request_id;
-  std::string key_name;     // of the API key; empty: none
-  std::string trace_id;     // of the client's traceparent, or made; empty over gRPC
-  const char* api = "";     // "chat", "grpc_generate", ...
-  std::string code;         // "200", or by name over gRPC: "OK", "NOT_FOUND", ...
-  std::string reason;       // of the error; empty when it went well
-  const char* finish = "";  // "stop", "length", "cancelled", "error"; empty: nothing was generated
+  std::string key_name;  // of the API key; empty: none
+  std::string trace_id;  // of the client's traceparent, or made; empty over gRPC
+  const char* api = "";  // "chat", "grpc_generate", ...
+  std::string code;      // "200", or by name over gRPC: "OK", "NOT_FOUND", ...
+  std::string reason;    // of the error; empty when it went well
+  // "stop", "length", "tool_calls", "cancelled", "error"; empty: nothing was generated
+  const char* finish = "";
   std::int64_t prompt_tokens = 0;
   std::int64_t generated_tokens = 0;
   std::int64_t cached_tokens = 0;  // of the prompt

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "model/grammar/grammar_spec.hpp"
 #include "services/prompt/chat_prompt.hpp"
 
 namespace troupe::services {
@@ -17,6 +18,7 @@ struct ChatNames {
   std::string whole = "chat";
   std::string messages = "chat.messages";
   std::string variables = "chat.template_variables_json";
+  std::string tools = "chat.tools";
 };
 
 /// A conversation to answer.
@@ -25,6 +27,11 @@ struct ChatCall {
   std::string variables_json = {};  // further variables of the template; may be empty
   bool add_generation_prompt = true;
   ChatNames names = {};
+  /// Functions the model may call, each a JSON text {"type": "function", "function": {"name",
+  /// ...}}. Nothing in the prompt tells of them when they are not to be called.
+  std::vector<std::string> tools = {};
+  bool may_call = true;        // tool_choice is not "none"
+  bool parallel_calls = true;  // more than one call in an answer
 };
 
 /// What an API calls the fields of a request, for errors.
@@ -47,6 +54,12 @@ struct SamplingFields {
   std::map<std::int32_t, float> logit_bias;  // by id, so that the order is not the wire's
 };
 
+/// What form the text must have.
+struct FormatCall {
+  model::GrammarSpec grammar = {};
+  std::string field = "response_format";  // where it stands, for errors
+};
+
 struct GenerateCall {
   using TextInput = std::string;
   using IdsInput = std::vector<std::int32_t>;
@@ -55,7 +68,9 @@ struct GenerateCall {
   std::string model;       // empty: the only one
   std::variant<std::monostate, TextInput, IdsInput, ChatCall> input;
   SamplingFields sampling;
+  FormatCall format = {};
   bool prompt_progress = false;
+  bool reasoning = true;      // thoughts are told, not only thought
   bool echo = false;          // the prompt comes back: with logprobs, if the answer has them
   std::int32_t priority = 0;  // higher is served sooner
   std::string cache_salt;     // computed prompts are shared among equal salts only

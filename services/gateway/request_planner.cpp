@@ -6,6 +6,8 @@
 #include <cstdio>
 
 #include "core/sha256.hpp"
+#include "model/chat/answer/answer_format.hpp"
+#include "model/chat/answer/answer_parser.hpp"
 #include "services/prompt/generation_defaults.hpp"
 
 namespace troupe::services {
@@ -19,23 +21,45 @@ std::optional<ApiError> refuse_not_served(const GenerateCall& call) {
   return std::nullopt;
 }
 
-Answered<std::vector<std::int32_t>> prompt_of(const ServedModel& model, const GenerateCall& call) {
+struct Prompt {
+  std::vector<std::int32_t> ids;
+  bool opens_reasoning = false;  // the answer begins with thoughts
+};
+
+/// How the answer to a conversation is taken apart; nothing: it is all content.
+std::optional<model::AnswerOptions> parts_of(const ServedModel& model, const ChatCall& chat,
+                                             const Prompt& prompt) {
+  model::AnswerOptions options{model.answer_format(), prompt.opens_reasoning,
+                               model::spelled_markers(*model.tokenizer())};
+  if (chat.tools.empty() || !chat.may_call) options.format.tool_calls = model::ToolCallFormat::none;
+  if (options.format == model::AnswerFormat{}) return std::nullopt;
+  return options;
+}
+
+/// Answers of ServedModel::encode as prompts of their own.
+Answered<Prompt> as_prompt(Answered<std::vector<std::int32_t>> ids) {
+  if (auto* error = std::get_if<ApiError>(&ids)) return std::move(*error);
+  return Prompt{std::get<std::vector<std::int32_t>>(std::move(ids))};
+}
+
+Answered<Prompt> prompt_of(const ServedModel& model, const GenerateCall& call) {
   using Ids = std::vector<std::int32_t>;
   if (const auto* text = std::get_if<GenerateCall::TextInput>(&call.input)) {
     if (auto refused = model.refuse_text()) return *std::move(refused);
     if (text->empty()) return invalid_fields({{call.names.text, "is empty"}});
-    return model.encode(*text, {.bos = true, .added_tokens = false}, call.names.text);
+    return as_prompt(model.encode(*text, {.bos = true, .added_tokens = false}, call.names.text));
   }
   if (const auto* chat = std::get_if<ChatCall>(&call.input)) {
     auto encoded = model.encode(*chat);
     if (auto* error = std::get_if<ApiError>(&encoded)) return std::move(*error);
-    return std::move(std::get<model::EncodedChat>(encoded).ids);
+    auto& rendered = std::get<model::EncodedChat>(encoded);
+    return Prompt{std::move(rendered.ids), model::opens_reasoning(rendered.text)};
   }
   const auto* ids = std::get_if<Ids>(&call.input);
   if (ids == nullptr) return invalid_fields({{"input", "is absent: text, token_ids or chat"}});
   if (ids->empty()) return invalid_fields({{call.names.ids, "is empty"}});
   if (auto refused = model.refuse_ids(*ids, call.names.ids)) return *std::move(refused);
-  return *ids;
+  return Prompt{*ids};
 }
 
 ContextNames context_names(const GenerateCall& call) {
@@ -104,6 +128,23 @@ std::optional<ApiError> bound_answer(const GenerateCall& call, std::int64_t cont
   return std::nullopt;
 }
 
+/// The form of the answer, behind the thoughts if it begins with some.
+std::optional<ApiError> form_answer(const ServedModel& model, const GenerateCall& call,
+                                    const Prompt& prompt, actors::GenerateRequest& request) {
+  if (call.format.grammar.kind == model::GrammarSpec::Kind::none) return std::nullopt;
+  if (auto refused = model.refuse_format(call.format)) return refused;
+  request.grammar = call.format.grammar;
+  if (!prompt.opens_reasoning) return std::nullopt;
+  const auto end = model.tokenizer()->id_of(model::text_of(model::Marker::think_end));
+  if (!end || !model.tokenizer()->is_added(*end)) {
+    return invalid_fields({{call.format.field,
+                            "does not go with thinking: where thoughts end is no token of this "
+                            "model. Set thinking to false"}});
+  }
+  request.grammar_after = *end;
+  return std::nullopt;
+}
+
 }  // namespace
 
 Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCall& call) {
@@ -116,12 +157,19 @@ Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCa
   if (!call.sampling.stop.empty()) {
     if (auto refused = model.refuse_text()) return *std::move(refused);
   }
-  auto prompt = prompt_of(model, call);
-  if (auto* error = std::get_if<ApiError>(&prompt)) return std::move(*error);
+  auto prompted = prompt_of(model, call);
+  if (auto* error = std::get_if<ApiError>(&prompted)) return std::move(*error);
+  auto& prompt = std::get<Prompt>(prompted);
 
   PlannedRequest plan;
+  if (auto refused = form_answer(model, call, prompt, plan.request)) return *std::move(refused);
   plan.prompt_progress = call.prompt_progress;
-  plan.request.prompt = std::move(std::get<std::vector<std::int32_t>>(prompt));
+  if (const auto* chat = std::get_if<ChatCall>(&call.input)) {
+    plan.form.parts = parts_of(model, *chat, prompt);
+    plan.form.one_call = !chat->parallel_calls;
+    plan.form.reasoning = call.reasoning;
+  }
+  plan.request.prompt = std::move(prompt.ids);
   plan.request.sampling = sampling_of(model, call.sampling);
   plan.request.valid_vocab = opened.valid_vocab();
   model::SamplingParams& sampling = plan.request.sampling;

@@ -2,9 +2,12 @@
 #include "services/gateway/served_model.hpp"
 
 #include <algorithm>
+#include <mutex>
 
 #include "model/config/json_value.hpp"
+#include "model/grammar/grammar_cache.hpp"
 #include "model/tokenizer/utf8.hpp"
+#include "services/gateway/tool_calls.hpp"
 
 namespace troupe::services {
 namespace {
@@ -37,7 +40,9 @@ std::vector<FieldViolation> check_chat(const ChatCall& chat) {
     take(not_utf8(message.role, path + "role"));
     take(not_utf8(message.content, path + "content"));
     take(not_utf8(message.name, path + "name"));
+    take(not_utf8(message.tool_call_id, path + "tool_call_id"));
   }
+  for (FieldViolation& found : check_tools(chat)) wrong.push_back(std::move(found));
   if (chat.variables_json.empty()) return wrong;
   const auto json = model::parse_json(chat.variables_json);
   if (!json || json->object() == nullptr) {
@@ -47,6 +52,16 @@ std::vector<FieldViolation> check_chat(const ChatCall& chat) {
 }
 
 }  // namespace
+
+/// Those of this gateway, which only judges them; attention shards have their own. The table of
+/// tokens is made when a grammar is first asked for.
+struct ServedModel::Grammars {
+  std::once_flag once;
+  std::unique_ptr<model::GrammarCache> cache;
+};
+
+ServedModel::ServedModel(const OpenModel& model, Settings settings)
+    : model_(&model), settings_(std::move(settings)), grammars_(std::make_shared<Grammars>()) {}
 
 Expected<ServedModel> ServedModel::make(const OpenModel& model, Settings settings) {
   if (settings.name.empty()) {
@@ -111,6 +126,18 @@ Answered<std::vector<std::int32_t>> ServedModel::encode(const std::string& text,
   return *std::move(ids);
 }
 
+std::optional<ApiError> ServedModel::refuse_format(const FormatCall& format) const {
+  if (format.grammar.kind == model::GrammarSpec::Kind::none) return std::nullopt;
+  if (auto refused = refuse_text()) return refused;
+  std::call_once(grammars_->once, [this] {
+    grammars_->cache = std::make_unique<model::GrammarCache>(
+        std::make_shared<const model::TokenTable>(*tokenizer()));
+  });
+  const auto compiled = grammars_->cache->get(format.grammar);
+  if (compiled) return std::nullopt;
+  return invalid_fields({{format.field, "cannot be kept to: " + compiled.error().detail}});
+}
+
 Answered<model::EncodedChat> ServedModel::encode(const ChatCall& chat) const {
   if (auto refused = refuse_text()) return *std::move(refused);
   if (!chat_) {
@@ -118,10 +145,15 @@ Answered<model::EncodedChat> ServedModel::encode(const ChatCall& chat) const {
                         name() + " has no chat template. Send text or token_ids");
   }
   if (auto wrong = check_chat(chat); !wrong.empty()) return invalid_fields(std::move(wrong));
+  const bool calls = answer_format().tool_calls != model::ToolCallFormat::none;
+  if (const auto path = first_of_calls(chat); path && !calls)
+    return not_served(*path, "by this model, whose chat template has no form for calls,");
+  const std::string tools = tools_json(chat);
   std::size_t bytes = 0;
   for (const ChatMessage& message : chat.messages) bytes += message.content.size();
   if (auto refused = refuse_length(bytes, chat.names.messages)) return *std::move(refused);
-  auto encoded = chat_->encode(chat.messages, chat.variables_json, chat.add_generation_prompt);
+  auto encoded =
+      chat_->encode({chat.messages, tools, chat.variables_json, chat.add_generation_prompt});
   if (!encoded) return invalid_fields({{chat.names.whole, encoded.error().detail}});
   return *std::move(encoded);
 }

@@ -1,6 +1,7 @@
 // A model as the APIs see it: its name, its prompts, what it can be asked for.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -31,6 +32,10 @@ class ServedModel {
   const Settings& settings() const { return settings_; }
   bool has_chat() const { return chat_.has_value(); }
   const model::Tokenizer* tokenizer() const;
+  /// How answers to conversations write thoughts and calls.
+  model::AnswerFormat answer_format() const {
+    return chat_ ? chat_->answer_format() : model::AnswerFormat{};
+  }
   std::string fingerprint() const { return model::fingerprint(settings_.numerics_id); }
 
   /// Nothing if requests for `asked` are for this model; empty asks for whatever is served.
@@ -41,6 +46,9 @@ class ServedModel {
   /// Ids of raw text. `field` names the text in errors.
   Answered<std::vector<std::int32_t>> encode(const std::string& text, RawText how,
                                              const std::string& field) const;
+  /// Nothing, or why no answer can have this form: compiles it, or finds it compiled, which takes
+  /// as long as Grammar::compile says.
+  std::optional<ApiError> refuse_format(const FormatCall& format) const;
   /// The conversation as the model's template writes it.
   Answered<model::EncodedChat> encode(const ChatCall& chat) const;
   /// Nothing, or the first of `ids` that is none of the vocabulary. `field` names them in errors.
@@ -48,14 +56,15 @@ class ServedModel {
                                      const std::string& field) const;
 
  private:
-  ServedModel(const OpenModel& model, Settings settings)
-      : model_(&model), settings_(std::move(settings)) {}
+  ServedModel(const OpenModel& model, Settings settings);
   std::optional<ApiError> refuse_length(std::size_t bytes, const std::string& field) const;
 
   const OpenModel* model_;
   Settings settings_;
   std::optional<ChatPrompt> chat_;
   std::size_t token_bytes_max_ = 1;  // bytes of the longest token
+  struct Grammars;
+  std::shared_ptr<Grammars> grammars_;
 };
 
 }  // namespace troupe::services

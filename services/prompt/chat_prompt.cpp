@@ -23,19 +23,58 @@ Expected<std::string> read_template(const std::filesystem::path& file) {
   return model::read_text_file(file, kTemplateBytesMax);
 }
 
+std::string calls_json(const std::vector<ChatToolCall>& calls, ArgumentsForm form) {
+  std::string json = "[";
+  for (const ChatToolCall& call : calls) {
+    if (json.size() > 1) json += ",";
+    const bool object = form == ArgumentsForm::object && model::parse_json(call.arguments);
+    json += "{\"id\":" + model::quote_json(call.id) +
+            ",\"type\":\"function\",\"function\":{\"name\":" + model::quote_json(call.name) +
+            ",\"arguments\":" + (object ? call.arguments : model::quote_json(call.arguments)) +
+            "}}";
+  }
+  return json + "]";
+}
+
+/// A template that says ...['arguments'] | tojson encodes what it is given: a text would become a
+/// text within a text.
+ArgumentsForm arguments_form_of(std::string_view source) {
+  constexpr std::string_view kName = "arguments";
+  for (auto at = source.find(kName); at != source.npos; at = source.find(kName, at + 1)) {
+    const auto filter = source.find_first_not_of("'\"]) \t", at + kName.size());
+    if (filter == source.npos || source[filter] != '|') continue;
+    const auto name = source.find_first_not_of(" \t", filter + 1);
+    if (name != source.npos && source.substr(name).starts_with("tojson"))
+      return ArgumentsForm::object;
+  }
+  return ArgumentsForm::text;
+}
+
 }  // namespace
 
-std::string messages_json(const std::vector<ChatMessage>& messages) {
+std::string messages_json(const std::vector<ChatMessage>& messages, ArgumentsForm arguments) {
   std::string json = "[";
   for (const ChatMessage& message : messages) {
     if (json.size() > 1) json += ",";
+    const bool silent = message.content.empty() && !message.tool_calls.empty();
     json += "{\"role\":" + model::quote_json(message.role) +
-            ",\"content\":" + model::quote_json(message.content);
+            ",\"content\":" + (silent ? "null" : model::quote_json(message.content));
     if (!message.name.empty()) json += ",\"name\":" + model::quote_json(message.name);
+    if (!message.tool_calls.empty())
+      json += ",\"tool_calls\":" + calls_json(message.tool_calls, arguments);
+    if (!message.tool_call_id.empty())
+      json += ",\"tool_call_id\":" + model::quote_json(message.tool_call_id);
     json += "}";
   }
   return json + "]";
 }
+
+ChatPrompt::ChatPrompt(const model::Tokenizer& tokenizer, model::ChatTemplate parsed,
+                       std::string_view source)
+    : tokenizer_(&tokenizer),
+      template_(std::move(parsed)),
+      format_(model::answer_format_of(source)),
+      arguments_(arguments_form_of(source)) {}
 
 Expected<ChatPrompt> ChatPrompt::load(const model::Tokenizer& tokenizer,
                                       const std::filesystem::path& template_file) {
@@ -55,17 +94,16 @@ Expected<ChatPrompt> ChatPrompt::load(const model::Tokenizer& tokenizer,
   }
   auto parsed = model::ChatTemplate::parse(source);
   if (!parsed) return model::at("chat template " + name, parsed.error());
-  return ChatPrompt(tokenizer, *std::move(parsed));
+  return ChatPrompt(tokenizer, *std::move(parsed), source);
 }
 
-Expected<model::EncodedChat> ChatPrompt::encode(const std::vector<ChatMessage>& messages,
-                                                std::string_view variables_json,
-                                                bool add_generation_prompt) const {
-  const std::string text = messages_json(messages);
+Expected<model::EncodedChat> ChatPrompt::encode(const ChatTurns& turns) const {
+  const std::string text = messages_json(turns.messages, arguments_);
   model::ChatRequest request;
   request.messages_json = text;
-  request.variables_json = variables_json;
-  request.add_generation_prompt = add_generation_prompt;
+  request.tools_json = turns.tools_json;
+  request.variables_json = turns.variables_json;
+  request.add_generation_prompt = turns.add_generation_prompt;
   request.local_time = local_time();
   return model::encode_chat(template_, *tokenizer_, std::move(request));
 }

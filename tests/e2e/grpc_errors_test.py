@@ -81,9 +81,10 @@ class RequestErrorTest(ErrorTest):
     def test_what_comes_later_is_refused_by_name(self):
         cases = [(request(text="x", resume_position=0), "resume_position")]
         asked = request(text="x")
-        asked.response_format.json_schema = "{}"
-        cases.append((asked, "response_format"))
-        for field, value in (("tools", ["{}"]), ("tool_choice", "auto")):
+        asked.response_format.grammar = "root ::= x"
+        cases.append((asked, "response_format.grammar"))
+        tool = '{"type": "function", "function": {"name": "f"}}'  # the template has no calls
+        for field, value in (("tools", [tool]), ("tool_choice", "required")):
             asked = request(messages=[("user", "x")])
             asked.chat.MergeFrom(pb.ChatInput(**{field: value}))
             cases.append((asked, f"chat.{field}"))
@@ -92,6 +93,15 @@ class RequestErrorTest(ErrorTest):
         cases.append((asked, "chat.messages[0].tool_call_id"))
         for asked, field in cases:
             self.fails(CODE.UNIMPLEMENTED, "FIELD_NOT_SERVED", asked, field)
+
+    def test_a_form_that_cannot_be_kept_to(self):
+        asked = request(text="x")
+        asked.response_format.json_schema = '{"type": "number", "multipleOf": 2}'
+        failed = self.fails(CODE.INVALID_ARGUMENT, "INVALID_FIELD", asked, "multipleOf")
+        self.assertEqual(failed.fields, ["response_format.json_schema"])
+        asked.response_format.regex = "(a"
+        failed = self.fails(CODE.INVALID_ARGUMENT, "INVALID_FIELD", asked)
+        self.assertEqual(failed.fields, ["response_format.regex"])
 
     def test_the_context_in_numbers(self):
         asked = request(ids=[5] * 4000, max_tokens=97)

@@ -2,6 +2,7 @@
 """The gateway's gRPC: answers, streams, cancelling, deadlines, health, reflection, drain."""
 
 import itertools
+import json
 import re
 import signal
 import socket
@@ -111,6 +112,22 @@ class AnswerTest(ServedTest):
         self.assertEqual(joined.progress[-1], (joined.started.prompt_tokens,) * 2)
         self.assertEqual(joined.finished.finish_reason, pb.FINISH_REASON_LENGTH)
         self.assertRegex(joined.started.system_fingerprint, "^fp_[0-9a-f]{16}$")
+
+    def test_an_answer_keeps_to_its_form(self):
+        asked = request(text=PROMPT, temperature=1, seed=4, max_tokens=200)
+        schema = {"type": "array", "items": {"enum": [1, "a"]}, "maxItems": 5}
+        asked.response_format.json_schema = json.dumps(schema)
+        choice, _ = client.unary(self.served, asked)
+        self.assertTrue(set(json.loads(choice.text)) <= {1, "a"})
+        self.assertEqual(client.stream(self.served, asked).text, choice.text)
+        asked.response_format.regex = "(yes|no), [0-9]{3}"
+        self.assertRegex(client.unary(self.served, asked)[0].text, r"\A(yes|no), [0-9]{3}\Z")
+        asked.response_format.json_object = True
+        asked.sampling.max_tokens = 1000
+        choice, _ = client.unary(self.served, asked)
+        if choice.finish_reason == pb.FINISH_REASON_STOP:
+            self.assertIsInstance(json.loads(choice.text), dict)
+        self.assertTrue(choice.text.startswith("{"))
 
     def test_a_drawn_seed_is_told_and_reproduces(self):
         first = client.stream(self.served, request(text=PROMPT, max_tokens=24))

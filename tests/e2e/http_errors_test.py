@@ -121,6 +121,23 @@ class RefusalTest(HttpTest):
             self.assertEqual(oai.ask(self.url, path, {}).status, 400)
         self.refused(400, "invalid_value", "/detokenize", {"tokens": [-1]}, "tokens[0]")
 
+    def test_a_form_that_cannot_be_kept_to_names_the_keyword_and_the_place(self):
+        schema = {"type": "object", "properties": {"age": {"type": "number", "multipleOf": 5}}}
+        for form, param, says in (
+            ({"response_format": {"type": "json_schema",
+                                  "json_schema": {"name": "n", "schema": schema}}},
+             "response_format.json_schema.schema", ("$.properties.age", "multipleOf")),
+            ({"guided_json": "{"}, "guided_json", "JSON"),
+            ({"guided_json": {"type": "string", "format": "ipv4"}}, "guided_json", "ipv4"),
+            ({"guided_regex": "(?=a)b"}, "guided_regex", "byte"),
+            ({"guided_regex": "(("}, "guided_regex", "byte"),
+            ({"guided_json": {"type": "integer", "minimum": 2, "maximum": 1}}, "guided_json", ""),
+        ):
+            for path, extra in ((CHAT, {"messages": QUESTION}), (TEXT, {"prompt": "a"})):
+                for stream in (False, True):
+                    self.refused(400, "invalid_value", path, {**form, **extra, "stream": stream},
+                                 param, says=says)
+
     def test_several_wrong_fields_are_all_named(self):
         body = {"messages": QUESTION, "temperature": "hot", "seed": [], "stop": 7}
         self.refused(400, "invalid_value", CHAT, body, "temperature",
@@ -130,8 +147,8 @@ class RefusalTest(HttpTest):
         tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
         for extra, param in (
             ({"tools": tools}, "tools"), ({"tool_choice": "required"}, "tool_choice"),
-            ({"response_format": {"type": "json_object"}}, "response_format.type"),
-            ({"guided_json": {}}, "guided_json"),
+            ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
+            ({"guided_choice": ["a"]}, "guided_choice"), ({"grammar": "root ::= x"}, "grammar"),
             ({"audio": {}}, "audio"), ({"modalities": ["audio"]}, "modalities"),
             ({"functions": [{}]}, "functions"),
         ):

@@ -16,7 +16,7 @@ except ImportError:
 # A value that is served, for fields whose first fitting value would not be.
 # Fields that say something of messages only.
 OF_CONVERSATIONS = ("chat_template_kwargs", "thinking", "reasoning_effort",
-                    "add_generation_prompt")
+                    "add_generation_prompt", "tools", "tool_choice", "parallel_tool_calls")
 FINE = {
     "model": "troupe-tiny",
     "messages": [{"role": "user", "content": "Hi"}],
@@ -45,6 +45,9 @@ FINE = {
     "modalities": ["text"],
     "best_of": 1,
     "cache_salt": "mine",
+    "guided_json": {"type": "null"},
+    "guided_regex": "a",
+    "structured_outputs": {"regex": "a"},
     "suffix": "",
     "temperature": 0,
 }

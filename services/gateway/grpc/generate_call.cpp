@@ -87,7 +87,7 @@ class StreamedAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
       auto* end = std::get_if<AnswerEnd>(&next->event);
       if (end != nullptr && end->error) return finish(std::move(end->error));
       if (broken_ || end != nullptr) continue;
-      for (auto& response : to_responses(*next, answers_.sums()))
+      for (auto& response : to_responses(*next, call_.request_id(), answers_.sums()))
         unsent_.push_back(std::move(response));
     }
     out_ = serialize_message(unsent_.front());
@@ -166,7 +166,7 @@ class WholeAnswer final : public grpc::ServerUnaryReactor,
     started_.cached_tokens = sums.cached_tokens;
     *response.mutable_started() = to_message(started_, state_.model);
     for (std::size_t i = 0; i < wholes_.size(); ++i)
-      *response.add_choices() = to_choice(i, wholes_[i], *answers_.finish(i));
+      *response.add_choices() = to_choice({call_.request_id(), i, wholes_[i], *answers_.finish(i)});
     set_prompt_logprobs(wholes_.front(), *response.mutable_prompt_logprobs());
     *response.mutable_usage() = usage_of(sums);
     *response.mutable_timings() = timings_of(answers_.last_finish());

@@ -45,9 +45,30 @@ void take_input(const v1::GenerateRequest& request, GenerateCall& call) {
   }
 }
 
+void take_format(const v1::ResponseFormat& format, GenerateCall& call) {
+  using Kind = model::GrammarSpec::Kind;
+  switch (format.format_case()) {
+    case v1::ResponseFormat::kJsonSchema:
+      call.format = {{Kind::json_schema, format.json_schema()}, "response_format.json_schema"};
+      break;
+    case v1::ResponseFormat::kRegex:
+      call.format = {{Kind::regex, format.regex()}, "response_format.regex"};
+      break;
+    case v1::ResponseFormat::kJsonObject:
+      if (format.json_object()) call.format = {{Kind::json_object, ""}, "response_format"};
+      break;
+    case v1::ResponseFormat::kGrammar: call.not_served.push_back("response_format.grammar"); break;
+    case v1::ResponseFormat::FORMAT_NOT_SET: break;
+  }
+}
+
 v1::FinishReason to_reason(const AnswerFinish& finish) {
-  return finish.reason == AnswerFinish::Reason::stop ? v1::FINISH_REASON_STOP
-                                                     : v1::FINISH_REASON_LENGTH;
+  switch (finish.reason) {
+    case AnswerFinish::Reason::stop: return v1::FINISH_REASON_STOP;
+    case AnswerFinish::Reason::length: return v1::FINISH_REASON_LENGTH;
+    case AnswerFinish::Reason::tool_calls: return v1::FINISH_REASON_TOOL_CALLS;
+  }
+  return v1::FINISH_REASON_UNSPECIFIED;
 }
 
 template <class Message>
@@ -73,9 +94,32 @@ template <class Message>
 void set_tokens(const AnswerPiece& piece, Message& message) {
   message.mutable_token_ids()->Add(piece.ids.begin(), piece.ids.end());
   message.set_text(piece.text);
+  message.set_reasoning_text(piece.reasoning);
   for (std::size_t i = 0; i < piece.logprobs.size(); ++i) {
     *message.add_logprobs() = to_message(piece.ids[i], piece.logprobs[i], piece.top_of(i));
   }
+}
+
+/// Ids and texts in one; each piece of a call in one of its own but the first.
+void add_deltas(const AnswerPiece& piece, const std::string& request_id, std::size_t choice,
+                std::vector<v1::GenerateResponse>& out) {
+  const auto index = static_cast<std::int32_t>(choice);
+  v1::Delta first;
+  first.set_index(index);
+  set_tokens(piece, first);
+  for (const ToolCallPiece& call : piece.calls) {
+    v1::ToolCallDelta& delta = *first.mutable_tool_call_delta();
+    delta.set_index(call.index);
+    delta.set_name(call.name);
+    delta.set_arguments_json(call.arguments);
+    if (!call.name.empty()) delta.set_id(tool_call_id(request_id, choice, call.index));
+    *out.emplace_back().mutable_delta() = std::move(first);
+    first.Clear();
+    first.set_index(index);
+  }
+  const bool more =
+      first.token_ids_size() > 0 || !first.text().empty() || !first.reasoning_text().empty();
+  if (more) *out.emplace_back().mutable_delta() = std::move(first);
 }
 
 }  // namespace
@@ -85,13 +129,20 @@ ChatCall to_call(const v1::ChatInput& chat, const std::string& field,
   ChatCall call;
   for (int i = 0; i < chat.messages_size(); ++i) {
     const v1::ChatMessage& message = chat.messages(i);
-    const std::string path = field + ".messages[" + std::to_string(i) + "].";
-    if (message.tool_calls_size() > 0) not_served.push_back(path + "tool_calls");
-    if (!message.tool_call_id().empty()) not_served.push_back(path + "tool_call_id");
-    call.messages.push_back({message.role(), message.content(), message.name()});
+    ChatMessage& added = call.messages.emplace_back();
+    added.role = message.role();
+    added.content = message.content();
+    added.name = message.name();
+    added.tool_call_id = message.tool_call_id();
+    for (const v1::ToolCall& made : message.tool_calls())
+      added.tool_calls.push_back({made.id(), made.name(), made.arguments_json()});
   }
-  if (chat.tools_size() > 0) not_served.push_back(field + ".tools");
-  if (!chat.tool_choice().empty()) not_served.push_back(field + ".tool_choice");
+  call.tools.assign(chat.tools().begin(), chat.tools().end());
+  const std::string& choice = chat.tool_choice();
+  call.may_call = choice != "none";
+  if (!choice.empty() && choice != "none" && choice != "auto")
+    not_served.push_back(field + ".tool_choice");
+  call.parallel_calls = !chat.has_parallel_tool_calls() || chat.parallel_tool_calls();
   call.variables_json = chat.template_variables_json();
   call.add_generation_prompt = !chat.has_add_generation_prompt() || chat.add_generation_prompt();
   return call;
@@ -103,7 +154,7 @@ GenerateCall to_call(const v1::GenerateRequest& request) {
   call.model = request.model();
   call.sampling = to_fields(request.sampling());
   call.prompt_progress = request.include_prompt_progress();
-  if (request.has_response_format()) call.not_served.push_back("response_format");
+  take_format(request.response_format(), call);
   call.priority = request.priority();
   call.cache_salt = request.cache_salt();
   if (request.has_resume_position()) call.not_served.push_back("resume_position");
@@ -144,6 +195,7 @@ void set_prompt_logprobs(const AnswerPiece& piece,
 }
 
 std::vector<v1::GenerateResponse> to_responses(const AnswerSet::Event& event,
+                                               const std::string& request_id,
                                                const AnswerSums& sums) {
   std::vector<v1::GenerateResponse> out;
   const auto index = static_cast<std::int32_t>(event.answer);
@@ -156,10 +208,7 @@ std::vector<v1::GenerateResponse> to_responses(const AnswerSet::Event& event,
       auto* message = out.emplace_back().mutable_prompt_logprobs();
       set_prompt_logprobs(*piece, *message->mutable_tokens());
     }
-    if (piece->ids.empty() && piece->text.empty()) return out;
-    v1::Delta& delta = *out.emplace_back().mutable_delta();
-    delta.set_index(index);
-    set_tokens(*piece, delta);
+    add_deltas(*piece, request_id, event.answer, out);
   } else if (const auto* finish = std::get_if<AnswerFinish>(&event.event)) {
     v1::Finished& message = *out.emplace_back().mutable_finished();
     message.set_index(index);
@@ -171,12 +220,18 @@ std::vector<v1::GenerateResponse> to_responses(const AnswerSet::Event& event,
   return out;
 }
 
-v1::Choice to_choice(std::size_t index, const AnswerPiece& whole, const AnswerFinish& finish) {
+v1::Choice to_choice(const WholeChoice& whole) {
   v1::Choice choice;
-  choice.set_index(static_cast<std::int32_t>(index));
-  set_tokens(whole, choice);
-  choice.set_finish_reason(to_reason(finish));
-  set_stop_match(finish, choice);
+  choice.set_index(static_cast<std::int32_t>(whole.index));
+  set_tokens(whole.text, choice);
+  for (const ToolCallPiece& call : whole.text.calls) {
+    v1::ToolCall& made = *choice.add_tool_calls();
+    made.set_id(tool_call_id(whole.request_id, whole.index, call.index));
+    made.set_name(call.name);
+    made.set_arguments_json(call.arguments);
+  }
+  choice.set_finish_reason(to_reason(whole.finish));
+  set_stop_match(whole.finish, choice);
   return choice;
 }
 

@@ -29,10 +29,17 @@ v1::Started to_message(const StartedCall& started, const ServedModel& model);
 /// What a stream sends of an event, nothing for those that it does not show. `sums`: those of the
 /// request so far.
 std::vector<v1::GenerateResponse> to_responses(const AnswerSet::Event& event,
+                                               const std::string& request_id,
                                                const AnswerSums& sums);
 v1::Usage usage_of(const AnswerSums& sums);
 v1::Timings timings_of(const AnswerFinish& finish);
-v1::Choice to_choice(std::size_t index, const AnswerPiece& whole, const AnswerFinish& finish);
+struct WholeChoice {
+  const std::string& request_id;
+  std::size_t index = 0;
+  const AnswerPiece& text;
+  const AnswerFinish& finish;
+};
+v1::Choice to_choice(const WholeChoice& whole);
 /// Logprobs of a prompt, from its second token on.
 void set_prompt_logprobs(const AnswerPiece& piece,
                          google::protobuf::RepeatedPtrField<v1::TokenLogprob>& out);

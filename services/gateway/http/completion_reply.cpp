@@ -54,6 +54,50 @@ JsonValue finish_or_null(const ChoiceState& choice) {
   return choice.finish ? json(to_string(choice.finish->reason)) : json_null();
 }
 
+/// {"index"[, "id", "type"], "function": {["name", ]"arguments"}}; an index where pieces are joined
+/// by it.
+JsonValue call_value(const ReplyFrame& frame, const ChoiceState& choice, const ToolCallPiece& call,
+                     bool piece) {
+  JsonObject out, function;
+  if (piece) out.add("index", call.index);
+  if (!call.name.empty()) {
+    out.add("id", tool_call_id(frame.request_id, choice.index, call.index)).add("type", "function");
+    function.add("name", call.name);
+  }
+  function.add("arguments", call.arguments);
+  return out.add("function", function.value()).value();
+}
+
+JsonValue calls_value(const ReplyFrame& frame, const ChoiceState& choice, const AnswerPiece& text,
+                      bool pieces) {
+  JsonValue::Array calls;
+  for (const ToolCallPiece& call : text.calls)
+    calls.push_back(call_value(frame, choice, call, pieces));
+  return json(std::move(calls));
+}
+
+JsonValue message_value(const ReplyFrame& frame, const ChoiceState& choice) {
+  const AnswerPiece& whole = choice.whole;
+  const bool silent = whole.text.empty() && !whole.calls.empty();
+  JsonObject message;
+  message.add("role", "assistant")
+      .add("content", silent ? json_null() : json(whole.text))
+      .add("refusal", json_null());
+  if (!whole.reasoning.empty()) message.add("reasoning_content", whole.reasoning);
+  if (!whole.calls.empty()) message.add("tool_calls", calls_value(frame, choice, whole, false));
+  return message.value();
+}
+
+JsonValue delta_value(const ReplyFrame& frame, const ChoiceState& choice,
+                      const AnswerPiece& piece) {
+  JsonObject delta;
+  if (!piece.reasoning.empty()) delta.add("reasoning_content", piece.reasoning);
+  if (!piece.text.empty() || (piece.reasoning.empty() && piece.calls.empty()))
+    delta.add("content", piece.text);
+  if (!piece.calls.empty()) delta.add("tool_calls", calls_value(frame, choice, piece, true));
+  return delta.value();
+}
+
 /// The choices of a prompt have it in common: the first one tells of it.
 bool tells_prompt(const ReplyFrame& frame, const ChoiceState& choice) {
   return frame.form.echo || choice.index % frame.form.choices == 0;
@@ -64,9 +108,7 @@ JsonValue whole_choice(const ReplyFrame& frame, const ChoiceState& choice) {
   out.add("index", static_cast<std::int64_t>(choice.index));
   const bool logprobs = frame.form.logprobs;
   if (frame.form.chat) {
-    JsonObject message;
-    message.add("role", "assistant").add("content", choice.whole.text).add("refusal", json_null());
-    out.add("message", message.value())
+    out.add("message", message_value(frame, choice))
         .add("logprobs", logprobs ? chat_logprobs(frame, choice, choice.whole) : json_null());
   } else {
     const bool echoes = frame.form.echo;
@@ -141,13 +183,12 @@ std::optional<std::string> piece_chunk(const ReplyFrame& frame, ChoiceState& cho
     if (echoes) echo = choice.echo;
   }
   const bool logprobs = frame.form.logprobs && (echoes || !piece.logprobs.empty());
-  if (piece.text.empty() && !logprobs && !(shows_ids(frame) && !piece.ids.empty())) {
-    return std::nullopt;
-  }
+  const bool text = !piece.text.empty() || !piece.reasoning.empty() || !piece.calls.empty();
+  if (!text && !logprobs && !(shows_ids(frame) && !piece.ids.empty())) return std::nullopt;
   JsonObject out;
   out.add("index", static_cast<std::int64_t>(choice.index));
   if (frame.form.chat) {
-    out.add("delta", JsonObject().add("content", piece.text).value());
+    out.add("delta", delta_value(frame, choice, piece));
     out.add("logprobs", logprobs ? chat_logprobs(frame, choice, piece) : json_null());
   } else {
     out.add("text", echo + piece.text);

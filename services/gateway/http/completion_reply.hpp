@@ -15,6 +15,7 @@ namespace troupe::services::http {
 struct ReplyFrame {
   const ServedModel& model;
   ReplyForm form;
+  std::string request_id;
   std::string id;            // "chatcmpl-..." or "cmpl-..."
   std::int64_t created = 0;  // seconds since 1970
 };

@@ -5,7 +5,9 @@
 #include <array>
 #include <charconv>
 
+#include "services/gateway/http/conversation_request.hpp"
 #include "services/gateway/http/field_reader.hpp"
+#include "services/gateway/http/format_request.hpp"
 
 namespace troupe::services::http {
 namespace {
@@ -74,126 +76,12 @@ void read_shared(FieldReader& fields, Findings& findings, CompletionRequest& out
   out.form.choices = static_cast<std::size_t>(std::max(call.sampling.n.value_or(1), 1));
   if (out.form.prompt_logprobs && out.form.stream)
     fields.fail("prompt_logprobs", "does not go with \"stream\": true. Ask for one of them");
-  // Other servers' ways to constrain the output: leaving them out would change what comes.
-  for (const char* key : {"guided_json", "guided_regex", "guided_choice", "guided_grammar",
-                          "structured_outputs", "grammar", "json_schema", "regex"}) {
-    fields.refuse(key);
-  }
+  call.format = read_format(fields, findings);
 }
 
 void finish(FieldReader& fields, Findings& findings, CompletionRequest& out) {
   fields.ignore_rest();
   out.ignored = findings.ignored;
-}
-
-/// A string, or parts of type text.
-std::string read_content(FieldReader& message, Findings& findings) {
-  const JsonValue* content = message.any("content");
-  if (content == nullptr) return "";
-  if (const auto* text = content->string()) return *text;
-  if (content->array() == nullptr) {
-    message.fail("content", "takes a string or an array of parts, not " + type_name(*content));
-    return "";
-  }
-  std::string joined;
-  for (std::size_t i = 0; i < content->array()->size(); ++i) {
-    const JsonValue& part = (*content->array())[i];
-    const std::string path = message.path("content[" + std::to_string(i) + "]");
-    if (part.object() == nullptr) {
-      message.fail("content[" + std::to_string(i) + "]",
-                   "takes an object with type and text, not " + type_name(part));
-      break;
-    }
-    FieldReader fields(*part.object(), path + ".", findings);
-    const std::string type = fields.text("type").value_or("");
-    if (type != "text") {
-      fields.fail("type", "takes \"text\", not " + model::quote_json(type.substr(0, 40)) +
-                              ": this model reads text only");
-      break;
-    }
-    if (i > 0) joined += '\n';
-    joined += fields.text("text").value_or("");
-    fields.ignore_rest();
-  }
-  return joined;
-}
-
-ChatMessage read_message(const JsonValue::Object& object, const std::string& prefix,
-                         Findings& findings) {
-  FieldReader fields(object, prefix, findings);
-  ChatMessage message;
-  message.role = fields.text("role").value_or("");
-  static constexpr std::array kRoles{"system", "developer", "user", "assistant", "tool"};
-  if (std::find(kRoles.begin(), kRoles.end(), message.role) == kRoles.end()) {
-    fields.fail("role", "takes system, developer, user, assistant or tool, not " +
-                            model::quote_json(message.role.substr(0, 40)));
-  }
-  if (message.role == "developer") message.role = "system";  // the same, by its newer name
-  if (message.role == "tool") findings.add_not_served(prefix + "role", "\"tool\"");
-  message.content = read_content(fields, findings);
-  message.name = fields.text("name").value_or("");
-  fields.refuse_unless("tool_calls", json(JsonValue::Array{}));
-  for (const char* key : {"tool_call_id", "function_call", "audio", "prefix"}) fields.refuse(key);
-  fields.ignore_rest();
-  return message;
-}
-
-std::string read_variables(FieldReader& fields, Findings& findings) {
-  JsonValue::Object variables;
-  if (const auto* given = fields.object("chat_template_kwargs")) variables = *given;
-  const auto set = [&](const char* name, JsonValue value) {
-    std::erase_if(variables, [&](const JsonMember& one) { return one.key == name; });
-    variables.push_back({name, std::move(value)});
-  };
-  if (const auto effort = fields.text("reasoning_effort")) {
-    static constexpr std::array kEfforts{"none", "minimal", "low", "medium", "high", "xhigh"};
-    if (std::find(kEfforts.begin(), kEfforts.end(), *effort) == kEfforts.end())
-      fields.fail("reasoning_effort", "takes none, minimal, low, medium, high or xhigh, not " +
-                                          model::quote_json(effort->substr(0, 40)));
-    set("reasoning_effort", json(*effort));
-    set("thinking", json(*effort != "none"));
-  }
-  const JsonValue* thinking = fields.any("thinking");
-  if (thinking != nullptr && thinking->object() != nullptr) {  // {"type": "enabled"}
-    FieldReader inner(*thinking->object(), "thinking.", findings);
-    const std::string type = inner.text("type").value_or("");
-    if (type != "enabled" && type != "disabled") {
-      inner.fail("type",
-                 "takes \"enabled\" or \"disabled\", not " + model::quote_json(type.substr(0, 40)));
-    }
-    set("thinking", json(type == "enabled"));
-    inner.ignore_rest();
-  } else if (const auto flag = fields.boolean("thinking")) {
-    set("thinking", json(*flag));
-  }
-  return variables.empty() ? "" : model::to_json(json(std::move(variables)));
-}
-
-/// {"type": "text"} is what comes anyway.
-void read_format(FieldReader& fields, Findings& findings) {
-  const auto* format = fields.object("response_format");
-  if (format == nullptr) return;
-  FieldReader inner(*format, "response_format.", findings);
-  const std::string type = inner.text("type").value_or("");
-  if (type == "json_object" || type == "json_schema") {
-    findings.add_not_served("response_format.type", model::quote_json(type));
-  } else if (type != "text") {
-    inner.fail("type", "takes text, json_object or json_schema, not " +
-                           model::quote_json(type.substr(0, 40)));
-  }
-}
-
-/// Tools that are not there need no choice.
-void read_tools(FieldReader& fields) {
-  fields.refuse_unless("tools", json(JsonValue::Array{}));
-  const JsonValue* choice = fields.any("tool_choice");
-  const std::string* word = choice == nullptr ? nullptr : choice->string();
-  if (choice != nullptr && (word == nullptr || (*word != "none" && *word != "auto"))) {
-    fields.refuse("tool_choice");
-  }
-  fields.boolean("parallel_tool_calls");  // of no tools, any
-  fields.refuse_unless("functions", json(JsonValue::Array{}));
-  fields.refuse("function_call");
 }
 
 void read_chat_logprobs(FieldReader& fields, CompletionRequest& out) {
@@ -271,24 +159,6 @@ void read_best_of(FieldReader& fields, const SamplingFields& sampling, Findings&
 
 }  // namespace
 
-ChatCall read_conversation(FieldReader& fields, Findings& findings) {
-  ChatCall chat;
-  chat.names = {"messages", "messages", "chat_template_kwargs"};
-  const auto* messages = fields.array("messages");
-  if (messages == nullptr && findings.wrong.empty()) fields.fail("messages", "is absent");
-  for (std::size_t i = 0; messages != nullptr && i < messages->size(); ++i) {
-    const std::string path = "messages[" + std::to_string(i) + "]";
-    if ((*messages)[i].object() == nullptr) {
-      fields.fail(path, "takes an object with role and content, not " + type_name((*messages)[i]));
-      break;
-    }
-    chat.messages.push_back(read_message(*(*messages)[i].object(), path + ".", findings));
-  }
-  chat.variables_json = read_variables(fields, findings);
-  chat.add_generation_prompt = fields.boolean("add_generation_prompt").value_or(true);
-  return chat;
-}
-
 Answered<CompletionRequest> read_chat(const JsonValue::Object& body) {
   Findings findings;
   FieldReader fields(body, "", findings);
@@ -300,8 +170,7 @@ Answered<CompletionRequest> read_chat(const JsonValue::Object& body) {
   call.input = read_conversation(fields, findings);
   read_chat_bound(fields, call);
   read_chat_logprobs(fields, out);
-  read_format(fields, findings);
-  read_tools(fields);
+  call.reasoning = fields.boolean("include_reasoning").value_or(true);
   fields.refuse_unless("modalities", json_array(std::array{"text"}));
   fields.refuse("audio");
   fields.refuse("web_search_options");
@@ -321,7 +190,6 @@ Answered<CompletionRequest> read_completion(const JsonValue::Object& body) {
   read_completion_logprobs(fields, out);
   fields.refuse_unless("suffix", json(""));
   read_best_of(fields, out.calls.front().sampling, findings);
-  read_format(fields, findings);
   std::vector<std::string> names;
   auto prompts = read_prompts(fields, findings, names);
   const std::size_t choices = out.form.choices;

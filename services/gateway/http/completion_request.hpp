@@ -37,9 +37,4 @@ inline constexpr std::size_t kPromptsMax = 256;  // of one request, times n
 Answered<CompletionRequest> read_chat(const JsonValue::Object& body);
 Answered<CompletionRequest> read_completion(const JsonValue::Object& body);
 
-/// The messages of a conversation and what its template is given, as /apply-template has them too.
-class FieldReader;
-struct Findings;
-ChatCall read_conversation(FieldReader& fields, Findings& findings);
-
 }  // namespace troupe::services::http

@@ -24,7 +24,7 @@ class Generation {
         place_(std::move(place)),
         settings_(settings),
         call_(call),
-        frame_{state.model, request.form,
+        frame_{state.model, request.form, call.request_id(),
                (request.form.chat ? "chatcmpl-" : "cmpl-") + call.request_id(), unix_time()},
         group_(state, settings.stream, socket) {}
 

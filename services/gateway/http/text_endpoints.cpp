@@ -1,8 +1,7 @@
 // /tokenize, /detokenize, /apply-template, /v1/models, /props.
 #include "services/gateway/http/text_endpoints.hpp"
 
-#include "services/gateway/http/completion_request.hpp"
-#include "services/gateway/http/field_reader.hpp"
+#include "services/gateway/http/conversation_request.hpp"
 
 namespace troupe::services::http {
 namespace {

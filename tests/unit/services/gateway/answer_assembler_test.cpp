@@ -103,6 +103,77 @@ TEST(AnswerAssembler, LogprobsComeOnlyWhenAskedFor) {
   EXPECT_TRUE(piece.top_of(0).empty());
 }
 
+/// What the bundled model's tokenizer has tokens for: markers as such, the rest as text.
+std::vector<std::int32_t> ids_with_markers(std::string_view text) {
+  return tokenizer().encode(text, {.recognize_added_tokens = true}).value();
+}
+
+AnswerForm form_with_parts(bool starts_in_reasoning) {
+  AnswerForm with = form();
+  with.parts = model::AnswerOptions{{model::ToolCallFormat::deepseek_v3, true},
+                                    starts_in_reasoning,
+                                    model::spelled_markers(tokenizer())};
+  return with;
+}
+
+constexpr const char* kCalls =
+    "Let me see</think>I look.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n"
+    "```json\n{\"a\": 1}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>g\n"
+    "```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>";
+
+AnswerPiece whole_of(const std::vector<AnswerPiece>& pieces) {
+  AnswerPiece whole;
+  for (const auto& piece : pieces) whole.append(piece);
+  return whole;
+}
+
+TEST(AnswerAssembler, ThoughtsContentAndCallsComeApart) {
+  AnswerAssembler assembler(form_with_parts(true));
+  const auto whole = whole_of(pieces(assembler, ids_with_markers(kCalls)));
+  EXPECT_EQ(whole.reasoning, "Let me see");
+  EXPECT_EQ(whole.text, "I look.");
+  ASSERT_EQ(whole.calls.size(), 2u);
+  EXPECT_EQ(whole.calls[0].name, "f");
+  EXPECT_EQ(whole.calls[0].arguments, "{\"a\": 1}");
+  EXPECT_EQ(whole.calls[1].name, "g");
+  EXPECT_EQ(whole.calls[1].index, 1);
+  EXPECT_EQ(whole.calls[1].arguments, "{}");
+  EXPECT_TRUE(assembler.calls());
+  EXPECT_FALSE(assembler.ended());
+}
+
+TEST(AnswerAssembler, TheEndOfTheOnlyCallEndsTheAnswer) {
+  AnswerForm with = form_with_parts(true);
+  with.one_call = true;
+  with.reasoning = false;
+  AnswerAssembler assembler(with);
+  const auto whole = whole_of(pieces(assembler, ids_with_markers(kCalls)));
+  EXPECT_EQ(whole.reasoning, "");
+  ASSERT_EQ(whole.calls.size(), 1u);
+  EXPECT_EQ(whole.calls[0].arguments, "{\"a\": 1}");
+  EXPECT_TRUE(assembler.ended());
+  EXPECT_LT(whole.ids.size(), ids_with_markers(kCalls).size());
+}
+
+TEST(AnswerAssembler, StopStringsEndContentAndNothingElse) {
+  AnswerForm with = form_with_parts(true);
+  with.stops = {"see", "json", "look"};
+  AnswerAssembler assembler(with);
+  const auto whole = whole_of(pieces(assembler, ids_with_markers(kCalls)));
+  EXPECT_EQ(whole.reasoning, "Let me see");
+  EXPECT_EQ(whole.text, "I ");
+  EXPECT_EQ(assembler.stop_match(), "look");
+  EXPECT_TRUE(whole.calls.empty());
+}
+
+TEST(AnswerAssembler, TextThatSpellsAMarkerIsNone) {
+  const std::string text = "say <｜tool▁calls▁begin｜> and </think>";
+  AnswerAssembler assembler(form_with_parts(false));
+  const auto ids = tokenizer().encode(text, {.recognize_added_tokens = false}).value();
+  EXPECT_EQ(joined(pieces(assembler, ids)), text);
+  EXPECT_FALSE(assembler.calls());
+}
+
 TEST(AnswerAssembler, WithoutATokenizerThereAreIdsOnly) {
   AnswerAssembler assembler(AnswerForm{});
   const auto parts = pieces(assembler, {1, 2, 3});

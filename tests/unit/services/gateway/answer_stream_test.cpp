@@ -239,6 +239,25 @@ TEST_F(AnswerStreamTest, LogprobsOfThePromptAreJoinedAndNeverTooMany) {
   EXPECT_EQ(piece.text, "a");
 }
 
+TEST_F(AnswerStreamTest, ItEndsWithItsOnlyCallAndSaysSo) {
+  PlannedRequest planned = plan();
+  const auto& tokenizer = *tiny_model().tokenizer;
+  planned.form.parts = model::AnswerOptions{{model::ToolCallFormat::deepseek_v31, false}, false, 0};
+  planned.form.one_call = true;
+  ASSERT_EQ(start(std::move(planned)), std::nullopt);
+  const auto ids = tokenizer
+                       .encode(
+                           "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{}"
+                           "<｜tool▁call▁end｜><｜tool▁call▁begin｜>g")
+                       .value();
+  for (const auto token : ids) stream->on_token({3, token, 0, {}});
+  EXPECT_EQ(engine.cancelled, std::vector<actors::RequestId>{7});
+  const auto piece = next<AnswerPiece>();
+  ASSERT_EQ(piece.calls.size(), 1u);
+  EXPECT_EQ(piece.calls[0].arguments, "{}");
+  EXPECT_EQ(next<AnswerFinish>().reason, AnswerFinish::Reason::tool_calls);
+}
+
 TEST_F(AnswerStreamTest, AGatewayCanGiveItUp) {
   ASSERT_EQ(start(), std::nullopt);
   stream->abort(draining());

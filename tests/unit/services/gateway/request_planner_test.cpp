@@ -263,6 +263,33 @@ TEST(RequestPlanner, SaltsAndTenantsAreHashedAndNoneIsZero) {
   EXPECT_NE(plan_of(call).request.cache_salt, request.cache_salt);
 }
 
+TEST(RequestPlanner, AFormIsJudgedBeforeAnythingIsAsked) {
+  GenerateCall call = text_call();
+  call.format = {{model::GrammarSpec::Kind::json_schema, R"({"type": "integer"})"}, "form"};
+  EXPECT_EQ(plan_of(call).request.grammar, call.format.grammar);
+  EXPECT_EQ(plan_of(call).request.grammar_after, -1);
+  call.format.grammar.text = R"({"type": "object", "properties": {"a": {"multipleOf": 2}}})";
+  const auto error = error_of(call);
+  EXPECT_EQ(error.fields.front().field, "form");
+  EXPECT_NE(error.message.find("multipleOf"), std::string::npos) << error.message;
+  EXPECT_NE(error.message.find("$.properties.a"), std::string::npos) << error.message;
+  call.input = GenerateCall::IdsInput{1};
+  EXPECT_EQ(error_of(call, wordless_served()).reason, "TOKENIZER_MISSING");
+}
+
+TEST(RequestPlanner, AFormBeginsBehindTheThoughtsOfTheAnswer) {
+  GenerateCall call;
+  call.input = ChatCall{{{"user", "hello"}}};
+  call.format.grammar.kind = model::GrammarSpec::Kind::json_object;
+  EXPECT_EQ(plan_of(call).request.grammar_after, -1);
+  EXPECT_EQ(plan_of(call, tiny_speaking("r1")).request.grammar_after,
+            tiny_model().tokenizer->id_of("</think>"));
+  EXPECT_EQ(plan_of(call, tiny_speaking("v31")).request.grammar_after, -1);
+  std::get<ChatCall>(call.input).variables_json = R"({"thinking": true})";
+  EXPECT_EQ(plan_of(call, tiny_speaking("v31")).request.grammar_after,
+            tiny_model().tokenizer->id_of("</think>"));
+}
+
 TEST(RequestPlanner, ThePromptAndMaxTokensMustFitTheContext) {
   GenerateCall call = text_call();
   call.input = GenerateCall::IdsInput(4000, 5);

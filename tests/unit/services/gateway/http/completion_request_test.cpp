@@ -120,10 +120,78 @@ TEST(CompletionRequest, EveryWrongMemberIsNamedUpToABound) {
 }
 
 TEST(CompletionRequest, WhatIsNotServedIsRefusedByName) {
-  EXPECT_EQ(chat_refusal(R"(, "tools": [{}])").metadata.at("field"), "tools");
-  EXPECT_EQ(chat_refusal(R"(, "guided_json": {})").metadata.at("field"), "guided_json");
-  EXPECT_EQ(chat_refusal(R"(, "response_format": {"type": "json_object"})").reason,
-            "FIELD_NOT_SERVED");
+  EXPECT_EQ(chat_refusal(R"(, "tool_choice": "required")").metadata.at("field"), "tool_choice");
+  EXPECT_EQ(chat_refusal(R"(, "functions": [{}])").metadata.at("field"), "functions");
+  EXPECT_EQ(chat_refusal(R"(, "guided_choice": [])").metadata.at("field"), "guided_choice");
+  EXPECT_EQ(chat_refusal(R"(, "structured_outputs": {"choice": ["a"]})").metadata.at("field"),
+            "structured_outputs.choice");
+}
+
+TEST(CompletionRequest, EveryWayToAskForAFormIsOneGrammar) {
+  using Kind = model::GrammarSpec::Kind;
+  struct Way {
+    const char* members;
+    Kind kind;
+    const char* text;
+    const char* field;
+  };
+  for (const Way& way : {
+           Way{R"("response_format": {"type": "text"})", Kind::none, "", "response_format"},
+           Way{R"("response_format": {"type": "json_object"})", Kind::json_object, "",
+               "response_format"},
+           Way{R"("response_format": {"type": "json_object", "schema": {"type": "null"}})",
+               Kind::json_schema, R"({"type":"null"})", "response_format.schema"},
+           Way{R"("response_format": {"type": "json_schema", "json_schema": {"name": "n",
+                  "strict": true, "schema": {"b": 1, "a": 2}}})",
+               Kind::json_schema, R"({"b":1,"a":2})", "response_format.json_schema.schema"},
+           Way{R"("response_format": {"type": "regex", "pattern": "a+"})", Kind::regex, "a+",
+               "response_format.pattern"},
+           Way{R"("guided_json": {"type": "null"})", Kind::json_schema, R"({"type":"null"})",
+               "guided_json"},
+           Way{R"("guided_json": "{}")", Kind::json_schema, "{}", "guided_json"},
+           Way{R"("guided_regex": "a")", Kind::regex, "a", "guided_regex"},
+           Way{R"("structured_outputs": {"regex": "a"})", Kind::regex, "a",
+               "structured_outputs.regex"},
+       }) {
+    const auto read = chat(std::string(", ") + way.members);
+    const FormatCall& format = read.calls.front().format;
+    EXPECT_EQ(format.grammar, (model::GrammarSpec{way.kind, way.text})) << way.members;
+    EXPECT_EQ(format.field, way.field);
+    EXPECT_TRUE(read.ignored.empty()) << way.members;
+  }
+}
+
+TEST(CompletionRequest, FormsThatAreNoneAreNamed) {
+  for (const auto& [members, field] : {
+           std::pair{R"("response_format": {"type": "xml"})", "response_format.type"},
+           std::pair{R"("response_format": {"type": "json_schema"})",
+                     "response_format.json_schema"},
+           std::pair{R"("response_format": {"type": "json_schema", "json_schema": {"name": "n"}})",
+                     "response_format.json_schema.schema"},
+           std::pair{R"("response_format": {"type": "regex"})", "response_format.pattern"},
+           std::pair{R"("guided_json": 5)", "guided_json"},
+           std::pair{R"("guided_regex": "a", "response_format": {"type": "json_object"})",
+                     "guided_regex"},
+       }) {
+    EXPECT_EQ(chat_refusal(std::string(", ") + members).fields.front().field, field) << members;
+  }
+}
+
+TEST(CompletionRequest, ToolsCallsAndResultsAreRead) {
+  const auto read = request_of(read_chat(object(R"({"tools": [{"type": "function"}],
+      "tool_choice": "auto", "parallel_tool_calls": false, "include_reasoning": false,
+      "messages": [{"role": "assistant", "content": null, "tool_calls": [{"id": "c", "index": 0,
+          "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "42"}]})")));
+  const GenerateCall& call = read.calls.front();
+  const auto& conversation = std::get<ChatCall>(call.input);
+  EXPECT_EQ(conversation.tools, std::vector<std::string>{R"({"type":"function"})"});
+  EXPECT_TRUE(conversation.may_call);
+  EXPECT_FALSE(conversation.parallel_calls || call.reasoning);
+  ASSERT_EQ(conversation.messages.size(), 2u);
+  EXPECT_EQ(conversation.messages[0].tool_calls.front().name, "f");
+  EXPECT_EQ(conversation.messages[1].tool_call_id, "c");
+  EXPECT_TRUE(read.ignored.empty());
 }
 
 TEST(CompletionRequest, PromptsComeInFourShapes) {

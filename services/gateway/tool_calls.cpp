@@ -1,0 +1,112 @@
+// Checks of tools, and the ids of calls.
+#include "services/gateway/tool_calls.hpp"
+
+#include <algorithm>
+
+#include "core/sha256.hpp"
+#include "model/config/json_value.hpp"
+#include "model/tokenizer/utf8.hpp"
+
+namespace troupe::services {
+namespace {
+
+constexpr std::size_t kToolsMax = 128;
+constexpr std::size_t kNameBytesMax = 64;
+constexpr std::size_t kIdDigits = 24;
+
+bool is_name(const std::string& text) {
+  return !text.empty() && text.size() <= kNameBytesMax &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '_' || c == '-' || c == '.';
+         });
+}
+
+const model::JsonValue* member(const model::JsonValue* of, std::string_view key) {
+  const auto* object = of == nullptr ? nullptr : of->object();
+  if (object == nullptr) return nullptr;
+  for (const model::JsonMember& one : *object) {
+    if (one.key == key) return &one.value;
+  }
+  return nullptr;
+}
+
+std::optional<FieldViolation> check_tool(const std::string& text, const std::string& path) {
+  const auto tool = model::parse_json(text);
+  if (!tool) return FieldViolation{path, "is no JSON: " + tool.error().detail};
+  const auto* type = member(&*tool, "type");
+  const auto* function = member(&*tool, "function");
+  if (type == nullptr || type->string() == nullptr || *type->string() != "function" ||
+      function == nullptr || function->object() == nullptr) {
+    return FieldViolation{path, "takes {\"type\": \"function\", \"function\": {\"name\": ...}}"};
+  }
+  const auto* name = member(function, "name");
+  if (name == nullptr || name->string() == nullptr || !is_name(*name->string())) {
+    return FieldViolation{path + ".function.name",
+                          "takes 1 to " + std::to_string(kNameBytesMax) +
+                              " letters, digits, dots, dashes and underscores"};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void add_piece(std::vector<ToolCallPiece>& calls, ToolCallPiece piece) {
+  if (calls.empty() || calls.back().index != piece.index) {
+    calls.push_back(std::move(piece));
+    return;
+  }
+  calls.back().name += piece.name;
+  calls.back().arguments += piece.arguments;
+}
+
+std::string tool_call_id(const std::string& request_id, std::size_t choice, std::int32_t call) {
+  Sha256 hash;
+  hash.add(request_id).add_u64(choice).add_u64(static_cast<std::uint64_t>(call));
+  return "call_" + to_hex(hash.digest()).substr(0, kIdDigits);
+}
+
+std::vector<FieldViolation> check_tools(const ChatCall& chat) {
+  std::vector<FieldViolation> wrong;
+  if (chat.tools.size() > kToolsMax) {
+    wrong.push_back({chat.names.tools, "takes at most " + std::to_string(kToolsMax) + ", not " +
+                                           std::to_string(chat.tools.size())});
+    return wrong;
+  }
+  for (std::size_t i = 0; i < chat.tools.size(); ++i) {
+    const std::string path = chat.names.tools + "[" + std::to_string(i) + "]";
+    if (auto found = check_tool(chat.tools[i], path)) wrong.push_back(*std::move(found));
+  }
+  for (std::size_t i = 0; i < chat.messages.size(); ++i) {
+    const auto& calls = chat.messages[i].tool_calls;
+    for (std::size_t k = 0; k < calls.size(); ++k) {
+      const std::string path =
+          chat.names.messages + "[" + std::to_string(i) + "].tool_calls[" + std::to_string(k) + "]";
+      if (calls[k].name.empty()) wrong.push_back({path, "names no function"});
+      for (const std::string* text : {&calls[k].id, &calls[k].name, &calls[k].arguments}) {
+        if (model::first_invalid_utf8(*text)) wrong.push_back({path, "is not UTF-8"});
+      }
+    }
+  }
+  return wrong;
+}
+
+std::string tools_json(const ChatCall& chat) {
+  if (chat.tools.empty() || !chat.may_call) return "";
+  std::string json = "[";
+  for (const std::string& tool : chat.tools) json += (json.size() > 1 ? "," : "") + tool;
+  return json + "]";
+}
+
+std::optional<std::string> first_of_calls(const ChatCall& chat) {
+  if (!chat.tools.empty() && chat.may_call) return chat.names.tools;
+  for (std::size_t i = 0; i < chat.messages.size(); ++i) {
+    const std::string path = chat.names.messages + "[" + std::to_string(i) + "].";
+    if (!chat.messages[i].tool_calls.empty()) return path + "tool_calls";
+    if (!chat.messages[i].tool_call_id.empty()) return path + "tool_call_id";
+    if (chat.messages[i].role == "tool") return path + "role";
+  }
+  return std::nullopt;
+}
+
+}  // namespace troupe::services

@@ -1,0 +1,264 @@
+"""Tool calls and reasoning: prompts, answers and streams, over HTTP and gRPC."""
+
+import concurrent.futures
+import json
+import os
+import tempfile
+import unittest
+
+from tests.support import grpc_client as client
+from tests.support import openai_client as oai
+from tests.support import program
+from tests.support.grpc_client import pb
+
+TEMPLATES = os.path.join(program.GOLDENS, "chat")
+MODEL = os.path.join(program.SOURCE, "examples", "troupe-tiny")
+QUESTION = [{"role": "user", "content": "What is the weather?"}]
+TOOLS = [
+    {"type": "function", "function": {
+        "name": name, "description": "of a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}
+    for name in ("weather", "time")
+]
+CALL = (r"<｜tool▁call▁begin｜>function<｜tool▁sep｜>%s" "\n```json\n"
+        r'\{"city": "[A-Z][a-z]{3}"\}' "\n```<｜tool▁call▁end｜>")
+CALLS = ("[a-z]{2,5}\\.<｜tool▁calls▁begin｜>" + CALL % "weather" + "\n" + CALL % "time"
+         + "<｜tool▁calls▁end｜>")
+
+
+def model_that_spells_its_markers(folder):
+    """The bundled model, whose tokenizer has no tokens for tool calls: it writes them as text, so
+    that a pattern can have it write some."""
+    for name in os.listdir(MODEL):
+        if name != "tokenizer.json":
+            os.symlink(os.path.join(MODEL, name), os.path.join(folder, name))
+    with open(os.path.join(MODEL, "tokenizer.json"), encoding="utf-8") as file:
+        tokenizer = json.load(file)
+    for token in tokenizer["added_tokens"]:
+        if token["content"].startswith("<｜tool"):
+            token["content"] = token["content"].replace("tool", "other")
+    with open(os.path.join(folder, "tokenizer.json"), "w", encoding="utf-8") as file:
+        json.dump(tokenizer, file)
+
+
+class Joined:
+    """The only choice of a stream put together, as a client does it."""
+
+    def __init__(self, chunks):
+        self.content, self.reasoning, self.calls, self.reason = "", "", [], None
+        for chunk in chunks:
+            (choice,) = chunk.choices
+            self.content += choice.delta.content or ""
+            self.reasoning += getattr(choice.delta, "reasoning_content", None) or ""
+            for piece in choice.delta.tool_calls or ():
+                if piece.index == len(self.calls):
+                    self.calls.append([piece.id, piece.type, piece.function.name, ""])
+                self.calls[piece.index][3] += piece.function.arguments
+            self.reason = choice.finish_reason or self.reason
+
+
+class ServedTest(unittest.TestCase):
+    TEMPLATE = "v3-0324"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="troupe-tools-")
+        model = cls.folder.name
+        cls.prepare(model)
+        template = os.path.join(TEMPLATES, cls.TEMPLATE + ".jinja")
+        flags = ("--chat-template", template, "--served-name", "troupe-tiny")
+        cls.served = client.Served(model, *flags)
+        cls.url = cls.served.url
+        cls.openai = oai.connect(cls.url)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.openai.close()
+        assert cls.served.stop() == 0, "".join(cls.served.log)
+        cls.folder.cleanup()
+
+    prepare = staticmethod(model_that_spells_its_markers)
+
+    def chat(self, **options):
+        options = {"messages": QUESTION, "temperature": 1, "seed": 3, "max_tokens": 400, **options}
+        return self.openai.chat.completions.create(model="troupe-tiny", **options)
+
+    def prompt(self, messages, **more):
+        return oai.ask(self.url, "/apply-template", {"messages": messages, **more}).json["prompt"]
+
+
+class ToolCallTest(ServedTest):
+    OPTIONS = {"tools": TOOLS, "extra_body": {"guided_regex": CALLS}}
+
+    def test_an_answer_with_calls_whole_and_streamed(self):
+        headers = {"X-Request-Id": "tools-1"}
+        whole = self.chat(**self.OPTIONS, extra_headers=headers).choices[0]
+        self.assertEqual(whole.finish_reason, "tool_calls")
+        self.assertRegex(whole.message.content, r"\A[a-z]{2,5}\.\Z")
+        self.assertEqual([call.function.name for call in whole.message.tool_calls],
+                         ["weather", "time"])
+        for call in whole.message.tool_calls:
+            self.assertRegex(json.loads(call.function.arguments)["city"], r"\A[A-Z][a-z]{3}\Z")
+            self.assertRegex(call.id, r"\Acall_[0-9a-f]{24}\Z")
+        joined = Joined(self.chat(**self.OPTIONS, extra_headers=headers, stream=True))
+        self.assertEqual(joined.content, whole.message.content)
+        self.assertEqual(joined.reason, "tool_calls")
+        self.assertEqual(joined.calls, [[call.id, "function", call.function.name,
+                                         call.function.arguments]
+                                        for call in whole.message.tool_calls])
+        self.assertEqual(len({call.id for call in whole.message.tool_calls}), 2)
+
+    def test_one_call_at_a_time(self):
+        options = {**self.OPTIONS, "parallel_tool_calls": False}
+        whole = self.chat(**options).choices[0]
+        self.assertEqual([call.function.name for call in whole.message.tool_calls], ["weather"])
+        self.assertEqual(whole.finish_reason, "tool_calls")
+        joined = Joined(self.chat(**options, stream=True))
+        self.assertEqual([call[3] for call in joined.calls],
+                         [whole.message.tool_calls[0].function.arguments])
+        self.assertEqual(joined.reason, "tool_calls")
+
+    def test_calls_that_are_cut_are_no_end(self):
+        whole = self.chat(**{**self.OPTIONS, "max_tokens": 60}).choices[0]
+        self.assertEqual(whole.finish_reason, "length")
+        joined = Joined(self.chat(**{**self.OPTIONS, "max_tokens": 60}, stream=True))
+        self.assertEqual([call[3] for call in joined.calls],
+                         [call.function.arguments for call in whole.message.tool_calls or ()])
+
+    def test_without_tools_or_with_none_to_call_it_is_all_text(self):
+        for options in ({}, {"tools": TOOLS, "tool_choice": "none"}):
+            answer = self.chat(extra_body={"guided_regex": CALLS}, **options).choices[0]
+            self.assertIn("<｜tool▁sep｜>weather", answer.message.content)
+            self.assertIsNone(answer.message.tool_calls)
+            self.assertEqual(answer.finish_reason, "stop")
+
+    def test_grpc_gives_the_same(self):
+        asked = client.request(messages=[("user", QUESTION[0]["content"])], temperature=1, seed=3,
+                               max_tokens=400, request_id="tools-2")
+        asked.chat.tools.extend(json.dumps(tool) for tool in TOOLS)
+        asked.response_format.regex = CALLS
+        choice, _ = client.unary(self.served, asked)
+        self.assertEqual(choice.finish_reason, pb.FINISH_REASON_TOOL_CALLS)
+        told = self.chat(**self.OPTIONS, extra_headers={"X-Request-Id": "tools-2"}).choices[0]
+        self.assertEqual([(call.id, call.name, call.arguments_json) for call in choice.tool_calls],
+                         [(call.id, call.function.name, call.function.arguments)
+                          for call in told.message.tool_calls])
+        self.assertEqual(choice.text, told.message.content)
+        text, calls, ids = "", {}, []
+        for event in self.served.inference.Generate(asked, timeout=program.TIMEOUT_S):
+            if event.WhichOneof("event") != "delta":
+                continue
+            text += event.delta.text
+            ids += event.delta.token_ids
+            if event.delta.HasField("tool_call_delta"):
+                piece = event.delta.tool_call_delta
+                made = calls.setdefault(piece.index, pb.ToolCall())
+                made.id += piece.id
+                made.name += piece.name
+                made.arguments_json += piece.arguments_json
+        self.assertEqual(text, choice.text)
+        self.assertEqual(ids, list(choice.token_ids))
+        self.assertEqual([calls[i] for i in sorted(calls)], list(choice.tool_calls))
+
+    def test_calls_and_results_are_part_of_the_prompt(self):
+        answer = self.chat(**self.OPTIONS).choices[0].message
+        messages = [*QUESTION, answer.model_dump(exclude_none=True)]
+        messages += [{"role": "tool", "tool_call_id": call.id, "content": f"{i} degrees"}
+                     for i, call in enumerate(answer.tool_calls)]
+        prompt = self.prompt(messages, tools=TOOLS)
+        arguments = [call.function.arguments for call in answer.tool_calls]
+        self.assertIn(
+            f"{answer.content}<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n"
+            f"```json\n{arguments[0]}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>", prompt)
+        self.assertTrue(prompt.endswith(
+            "<｜tool▁outputs▁begin｜><｜tool▁output▁begin｜>0 degrees<｜tool▁output▁end｜>\n"
+            "<｜tool▁output▁begin｜>1 degrees<｜tool▁output▁end｜><｜tool▁outputs▁end｜>"), prompt)
+        for tool in TOOLS:
+            self.assertIn(tool["function"]["name"], prompt.rsplit("</tools>", 1)[0])
+        self.assertNotIn("</tools>", self.prompt(messages, tools=TOOLS, tool_choice="none"))
+        self.assertTrue(self.chat(messages=messages, tools=TOOLS, max_tokens=4).choices)
+
+    def test_what_is_wrong_with_tools_is_named(self):
+        for extra, code, param in (
+            ({"tools": [{"type": "x"}]}, "invalid_value", "tools[0]"),
+            ({"tools": [TOOLS[0], 5]}, "invalid_value", "tools[1]"),
+            ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "invalid_value",
+             "tools[0].function.name"),
+            ({"tools": TOOLS * 65}, "invalid_value", "tools"),
+            ({"tools": TOOLS, "tool_choice": "required"}, "unsupported_parameter", "tool_choice"),
+            ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "time"}}},
+             "unsupported_parameter", "tool_choice"),
+            ({"messages": [*QUESTION, {"role": "assistant", "tool_calls": [{"id": "1"}]}]},
+             "invalid_value", "messages[1].tool_calls[0].function"),
+        ):
+            answer = oai.ask(self.url, "/v1/chat/completions", {"messages": QUESTION, **extra})
+            self.assertEqual((answer.status, answer.error["code"], answer.error["param"]),
+                             (400, code, param), answer.body)
+
+
+class ReasoningTest(ServedTest):
+    """R1's prompts end in <think>; a bias makes the bundled model end its thoughts at some time."""
+
+    TEMPLATE = "r1"
+    BIAS = {"4095": 9}  # </think>
+    SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"],
+              "additionalProperties": False}
+
+    @staticmethod
+    def prepare(folder):
+        for name in os.listdir(MODEL):
+            os.symlink(os.path.join(MODEL, name), os.path.join(folder, name))
+
+    def ask(self, seed, **options):
+        return self.chat(seed=seed, temperature=1.5, max_tokens=200, logit_bias=self.BIAS,
+                         **options)
+
+    def test_thoughts_come_apart_and_the_form_begins_behind_them(self):
+        options = {"extra_body": {"guided_json": self.SCHEMA}}
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda seed: self.ask(seed, **options).choices[0], range(12)))
+        done = [one for one in answers if one.finish_reason == "stop"]
+        self.assertTrue(done, answers)
+        for answer in done:
+            self.assertIsInstance(json.loads(answer.message.content)["a"], int)
+        self.assertTrue([one for one in done if getattr(one.message, "reasoning_content", "")],
+                        "none has thought")
+        for seed, whole in list(enumerate(answers))[:4]:
+            joined = Joined(self.ask(seed, stream=True, **options))
+            self.assertEqual(joined.content, whole.message.content)
+            self.assertEqual(joined.reasoning,
+                             getattr(whole.message, "reasoning_content", None) or "")
+            self.assertEqual(joined.reason, whole.finish_reason)
+
+    def test_thoughts_that_never_end_are_all_there_is(self):
+        told = self.chat(max_tokens=12, logit_bias={"4095": -100}).choices[0]
+        self.assertEqual(told.message.content, "")
+        self.assertTrue(told.message.reasoning_content)
+        hidden = self.chat(max_tokens=12, logit_bias={"4095": -100},
+                           extra_body={"include_reasoning": False}).choices[0]
+        self.assertFalse(hasattr(hidden.message, "reasoning_content"))
+        self.assertEqual(hidden.message.content, "")
+
+    def test_stop_strings_are_looked_for_behind_the_thoughts(self):
+        options = {"max_tokens": 30, "logit_bias": {"4095": -100}}
+        thoughts = self.chat(**options).choices[0].message.reasoning_content
+        stopped = self.chat(**options, stop=thoughts[2:6]).choices[0]
+        self.assertEqual(stopped.message.reasoning_content, thoughts)
+
+    def test_grpc_gives_thoughts_apart(self):
+        asked = client.request(messages=[("user", QUESTION[0]["content"])], temperature=1.5,
+                               seed=1, max_tokens=60, logit_bias={4095: 9})
+        choice, _ = client.unary(self.served, asked)
+        joined = ["", ""]
+        for event in self.served.inference.Generate(asked, timeout=program.TIMEOUT_S):
+            joined[0] += event.delta.reasoning_text
+            joined[1] += event.delta.text
+        self.assertEqual(joined, [choice.reasoning_text, choice.text])
+        told = self.chat(seed=1, temperature=1.5, max_tokens=60, logit_bias=self.BIAS)
+        message = told.choices[0].message
+        self.assertEqual(joined, [getattr(message, "reasoning_content", None) or "",
+                                  message.content])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,113 @@
+// Tools of a request, pieces of calls, and how both reach the model's template.
+#include "services/gateway/tool_calls.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/services/gateway/tiny_model.hpp"
+
+namespace troupe::services {
+namespace {
+
+constexpr const char* kTool =
+    R"({"type":"function","function":{"name":"f","description":"d","parameters":{}}})";
+
+ChatCall chat_with(std::vector<std::string> tools) {
+  ChatCall chat{{{"user", "x"}}};
+  chat.tools = std::move(tools);
+  return chat;
+}
+
+ApiError error_of(const ServedModel& model, const ChatCall& chat) {
+  auto encoded = model.encode(chat);
+  auto* error = std::get_if<ApiError>(&encoded);
+  if (error == nullptr) ADD_FAILURE() << "it was rendered";
+  return error == nullptr ? ApiError{} : std::move(*error);
+}
+
+std::string prompt_of(const ServedModel& model, const ChatCall& chat) {
+  auto encoded = model.encode(chat);
+  if (auto* error = std::get_if<ApiError>(&encoded)) ADD_FAILURE() << error->message;
+  return std::get<model::EncodedChat>(std::move(encoded)).text;
+}
+
+TEST(ToolCalls, PiecesOfACallAreJoined) {
+  std::vector<ToolCallPiece> calls;
+  add_piece(calls, {0, "f", ""});
+  add_piece(calls, {0, "", "{"});
+  add_piece(calls, {0, "", "}"});
+  add_piece(calls, {1, "g", "1"});
+  ASSERT_EQ(calls.size(), 2u);
+  EXPECT_EQ(calls[0].name, "f");
+  EXPECT_EQ(calls[0].arguments, "{}");
+}
+
+TEST(ToolCalls, AnIdFollowsFromRequestChoiceAndCall) {
+  const std::string id = tool_call_id("r", 0, 0);
+  EXPECT_EQ(id, tool_call_id("r", 0, 0));
+  EXPECT_EQ(id.size(), 29u);
+  EXPECT_TRUE(id.starts_with("call_"));
+  for (const auto& other :
+       {tool_call_id("s", 0, 0), tool_call_id("r", 1, 0), tool_call_id("r", 0, 1)})
+    EXPECT_NE(other, id);
+}
+
+TEST(ToolCalls, ToolsThatAreNoneAreNamed) {
+  for (const auto& [tool, field] : {
+           std::pair{"{", "chat.tools[1]"},
+           std::pair{"{}", "chat.tools[1]"},
+           std::pair{R"({"type":"function","function":5})", "chat.tools[1]"},
+           std::pair{R"({"type":"function","function":{}})", "chat.tools[1].function.name"},
+           std::pair{R"({"type":"function","function":{"name":"a b"}})",
+                     "chat.tools[1].function.name"},
+       }) {
+    const auto wrong = check_tools(chat_with({kTool, tool}));
+    ASSERT_EQ(wrong.size(), 1u) << tool;
+    EXPECT_EQ(wrong[0].field, field);
+  }
+  EXPECT_EQ(check_tools(chat_with(std::vector<std::string>(129, kTool))).size(), 1u);
+  EXPECT_TRUE(check_tools(chat_with({kTool})).empty());
+  ChatCall chat = chat_with({});
+  chat.messages.push_back({"assistant", "", "", {{"id", "", "{}"}}});
+  EXPECT_EQ(check_tools(chat).front().field, "chat.messages[1].tool_calls[0]");
+}
+
+TEST(ToolCalls, ATemplateWithoutCallsRefusesThem) {
+  EXPECT_EQ(error_of(tiny_served(), chat_with({kTool})).metadata.at("field"), "chat.tools");
+  ChatCall chat = chat_with({});
+  chat.messages.push_back({"tool", "result"});
+  EXPECT_EQ(error_of(tiny_served(), chat).metadata.at("field"), "chat.messages[1].role");
+  chat = chat_with({kTool});
+  chat.may_call = false;  // nothing tells of them
+  EXPECT_EQ(prompt_of(tiny_served(), chat), prompt_of(tiny_served(), chat_with({})));
+}
+
+TEST(ToolCalls, CallsAndResultsAreWrittenAsEachTemplateHasThem) {
+  ChatCall chat = chat_with({kTool});
+  chat.messages.push_back({"assistant", "", "", {{"c1", "f", "{\"a\": 1}"}}});
+  chat.messages.push_back({"tool", "42", "", {}, "c1"});
+  const auto v3 = prompt_of(tiny_speaking("v3-0324"), chat);
+  EXPECT_NE(v3.find("<｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{\"a\": 1}\n```"),
+            v3.npos)
+      << v3;
+  EXPECT_NE(v3.find("<｜tool▁output▁begin｜>42<｜tool▁output▁end｜>"), v3.npos) << v3;
+  EXPECT_NE(v3.find("\"name\": \"f\""), v3.npos) << v3;
+  const auto v31 = prompt_of(tiny_speaking("v31"), chat);
+  EXPECT_NE(v31.find("<｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\": 1}<｜tool▁call▁end｜>"), v31.npos)
+      << v31;
+}
+
+TEST(ToolCalls, AContentBesideCallsIsNullWhenItIsEmpty) {
+  const std::vector<ChatMessage> messages{{"assistant", "", "", {{"c1", "f", "{\"a\": 1}"}}}};
+  EXPECT_EQ(messages_json(messages),
+            R"([{"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function",)"
+            R"("function":{"name":"f","arguments":"{\"a\": 1}"}}]}])");
+  EXPECT_EQ(messages_json(messages, ArgumentsForm::object),
+            R"([{"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function",)"
+            R"("function":{"name":"f","arguments":{"a": 1}}}]}])");
+  const std::vector<ChatMessage> broken{{"assistant", "x", "", {{"c1", "f", "{"}}}};
+  EXPECT_NE(messages_json(broken, ArgumentsForm::object).find(R"("arguments":"{")"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace troupe::services
