@@ -46,6 +46,7 @@ class Troupe(Process):
         self.served = grpc_client.Served(model, *flags)
         self.url, self.ops = self.served.url, self.served.addresses["ops"]
         super().__init__(self.served.process.pid)
+        eventually(lambda: ops.get(self.ops, "/readyz")[0] == 200, "troupe serve is ready")
 
     def __enter__(self):
         return self
