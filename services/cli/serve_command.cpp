@@ -207,6 +207,7 @@ int serve(Flags& flags) {
   StartedLocal started = start_local(*model, flags.engine, 1, loading);
   if (!started.cluster) return started.exit_code;
   engine.begin(std::move(started.cluster));
+  (*gateway)->refresh();  // whoever reads the next line finds it healthy
   ops.begin_serving(engine, [&gateway] { return (*gateway)->calls_open(); });
   std::fprintf(stderr, "serving %s (%s, %s)\n", served->name().c_str(),
                model->checkpoint.directory().c_str(), served->fingerprint().c_str());

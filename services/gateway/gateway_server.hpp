@@ -44,6 +44,8 @@ class GatewayServer {
   /// open calls go on.
   void drain();
   std::int64_t calls_open() const { return state_.calls_open; }
+  /// Asks engine and placement now and tells health, instead of within a health_period.
+  void refresh();
 
  private:
   GatewayServer(const ServedModel& model, actors::RequestEngine& engine, GatewayHooks hooks,
@@ -52,7 +54,6 @@ class GatewayServer {
   Expected<void> load_keys();
   void reload_keys();
   void watch();
-  void refresh();
 
   GatewayState state_;
   const std::chrono::milliseconds period_;
