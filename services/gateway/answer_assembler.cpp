@@ -36,6 +36,12 @@ AnswerAssembler::AnswerAssembler(AnswerForm form) : form_(std::move(form)), matc
 
 void AnswerAssembler::push(const actors::TokenNews& news, AnswerPiece& out) {
   if (ended()) return;
+  if (tokens_ >= form_.told) return take(news, out);
+  AnswerPiece known;
+  take(news, known);
+}
+
+void AnswerAssembler::take(const actors::TokenNews& news, AnswerPiece& out) {
   const std::int32_t id = news.token;
   ++tokens_;
   out.ids.push_back(id);

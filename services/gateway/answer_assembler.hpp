@@ -23,6 +23,7 @@ struct AnswerForm {
   std::optional<model::AnswerOptions> parts;  // none: all of the text is content
   bool reasoning = true;                      // thoughts are given out
   bool one_call = false;                      // the end of a call ends the answer
+  std::int64_t told = 0;                      // tokens that were told before: nothing of them is
 };
 
 /// A piece of an answer. Pieces are joined member by member.
@@ -52,7 +53,8 @@ class AnswerAssembler {
  public:
   explicit AnswerAssembler(AnswerForm form);
 
-  /// Adds a token to `out`. Tokens behind the end do not count.
+  /// Adds a token to `out`. Tokens behind the end do not count. What a token shows is a function of
+  /// the tokens so far, so an answer that was told in part goes on where it was.
   void push(const actors::TokenNews& news, AnswerPiece& out);
   /// Adds what was held back, at the end of an answer that no stop string ended.
   void finish(AnswerPiece& out);
@@ -69,6 +71,7 @@ class AnswerAssembler {
 
  private:
   bool silent(std::int32_t id) const;
+  void take(const actors::TokenNews& news, AnswerPiece& out);
   void add_token(std::int32_t id, AnswerPiece& out);
   void add_events(std::vector<model::AnswerEvent> events, AnswerPiece& out);
   void add_text(const std::string& text, AnswerPiece& out);

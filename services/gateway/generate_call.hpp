@@ -70,8 +70,11 @@ struct GenerateCall {
   SamplingFields sampling;
   FormatCall format = {};
   bool prompt_progress = false;
-  bool reasoning = true;      // thoughts are told, not only thought
-  bool echo = false;          // the prompt comes back: with logprobs, if the answer has them
+  bool reasoning = true;  // thoughts are told, not only thought
+  bool echo = false;      // the prompt comes back: with logprobs, if the answer has them
+  /// Tokens of the answer that the client has from a stream that broke; they are made again and not
+  /// told again.
+  std::optional<std::uint32_t> resume_position;
   std::int32_t priority = 0;  // higher is served sooner
   std::string cache_salt;     // computed prompts are shared among equal salts only
   std::string tenant;         // whose it is, as the server knows it; requests share by tenants

@@ -128,6 +128,17 @@ std::optional<ApiError> bound_answer(const GenerateCall& call, std::int64_t cont
   return std::nullopt;
 }
 
+/// Nothing, or why the rest of an answer cannot be told: it would not be the same answer.
+std::optional<ApiError> refuse_resuming(const GenerateCall& call, bool draws) {
+  if (!call.resume_position) return std::nullopt;
+  if (call.sampling.n.value_or(1) > 1)
+    return invalid_fields({{"resume_position", "does not go with several choices. Ask for one"}});
+  if (!draws || call.sampling.seed) return std::nullopt;
+  return invalid_fields(
+      {{"resume_position",
+        "needs " + call.names.sampling + "seed: the request's own, or the one that Started told"}});
+}
+
 /// The form of the answer, behind the thoughts if it begins with some.
 std::optional<ApiError> form_answer(const ServedModel& model, const GenerateCall& call,
                                     const Prompt& prompt, actors::GenerateRequest& request) {
@@ -177,14 +188,17 @@ Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCa
   if (const auto valid = model::validate(sampling); !valid) {
     return invalid_fields({{"sampling", valid.error().detail}});
   }
-  if (!call.sampling.seed && sampling.temperature >= kGreedyBelow) plan.drawn_seed = sampling.seed;
+  const bool draws = sampling.temperature >= kGreedyBelow;
+  if (auto refused = refuse_resuming(call, draws)) return *std::move(refused);
+  plan.form.told = call.resume_position.value_or(0);
+  if (!call.sampling.seed && draws) plan.drawn_seed = sampling.seed;
   plan.form.tokenizer = model.tokenizer();
   plan.form.silent_ids = sampling.stop_token_ids;
   plan.form.stops = call.sampling.stop;
   plan.form.min_tokens = sampling.min_tokens;
   plan.form.logprobs = call.sampling.logprobs.has_value();
   plan.echo = call.echo;
-  plan.request.prompt_logprobs = prompt_logprobs_of(call);
+  if (plan.form.told == 0) plan.request.prompt_logprobs = prompt_logprobs_of(call);
   plan.request.choices = static_cast<std::uint32_t>(call.sampling.n.value_or(1));
   plan.request.priority = call.priority;
   plan.request.cache_salt = hashed(call.cache_salt);

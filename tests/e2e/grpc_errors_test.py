@@ -63,6 +63,8 @@ class RequestErrorTest(ErrorTest):
             (request(text="x", top_p=float("nan")), "sampling.top_p"),
             (request(text="x", max_tokens=0), "sampling.max_tokens"),
             (request(text="x", n=129), "sampling.n"),
+            (request(text="x", resume_position=1, temperature=1), "resume_position"),
+            (request(text="x", resume_position=1, n=2, seed=1), "resume_position"),
             (request(text="x", prompt_logprobs=21), "sampling.prompt_logprobs"),
             (request(text="x", priority=-10**7), "priority"),
             (request(text="x", cache_salt="a" * 1025), "cache_salt"),
@@ -79,8 +81,7 @@ class RequestErrorTest(ErrorTest):
             self.assertEqual(failed.fields, [field])
 
     def test_what_comes_later_is_refused_by_name(self):
-        cases = [(request(text="x", resume_position=0), "resume_position")]
-        asked = request(text="x")
+        cases, asked = [], request(text="x")
         asked.response_format.grammar = "root ::= x"
         cases.append((asked, "response_format.grammar"))
         tool = '{"type": "function", "function": {"name": "f"}}'  # the template has no calls

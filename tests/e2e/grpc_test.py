@@ -129,6 +129,29 @@ class AnswerTest(ServedTest):
             self.assertIsInstance(json.loads(choice.text), dict)
         self.assertTrue(choice.text.startswith("{"))
 
+    def test_a_stream_that_broke_goes_on_where_it_was(self):
+        text = "naïve 🦔 " + PROMPT
+        fields = {"text": text, "temperature": 1, "max_tokens": 40, "logprobs": 1, "stop": ["zqx"]}
+        call = self.served.inference.Generate(request(**fields, request_id="broken-1"))
+        had, seed = ["", [], []], next(call).started.drawn_seed
+        for event in itertools.islice(call, 5):
+            had[0] += event.delta.text
+            had[1] += event.delta.token_ids
+            had[2] += [entry.logprob for entry in event.delta.logprobs]
+        call.cancel()
+        rest = client.stream(self.served, request(**fields, request_id="broken-1", seed=seed,
+                                                  resume_position=len(had[1])))
+        whole = client.stream(self.served, request(**fields, seed=seed))
+        self.assertEqual([had[0] + rest.text, had[1] + rest.ids, had[2] + rest.logprobs],
+                         [whole.text, whole.ids, whole.logprobs])
+        self.assertEqual(rest.finished.usage.completion_tokens, len(whole.ids))
+        for position in range(0, len(whole.ids) + 2, 3):
+            again = client.stream(self.served, request(**fields, seed=seed,
+                                                       resume_position=position))
+            self.assertEqual(again.ids, whole.ids[position:])
+            self.assertTrue(whole.text.endswith(again.text))
+            self.assertEqual(again.finished.finish_reason, whole.finished.finish_reason)
+
     def test_a_drawn_seed_is_told_and_reproduces(self):
         first = client.stream(self.served, request(text=PROMPT, max_tokens=24))
         again = request(text=PROMPT, max_tokens=24, seed=first.started.drawn_seed)

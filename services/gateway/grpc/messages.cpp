@@ -157,7 +157,7 @@ GenerateCall to_call(const v1::GenerateRequest& request) {
   take_format(request.response_format(), call);
   call.priority = request.priority();
   call.cache_salt = request.cache_salt();
-  if (request.has_resume_position()) call.not_served.push_back("resume_position");
+  if (request.has_resume_position()) call.resume_position = request.resume_position();
   take_input(request, call);
   return call;
 }

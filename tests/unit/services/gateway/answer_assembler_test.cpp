@@ -174,6 +174,25 @@ TEST(AnswerAssembler, TextThatSpellsAMarkerIsNone) {
   EXPECT_FALSE(assembler.calls());
 }
 
+TEST(AnswerAssembler, WhatWasToldBeforeIsNotToldAgain) {
+  const auto ids = ids_with_markers(kCalls);
+  AnswerAssembler first(form_with_parts(true));
+  const auto all = pieces(first, ids);
+  for (std::size_t told = 0; told <= ids.size(); ++told) {
+    AnswerForm with = form_with_parts(true);
+    with.told = static_cast<std::int64_t>(told);
+    AnswerAssembler assembler(with);
+    auto whole = whole_of({all.begin(), all.begin() + static_cast<std::ptrdiff_t>(told)});
+    whole.append(whole_of(pieces(assembler, ids)));
+    EXPECT_EQ(whole.ids, ids) << told;
+    EXPECT_EQ(whole.text, whole_of(all).text) << told;
+    EXPECT_EQ(whole.reasoning, whole_of(all).reasoning) << told;
+    ASSERT_EQ(whole.calls.size(), 2u) << told;
+    EXPECT_EQ(whole.calls[1].arguments, whole_of(all).calls[1].arguments) << told;
+    EXPECT_EQ(assembler.tokens(), static_cast<std::int64_t>(ids.size()));
+  }
+}
+
 TEST(AnswerAssembler, WithoutATokenizerThereAreIdsOnly) {
   AnswerAssembler assembler(AnswerForm{});
   const auto parts = pieces(assembler, {1, 2, 3});
