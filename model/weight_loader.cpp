@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <mutex>
 
+#include "model/checkpoint/files.hpp"
+
 namespace troupe::model {
 namespace {
 
@@ -68,7 +70,8 @@ Expected<void> WeightLoader::scan(const Part& part) const {
   populate({matrix.data + part.rows.first * row_bytes(matrix), bytes});
   auto fine = check_codes(name, matrix, part.rows);
   if (progress_ != nullptr) progress_->finish(name, bytes);
-  return fine;
+  if (fine) return fine;
+  return at(checkpoint_.find(name)->file, fine.error());
 }
 
 void WeightLoader::scan() {

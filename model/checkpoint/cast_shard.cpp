@@ -7,6 +7,7 @@
 #include <map>
 
 #include "core/dtype.hpp"
+#include "model/checkpoint/files.hpp"
 #include "model/checkpoint/output_file.hpp"
 #include "model/config/json_value.hpp"
 
@@ -80,7 +81,8 @@ Expected<void> write_tensor(const Checkpoint& checkpoint, const TensorView& tens
   if (!is_cast(tensor)) return writer.write({tensor.data, tensor.bytes});
   const auto matrix = checkpoint.matrix(tensor.name, tensor.shape[0], tensor.shape[1]);
   if (!matrix) return unexpected(matrix.error());
-  if (const auto numbers = check_codes(tensor.name, *matrix); !numbers) return numbers;
+  if (const auto numbers = check_codes(tensor.name, *matrix); !numbers)
+    return at(tensor.file, numbers.error());
   return write_cast(*matrix, writer);
 }
 

@@ -29,10 +29,6 @@ namespace {
 
 constexpr std::uint64_t kConfigBytesMax = 16 << 20;
 
-Unexpected tensor_error(Errc code, std::string_view tensor, const std::string& why) {
-  return unexpected(code, "tensor " + std::string(tensor) + why);
-}
-
 /// Element `i` of a tensor of dtype F32, BF16 or F8_E8M0, as F32.
 float element(const TensorView& tensor, std::int64_t i) {
   const std::byte* data = tensor.data + static_cast<std::size_t>(i) * bytes_of(tensor.dtype);
@@ -58,8 +54,9 @@ Expected<std::vector<float>> finite_values(const TensorView& tensor) {
       const auto cols = static_cast<std::size_t>(tensor.shape[1]);
       where = "row " + std::to_string(i / cols) + ", column " + std::to_string(i % cols);
     }
-    return tensor_error(Errc::malformed, tensor.name,
-                        " holds NaN or infinity at " + where + "; the file is damaged");
+    return unexpected(Errc::malformed, std::string(tensor.file) + ": tensor " +
+                                           std::string(tensor.name) + " holds NaN or infinity at " +
+                                           where + "; the file is damaged, download it again");
   }
   return values;
 }

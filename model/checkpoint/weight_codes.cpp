@@ -89,7 +89,8 @@ Expected<void> check_codes(std::string_view name, const kernels::WeightMatrix& m
                       "tensor " + std::string(name) + " holds " +
                           (matrix.dtype == DType::f8_e4m3 ? "the NaN code" : "NaN or infinity") +
                           " at row " + std::to_string(index / matrix.cols) + ", column " +
-                          std::to_string(index % matrix.cols) + "; the file is damaged");
+                          std::to_string(index % matrix.cols) +
+                          "; the file is damaged, download it again");
   }
   return {};
 }

@@ -168,7 +168,8 @@ TEST(BrokenCheckpoint, NaNScalesAreRefusedWhenTheMatrixIsMade) {
     ASSERT_TRUE(checkpoint);
     const auto matrix = checkpoint->matrix(kQa, 136, 160);
     ASSERT_FALSE(matrix);
-    expect_words(matrix.error(), Errc::malformed, {kScale, "row 1, column 0"});
+    expect_words(matrix.error(), Errc::malformed,
+                 {"model.safetensors: ", kScale, "row 1, column 0", "download it again"});
   }
 }
 
@@ -182,8 +183,9 @@ TEST(BrokenCheckpoint, NaNWeightsAndVectorsAreRefusedWhenTheyAreLoaded) {
   const auto checkpoint = Checkpoint::open(dir.path());
   ASSERT_TRUE(checkpoint);
   const auto checked = check_codes(kQa, *checkpoint->matrix(kQa, 136, 160));
-  expect_words(checked.error(), Errc::malformed, {kQa, "row 3, column 5"});
-  expect_words(checkpoint->vector(kBias, 4).error(), Errc::malformed, {kBias});
+  expect_words(checked.error(), Errc::malformed, {kQa, "row 3, column 5", "download it again"});
+  expect_words(checkpoint->vector(kBias, 4).error(), Errc::malformed,
+               {"model.safetensors: ", kBias, "download it again"});
 }
 
 TEST(BrokenCheckpoint, AccessorsRefuseWhatIsNotThere) {

@@ -276,7 +276,7 @@ TEST(Cast, RefusesNaNCodesAndScalesAndLeavesNoFile) {
   code.tensors[weight].bytes[161] = '\xff';
   code.write(dir / "code");
   expect_refused(dir / "code", dir / "out1", Errc::malformed,
-                 weight + " holds the NaN code at row 1");
+                 "model.safetensors: tensor " + weight + " holds the NaN code at row 1");
   EXPECT_FALSE(fs::exists(dir / "out1/model.safetensors"));
   TinyCheckpoint scale;
   const float nan = std::nanf("");
