@@ -128,7 +128,12 @@ std::optional<Malformed> check_header(std::span<const std::byte> first_bytes,
   if (header.kind == 0 || header.kind > kFrameKindMax) {
     return Malformed{MalformedReason::kind, "frame kind " + std::to_string(header.kind)};
   }
-  if (header.total_bytes != frame_bytes || frame_bytes > kFrameBytesMax) {
+  if (frame_bytes > kFrameBytesMax) {
+    return Malformed{MalformedReason::length, "a frame of " + std::to_string(frame_bytes) +
+                                                  " bytes, and " + std::to_string(kFrameBytesMax) +
+                                                  " are the most"};
+  }
+  if (header.total_bytes != frame_bytes) {
     return Malformed{MalformedReason::length, "the header says " +
                                                   std::to_string(header.total_bytes) + " bytes, " +
                                                   std::to_string(frame_bytes) + " came"};

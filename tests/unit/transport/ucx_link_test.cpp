@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstring>
 #include <numeric>
 #include <optional>
 
@@ -179,6 +180,34 @@ TEST_P(UcxLinkTest, RefusesFramesBeyondItsLimit) {
 }
 
 /// Writes and reads one length-prefixed string on a pipe.
+TEST_P(UcxLinkTest, AFrameAboveTheLimitIsCountedOnceAndEndsTheLink) {
+  Wire wire(GetParam());
+  const std::vector<float> none(1);
+  const OutgoingFrame honest = wire.rows(1, none, 1);
+  const std::vector<std::byte> bytes(proto::kFrameBytesMax);
+  proto::FrameHeader header;
+  std::memcpy(&header, honest.head.data(), sizeof header);
+  header.total_bytes = static_cast<std::uint32_t>(proto::kHeaderBytes + bytes.size());
+  OutgoingFrame huge{wire.pool.take(proto::kHeaderBytes), {bytes}};
+  std::memcpy(huge.head.data(), &header, sizeof header);
+  int answered = 0;
+  ASSERT_TRUE(wire.a->send(std::move(huge), [&](Errc) { ++answered; }));
+  const auto pump = [&] { wire.pump(); };
+  ASSERT_TRUE(eventually(pump, [&] { return wire.b->health().state == LinkState::lost; }));
+  EXPECT_EQ(wire.b->health().error.code, Errc::malformed);
+  EXPECT_NE(wire.b->health().error.detail.find(std::to_string(header.total_bytes)),
+            std::string::npos)
+      << wire.b->health().error.detail;
+  EXPECT_EQ(wire.b->stats().malformed_total, 1u);
+  EXPECT_EQ(wire.b->stats().frames_received_total, 0u);
+  EXPECT_TRUE(wire.at_b.empty());
+  EXPECT_FALSE(wire.b->send(wire.rows(2, none, 1)));  // its endpoint takes nothing any more
+  wire.pump();
+  EXPECT_EQ(wire.b->stats().malformed_total, 1u);
+  wire.a->close(Link::CloseMode::force);
+  EXPECT_EQ(answered, 1);
+}
+
 void put(int fd, const std::string& text) {
   const std::uint64_t size = text.size();
   if (write(fd, &size, sizeof size) < 0 || write(fd, text.data(), size) < 0) _exit(3);
