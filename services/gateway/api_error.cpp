@@ -126,6 +126,14 @@ ApiError queue_full(std::int64_t open, milliseconds retry_after) {
   return error;
 }
 
+ApiError message_too_large(std::size_t bytes, std::size_t bytes_max) {
+  ApiError error = make(ApiCode::resource_exhausted, "REQUEST_TOO_LARGE",
+                        "the message has " + std::to_string(bytes) + " bytes and may have " +
+                            std::to_string(bytes_max) + ". Send less at once");
+  error.metadata = {{"bytes", std::to_string(bytes)}, {"bytes_max", std::to_string(bytes_max)}};
+  return error;
+}
+
 ApiError draining() {
   return retryable(ApiCode::unavailable, "DRAINING",
                    "this gateway is going away and takes nothing new. Ask another, or again later",

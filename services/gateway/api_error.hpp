@@ -71,6 +71,8 @@ ApiError rate_limited(const std::string& key_name, const std::string& limit,
                       std::chrono::milliseconds retry_after);
 /// RESOURCE_EXHAUSTED / QUEUE_FULL.
 ApiError queue_full(std::int64_t open, std::chrono::milliseconds retry_after);
+/// RESOURCE_EXHAUSTED / REQUEST_TOO_LARGE with both numbers.
+ApiError message_too_large(std::size_t bytes, std::size_t bytes_max);
 /// UNAVAILABLE / DRAINING with a time to come back.
 ApiError draining();
 /// UNAVAILABLE with a time to come back: MODEL_LOADING before the cluster was complete for the

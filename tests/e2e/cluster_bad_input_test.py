@@ -85,7 +85,7 @@ class WrongInputTest(ClusterCase):
             ):
                 failed = client.failure_of(call, asked, timeout=patient(60))
                 self.assertEqual(failed.code, grpc.StatusCode.RESOURCE_EXHAUSTED, failed.message)
-                self.assertIn("larger than max", failed.message)
+                self.assertEqual(failed.reason, "REQUEST_TOO_LARGE", failed.message)
 
     def again(self):
         try:

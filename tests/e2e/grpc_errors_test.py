@@ -140,8 +140,17 @@ class RequestErrorTest(ErrorTest):
             self.fails(CODE.INVALID_ARGUMENT, "INVALID_FIELD", noise, "GenerateRequest", call=raw)
 
     def test_a_message_over_the_limit(self):
-        asked = request(text="a" * ((64 << 20) + 1))
-        failed = client.failure_of(self.served.inference.Generate, asked)
+        asked, says = request(text="a" * (64 << 20)), [str(64 << 20), "Send less"]
+        failed = self.fails(CODE.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", asked, says)
+        self.assertEqual(failed.metadata["bytes_max"], str(64 << 20))
+        self.assertEqual(int(failed.metadata["bytes"]), asked.ByteSize())
+        tokenize = pb.TokenizeRequest(text=asked.text)
+        self.fails(
+            CODE.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", tokenize, says,
+            call=self.served.inference.Tokenize,
+        )
+        # So long that gRPC does not even let us see it.
+        failed = client.failure_of(self.served.inference.Generate, request(text="a" * (66 << 20)))
         self.assertEqual(failed.code, CODE.RESOURCE_EXHAUSTED)
         self.assertEqual(self.served.health(), "SERVING")
 

@@ -3,6 +3,7 @@
 
 #include <google/protobuf/message.h>
 
+#include "services/gateway/grpc/listening_server.hpp"
 #include "services/gateway/request_planner.hpp"
 
 namespace troupe::services {
@@ -86,6 +87,7 @@ void capture_protobuf_log() { google::protobuf::SetLogHandler(keep_complaint); }
 
 std::optional<ApiError> parse_message(const grpc::ByteBuffer& bytes,
                                       google::protobuf::MessageLite& message) {
+  if (bytes.Length() > kMessageBytesMax) return message_too_large(bytes.Length(), kMessageBytesMax);
   grpc::ByteBuffer kept(bytes);  // shares the bytes; the reader below empties it
   complaint.clear();
   grpc::ProtoBufferReader reader(&kept);

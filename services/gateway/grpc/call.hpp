@@ -45,8 +45,8 @@ class Call {
 
 /// From now on protobuf's complaints about messages go to `parse_message` instead of stderr.
 void capture_protobuf_log();
-/// Parses `bytes` into `message`. Nothing, or INVALID_ARGUMENT that names the field whose text is
-/// not UTF-8.
+/// Parses `bytes` into `message`. Nothing, or REQUEST_TOO_LARGE, or INVALID_ARGUMENT that names the
+/// field whose text is not UTF-8.
 std::optional<ApiError> parse_message(const grpc::ByteBuffer& bytes,
                                       google::protobuf::MessageLite& message);
 grpc::ByteBuffer serialize_message(const google::protobuf::MessageLite& message);

@@ -24,6 +24,8 @@ namespace troupe::services {
 namespace {
 
 constexpr std::chrono::seconds kShutdownGrace{2};
+/// What a request may be too long by and still come in, to be told so by us.
+constexpr std::size_t kExplained = std::size_t{1} << 20;
 
 /// Once per process, before the first server.
 void prepare_process() {
@@ -74,7 +76,7 @@ class WithReflection final : public grpc::ServerBuilderOption {
 };
 
 void configure(grpc::ServerBuilder& builder, const GrpcSettings& settings) {
-  builder.SetMaxReceiveMessageSize(static_cast<int>(settings.message_bytes_max));
+  builder.SetMaxReceiveMessageSize(static_cast<int>(kMessageBytesMax + kExplained));
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, settings.streams_max);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, clamp_ms(settings.connection_age_max));

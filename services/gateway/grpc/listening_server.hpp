@@ -16,11 +16,13 @@ class Service;
 
 namespace troupe::services {
 
+/// Of one request. Longer ones are refused with an explanation; far longer ones, by gRPC without.
+inline constexpr std::size_t kMessageBytesMax = std::size_t{64} << 20;
+
 struct GrpcSettings {
   Address listen{"127.0.0.1", 50051};  // port 0: any free one
   bool reflection = true;
   std::string certificate = {}, key = {};                 // PEM; both empty: no TLS
-  std::size_t message_bytes_max = std::size_t{64} << 20;  // of one request
   int streams_max = 1024;                                 // at once on a connection
   std::chrono::milliseconds connection_age_max{300'000};  // then a client reconnects, elsewhere
   std::chrono::milliseconds ping_interval_min{10'000};    // more often is refused
