@@ -52,7 +52,7 @@ void declare(OptionSet& options, Flags& flags) {
                {},
                Shown::help_all});
   options.group("Engine");
-  flags.engine.declare(options);
+  flags.engine.declare(options, Spread::one_process);
 }
 
 /// "batch", then "batch  38 tok/s" once there is a speed.
@@ -113,7 +113,7 @@ int run(const Flags& flags, BatchOutput& output, std::size_t lines, const BatchE
 
 /// The model's own OpenAI API in this process, without a port.
 int run_local(const Flags& flags, BatchOutput& output, std::size_t lines) {
-  if (const auto failed = check_level(flags.engine)) return *failed;
+  if (const auto failed = check_engine(flags.engine)) return *failed;
   auto model = open_model(flags.model);
   if (!model) return report(model_fault(model.error().code), model.error().detail);
   const std::int64_t parallel = flags.parallel.value_or(BatchSettings{}.parallel);

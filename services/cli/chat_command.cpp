@@ -52,7 +52,7 @@ void declare(OptionSet& options, Flags& flags) {
                Shown::help_all});
   flags.generation.sampling.declare(options, kMaxTokensDefault);
   options.group("Engine");
-  flags.generation.engine.declare(options);
+  flags.generation.engine.declare(options, Spread::processes);
 }
 
 int converse(Flags& flags, ChatPartner& partner) {

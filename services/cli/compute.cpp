@@ -23,7 +23,12 @@ Expected<void> check_layout(const Layout& layout, const model::ModelConfig& conf
 
 }  // namespace
 
-std::optional<int> check_level(const EngineOptions& options) {
+std::optional<int> check_engine(const EngineOptions& options) {
+  if (options.transport_by_flag && !options.layout.processes)
+    return report(Fault::bad_value,
+                  "--transport " + options.transport +
+                      " is what carries rows between processes, and the layout has none. Leave it "
+                      "out, or ask for --layout processes:experts=2");
   const auto table = kernels::select_level(options.level);
   if (table) return std::nullopt;
   return report(Fault::level_not_available, table.error().detail);

@@ -14,8 +14,9 @@
 
 namespace troupe::services {
 
-/// Checks what needs no weights: the level exists here. Returns the exit code of a reported error.
-std::optional<int> check_level(const EngineOptions& options);
+/// Checks what needs no weights: the level exists here, --transport has processes to be between.
+/// Returns the exit code of a reported error.
+std::optional<int> check_engine(const EngineOptions& options);
 
 /// A running cluster, or the exit code of the error that was reported. Says so on stderr when
 /// loading takes long. `model` must outlive it; `requests` are submitted at once.

@@ -60,7 +60,8 @@ Expected<Layout> parse_layout(std::string_view text) {
   return layout;
 }
 
-void EngineOptions::declare(OptionSet& options) {
+void EngineOptions::declare(OptionSet& options, Spread spread) {
+  const bool processes = spread == Spread::processes;
   std::vector<std::string> levels{"auto"};  // whether this machine runs it is looked at later
   for (const std::string_view known : kernels::known_levels()) levels.emplace_back(known);
   options.add({"--level", "LEVEL", "CPU level: auto, reference, avx2, avx512 [auto]",
@@ -70,7 +71,8 @@ void EngineOptions::declare(OptionSet& options) {
   options.add({"--threads", "T", "Compute threads [the machine's cores]",
                integer(threads, {1, kThreadsMax})});
   Option shards{"--layout", "L",
-                "Shards of each role, [processes:]experts=N,attention=N,routers=N,placement=P",
+                std::string("Shards of each role, ") + (processes ? "[processes:]" : "") +
+                    "experts=N,attention=N,routers=N,placement=P",
                 [this](std::string_view value) -> Expected<void> {
                   auto parsed = parse_layout(value);
                   if (!parsed) return unexpected(std::move(parsed).error());
@@ -78,12 +80,7 @@ void EngineOptions::declare(OptionSet& options) {
                   return {};
                 }};
   options.add(std::move(shards));
-  options.add({"--transport",
-               "T",
-               "Between processes: auto, shm, tcp [auto]",
-               choice(transport, {"auto", "shm", "tcp"}),
-               {},
-               Shown::help_all});
+  if (processes) options.add(transport_option());
   options.add({"--chunk", "C", "Prompt tokens computed per step; never changes a bit [scheduler's]",
                integer(chunk, {1, kChunkMax})});
   options.add({"--prefix-cache",
@@ -101,6 +98,19 @@ void EngineOptions::declare(OptionSet& options) {
   Option quiet{"--no-progress", "", "No progress bar and no progress lines", yes_no(no_progress)};
   quiet.shown = Shown::help_all;
   options.add(std::move(quiet));
+}
+
+Option EngineOptions::transport_option() {
+  const auto taken = choice(transport, {"auto", "shm", "tcp"});
+  Option option{"--transport", "T",
+                "Between processes (--layout processes:): auto, shm, tcp [auto]",
+                [this, taken](std::string_view value) {
+                  transport_by_flag = true;
+                  return taken(value);
+                }};
+  option.assign_variable = taken;  // it stands for all commands
+  option.shown = Shown::help_all;
+  return option;
 }
 
 }  // namespace troupe::services

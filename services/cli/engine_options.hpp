@@ -23,19 +23,26 @@ struct Layout {
 /// *Errors*: `invalid_argument` that shows the form and what is wrong.
 Expected<Layout> parse_layout(std::string_view text);
 
+/// Where a command can have its shards.
+enum class Spread { one_process, processes };
+
 /// State behind the flags; defaults are those of a run without flags.
 struct EngineOptions {
   Layout layout;
   std::string mode = "bf16";
   std::string level = "auto";
   std::string transport = "auto";  // between processes
+  bool transport_by_flag = false;  // so that it is refused where there are none
   std::string prefix_cache = "on";
   std::string micro_batches = "auto";
   std::optional<std::int64_t> threads;  // none: the cores
   std::optional<std::int64_t> chunk;    // none: the scheduler's default
   bool no_progress = false;
 
-  void declare(OptionSet& options);
+  void declare(OptionSet& options, Spread spread);
+
+ private:
+  Option transport_option();
 };
 
 }  // namespace troupe::services

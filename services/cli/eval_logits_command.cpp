@@ -90,7 +90,7 @@ int finish(const Flags& flags, const LogitsRecorder& recorder, SafetensorsWriter
 int eval_logits(const Flags& flags) {
   if (flags.ids_file.empty()) return missing_flag("--ids-file");
   if (flags.out.empty()) return missing_flag("--out");
-  if (const auto failed = check_level(flags.engine)) return *failed;
+  if (const auto failed = check_engine(flags.engine)) return *failed;
   const auto prompts = read_ids_file(flags.ids_file);
   if (!prompts && prompts.error().code == Errc::cancelled)
     return static_cast<int>(ExitCode::interrupt);
@@ -151,7 +151,7 @@ Command eval_logits_command() {
     options.add({"--valid-vocab", "V", "Generate ids below V only [the tokenizer's length]",
                  integer(flags->valid_vocab, {1, kTokensMax})});
     options.group("Engine");
-    flags->engine.declare(options);
+    flags->engine.declare(options, Spread::processes);
     return [flags] { return eval_logits(*flags); };
   };
   return command;

@@ -86,7 +86,7 @@ void declare(OptionSet& options, Flags& flags) {
   flags.generation.declare_model(options);
   flags.generation.sampling.declare(options, kMaxTokensDefault);
   options.group("Engine");
-  flags.generation.engine.declare(options);
+  flags.generation.engine.declare(options, Spread::processes);
   options.group("Token ids", Shown::help_all);
   options.add({"--ids", "I,J,...", "Token ids instead of text; nothing is added in front",
                id_list(flags.ids)});

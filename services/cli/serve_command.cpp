@@ -109,7 +109,7 @@ void declare(OptionSet& options, Flags& flags) {
                Shown::help_all,
                true});
   options.group("Engine");
-  flags.engine.declare(options);
+  flags.engine.declare(options, Spread::one_process);
 }
 
 std::atomic<bool> terminate_flag{false};
@@ -170,7 +170,7 @@ void serve_until_told(GatewayServer& gateway, ServeOps& ops, std::chrono::second
 int serve(Flags& flags) {
   ::signal(SIGTERM, on_terminate);
   if (const auto failed = read_settings(flags)) return *failed;
-  if (const auto failed = check_level(flags.engine)) return *failed;
+  if (const auto failed = check_engine(flags.engine)) return *failed;
   auto model = open_model(flags.model);
   if (!model) return report(model_fault(model.error().code), model.error().detail);
   flags.served.name = served_name(flags.served.name, flags.model);

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import tempfile
 import unittest
 
 from tests.support import program
@@ -74,6 +75,28 @@ class MistakeTest(program.ProgramTest):
         self.fails(program.USAGE, 1001, "Did you mean --max-tokens?", "chat", "--max-token=3")
         message = self.fails(program.USAGE, 1001, "no flag --zzzzzzzz", "version", "--zzzzzzzz")
         self.assertNotIn("Did you mean", message)
+
+    def test_a_transport_needs_processes_to_be_between(self):
+        for words in (("run", "x"), ("chat",)):
+            says = ["--transport shm", "processes:"]
+            self.fails(program.USAGE, 1003, says, *words, "--transport", "shm")
+            self.fails(
+                program.USAGE, 1003, says, *words, "--transport", "shm", "--layout", "experts=2"
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            files = ("--ids-file", f"{folder}/none.json", "--out", f"{folder}/out")
+            logits = ("eval", "logits", folder, *files)
+            self.fails(program.USAGE, 1003, "--transport tcp", *logits, "--transport", "tcp")
+        for command in ("serve", "batch"):
+            self.fails(program.USAGE, 1001, "--transport", command, "--transport", "shm")
+            text = self.succeeds(command, "--help-all")
+            self.assertIn("--layout L", text)
+            self.assertNotIn("processes:", text)
+        # The variable is for all commands: it is used where there are processes.
+        env = {"TROUPE_TRANSPORT": "tcp"}
+        self.succeeds("run", "x", "--max-tokens", "1", env=env)
+        self.fails(program.USAGE, 1006, "TROUPE_TRANSPORT", "run", "x",
+                   env={"TROUPE_TRANSPORT": "rdma"})
 
     def test_unknown_command_suggests(self):
         self.fails(program.USAGE, 1002, "Did you mean chat?", "caht")
