@@ -6,7 +6,9 @@
 #include <cstdio>
 #include <memory>
 
+#include "model/config/model_config.hpp"
 #include "services/cli/command.hpp"
+#include "services/client/inference_client.hpp"
 #include "services/local/local_services.hpp"
 #include "services/local/ready_probe.hpp"
 #include "services/local/supervisor.hpp"
@@ -14,12 +16,14 @@
 #include "services/runtime/config/service_config.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/model_lookup.hpp"
+#include "services/runtime/suggest.hpp"
 
 namespace troupe::services {
 namespace {
 
 constexpr std::int64_t kProcessesMax = 64;  // of each role; more on one machine is a mistake
 constexpr std::int64_t kDrainMax = 86'400;
+constexpr std::chrono::seconds kReportBound{2};  // nothing is supervised meanwhile
 
 struct Flags {
   std::string model;
@@ -37,10 +41,13 @@ std::optional<int> read_settings(const Flags& flags, LocalPlan& plan) {
   for (const auto& setting : flags.settings) {
     const auto equals = setting.find('=');
     const auto key = setting.substr(0, equals);
-    if (equals == std::string::npos || find_config_key(key) == nullptr)
+    if (equals == std::string::npos || find_config_key(key) == nullptr) {
+      const auto nearest = equals == std::string::npos ? "" : did_you_mean(key, config_paths());
       return report(Fault::bad_value, "--set " + setting +
                                           ": takes KEY=VALUE with a key of `troupe config "
-                                          "print-defaults`");
+                                          "print-defaults`" +
+                                          nearest);
+    }
     plan.settings.emplace_back(key, setting.substr(equals + 1));
   }
   return std::nullopt;
@@ -62,6 +69,33 @@ Expected<LocalPlan> make_plan(const Flags& flags) {
   return with_identity(std::move(plan));
 }
 
+/// The model's number of experts is looked up here: the services would each refuse in turn. What
+/// else is wrong with the model they tell themselves.
+std::optional<int> check_experts(const LocalPlan& plan) {
+  std::string named = plan.model;
+  for (const auto& [key, value] : plan.settings)
+    if (key == "model.path") named = value;
+  const auto directory = find_model(named);
+  if (!directory) return std::nullopt;
+  const auto config = model::load_config(*directory, {.q_proj = true});
+  if (!config || plan.experts <= config->routed_experts) return std::nullopt;
+  return report(Fault::impossible_layout, "--experts asks for " + std::to_string(plan.experts) +
+                                              " expert services, and the model has " +
+                                              std::to_string(config->routed_experts) +
+                                              " experts. Ask for that many at most");
+}
+
+/// One line for each member: where its probes and metrics are.
+void list_ops_ports(const std::string& admin) {
+  const auto answered = fetch_cluster_report(admin, kReportBound);
+  if (const auto* failure = std::get_if<ClientFailure>(&answered))
+    return say("ops ports of the services: none known yet (" + failure->message +
+               "); `troupe status --url " + admin + "` lists them");
+  for (const auto& member : std::get<actors::ClusterReport>(answered).members)
+    say("ops   " + actors::name_of(member.entry.peer) + "  http://" + member.ops_address +
+        "/metrics");
+}
+
 void describe(const Flags& flags, const LocalPlan& plan) {
   say("ready: " + std::to_string(plan.experts) + " expert, " + std::to_string(plan.attention) +
       " attention and " + std::to_string(plan.routers) +
@@ -69,7 +103,7 @@ void describe(const Flags& flags, const LocalPlan& plan) {
   say("HTTP  http://" + flags.http + "/v1   try: curl http://" + flags.http + "/v1/models");
   say("gRPC  " + flags.grpc + "   try: troupe run --url " + flags.grpc + " \"In the beginning\"");
   say("admin " + flags.admin + "   try: troupe status --url " + flags.admin);
-  say("ops   http://" + flags.ops + "/metrics");
+  list_ops_ports(flags.admin);
 }
 
 int blocked_signals() {
@@ -107,6 +141,7 @@ int up(const Flags& flags) {
   auto plan = make_plan(flags);
   if (!plan) return report(Fault::memory_not_available, plan.error().detail);
   if (const auto failed = read_settings(flags, *plan)) return *failed;
+  if (const auto failed = check_experts(*plan)) return *failed;
   const int signals = blocked_signals();
   Supervisor supervisor(local_services(*plan), {[address = *ops] { return is_ready(address); },
                                                 [&] { describe(flags, *plan); },

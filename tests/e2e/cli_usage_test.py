@@ -9,6 +9,7 @@ import tempfile
 import unittest
 
 from tests.support import program
+from tests.support.free_ports import free_ports
 
 COMMANDS = ("run", "chat", "model inspect", "model cast", "eval logits", "eval tokenizer")
 COMMANDS += ("gateway", "attention", "router", "expert")
@@ -97,6 +98,15 @@ class MistakeTest(program.ProgramTest):
         self.succeeds("run", "x", "--max-tokens", "1", env=env)
         self.fails(program.USAGE, 1006, "TROUPE_TRANSPORT", "run", "x",
                    env={"TROUPE_TRANSPORT": "rdma"})
+
+    def test_more_experts_services_than_experts(self):
+        says = ["--experts asks for 40", "has 32 experts"]
+        self.fails(program.USAGE, 1105, says, "up", "--experts", "40", *self.free_listeners())
+
+    @staticmethod
+    def free_listeners():
+        ports = zip(("http", "grpc", "admin", "ops"), free_ports(4))
+        return [word for name, port in ports for word in (f"--{name}-listen", f"127.0.0.1:{port}")]
 
     def test_unknown_command_suggests(self):
         self.fails(program.USAGE, 1002, "Did you mean chat?", "caht")

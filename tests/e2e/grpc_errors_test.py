@@ -313,6 +313,9 @@ class StatusCommandTest(program.ProgramTest):
         report = json.loads(self.succeeds("status", *url, "-o", "json"))
         self.assertTrue(report["healthy"])
         ranges = [m["experts"] for m in report["members"] if m["role"] == "expert"]
+        for member in report["members"]:  # `up` has printed where each says how it is
+            ops = f"ops   {member['role']} {member['index']}  http://{member['ops_address']}/metrics"
+            eventually(lambda ops=ops: ops in cluster.text, ops)
         self.assertEqual(ranges, [{"begin": 0, "end": 16}, {"begin": 16, "end": 32}])
         pid = cluster.pid("expert", 1)
         os.kill(pid, signal.SIGSTOP)
