@@ -18,6 +18,7 @@
 #include "services/runtime/faults.hpp"
 #include "services/runtime/interrupts.hpp"
 #include "services/runtime/model_lookup.hpp"
+#include "services/runtime/suggest.hpp"
 
 namespace troupe::services {
 namespace {
@@ -117,17 +118,26 @@ extern "C" void on_terminate(int) {
   if (terminate_flag.exchange(true)) ::_Exit(static_cast<int>(ExitCode::terminate));
 }
 
+/// Whether `serve` uses a key of the configuration.
+bool of_gateway(const std::string& key) {
+  return key.starts_with("gateway.") || key.starts_with("tls.");
+}
+
 /// "KEY=VALUE" into the configuration. Returns the exit code of a reported error.
 std::optional<int> read_settings(Flags& flags) {
   for (const std::string& setting : flags.settings) {
     const auto equals = setting.find('=');
     const std::string key = setting.substr(0, equals);
     const ConfigKey* known = find_config_key(key);
-    if (equals == std::string::npos || known == nullptr ||
-        !(key.starts_with("gateway.") || key.starts_with("tls.")))
+    if (equals == std::string::npos || known == nullptr || !of_gateway(key)) {
+      auto taken = config_paths();
+      std::erase_if(taken, [](const auto& path) { return !of_gateway(path); });
+      const auto nearest = equals == std::string::npos ? "" : did_you_mean(key, taken);
       return report(Fault::bad_value, "--set " + setting +
                                           ": takes KEY=VALUE with a key gateway.* or tls.* of "
-                                          "`troupe config print-defaults`");
+                                          "`troupe config print-defaults`" +
+                                          nearest);
+    }
     if (const auto taken = known->assign(flags.config, setting.substr(equals + 1)); !taken)
       return report(Fault::bad_value, "--set " + setting + ": " + taken.error().detail);
   }

@@ -24,9 +24,30 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return above[b.size()];
 }
 
+namespace {
+
+/// The shortest of `known` whose last parts are `word`.
+std::optional<std::string> longer_word(std::string_view word, std::span<const std::string> known) {
+  constexpr std::size_t kWordMin = 3;  // fewer letters end many words
+  const std::size_t begin = std::min(word.find_first_not_of('-'), word.size());
+  const std::string_view part = word.substr(begin);
+  std::optional<std::string> shortest;
+  if (part.size() < kWordMin) return shortest;
+  for (const std::string& candidate : known) {
+    if (candidate.size() <= word.size() || !candidate.ends_with(part)) continue;
+    const char before = candidate[candidate.size() - part.size() - 1];
+    if (before != '-' && before != '.') continue;
+    if (!shortest || candidate.size() < shortest->size()) shortest = candidate;
+  }
+  return shortest;
+}
+
+}  // namespace
+
 std::optional<std::string> nearest_word(std::string_view word, std::span<const std::string> known) {
   constexpr std::size_t kWordMax = 64;  // longer ones are no misspelt flags
   if (word.size() > kWordMax) return std::nullopt;
+  if (auto longer = longer_word(word, known)) return longer;
   std::optional<std::string> best;
   std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
   for (const std::string& candidate : known) {

@@ -74,8 +74,20 @@ class MistakeTest(program.ProgramTest):
         self.fails(program.USAGE, 1001, "Did you mean --temperature?", *misspelt)
         self.fails(program.USAGE, 1001, "Did you mean --json?", "version", "--jsn")
         self.fails(program.USAGE, 1001, "Did you mean --max-tokens?", "chat", "--max-token=3")
+        listen = ("gateway", "--http-listen", "127.0.0.1:0")
+        self.fails(program.USAGE, 1001, "Did you mean --gateway-http-listen?", *listen)
         message = self.fails(program.USAGE, 1001, "no flag --zzzzzzzz", "version", "--zzzzzzzz")
         self.assertNotIn("Did you mean", message)
+
+    def test_unknown_keys_suggest(self):
+        for words, key in (
+            (("up", "--set", "enigne.threads=1"), "engine.threads"),
+            (("up", "--set", "threads=1"), "engine.threads"),
+            (("serve", "--set", "gateway.request_max=1"), "gateway.requests_max"),
+            (("serve", "--set", "cert_file=x"), "tls.cert_file"),
+        ):
+            self.fails(program.USAGE, 1003, f"Did you mean {key}?", *words)
+        self.fails(program.USAGE, 1003, "KEY=VALUE", "up", "--set", "foo.bar=1")
 
     def test_a_transport_needs_processes_to_be_between(self):
         for words in (("run", "x"), ("chat",)):
