@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kInterruptPoll{50};
 constexpr std::chrono::milliseconds kPromptQuietFor{500};
+constexpr double kMeasured = 0.1;  // seconds; tokens that come in less came in a burst
 
 double seconds(actors::Clock::duration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -90,7 +91,7 @@ class Printing {
     const auto now = actors::Clock::now();
     if (!first_) first_ = now;
     tokens_ += tokens;
-    if (tokens_ < 2 || now == *first_) return;
+    if (tokens_ < 2 || seconds(now - *first_) < kMeasured) return;
     const double rate = static_cast<double>(tokens_ - 1) / seconds(now - *first_);
     std::array<char, 80> line{};
     std::snprintf(line.data(), line.size(), "%lld tokens, %.*f tok/s; Ctrl-C stops the answer",
@@ -127,8 +128,8 @@ std::string usage_line(const actors::Usage& usage) {
   const auto tokens = usage.generated_tokens;
   const double first = seconds(usage.time_to_first_token);
   const double rest = seconds(usage.duration) - first;
-  // The first token's time is the prompt's; one token alone counts with it.
-  const double rate = tokens > 1 && rest > 0 ? static_cast<double>(tokens - 1) / rest
+  // The first token's time is the prompt's; one token alone, or a burst, counts with it.
+  const double rate = tokens > 1 && rest >= kMeasured ? static_cast<double>(tokens - 1) / rest
                       : seconds(usage.duration) > 0
                           ? static_cast<double>(tokens) / seconds(usage.duration)
                           : 0;

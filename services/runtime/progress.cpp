@@ -13,6 +13,7 @@ namespace {
 
 constexpr int kBarCells = 24;
 constexpr std::chrono::milliseconds kRedrawEvery{100};
+constexpr double kMeasured = 0.1;  // seconds; what takes less has no rate worth telling
 
 std::string printed(const char* format, double value) {
   std::array<char, 64> text{};
@@ -71,7 +72,7 @@ std::string progress_line(std::string_view label, ProgressUnit unit, std::uint64
                           std::uint64_t total, double seconds) {
   const bool bytes = unit == ProgressUnit::bytes;
   const bool tokens = unit == ProgressUnit::tokens;
-  const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
+  const double rate = seconds >= kMeasured ? static_cast<double>(done) / seconds : 0;
   const std::string number = printed(rate < 10 ? "%.1f" : "%.0f", rate);
   std::string text(label);
   text += "  " + (bytes ? bytes_of_total(done, total)

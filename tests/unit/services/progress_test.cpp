@@ -31,6 +31,15 @@ TEST(ProgressLine, HasNoRateBeforeAnythingIsDoneAndNoEtaAtTheEnd) {
             "prompt  8/8 tokens  4.0 tok/s");
 }
 
+TEST(ProgressLine, HasNoRateForWhatTookATenthOfASecondAtMost) {
+  EXPECT_EQ(progress_line("loading", ProgressUnit::bytes, 12 << 20, 12 << 20, 4e-7),
+            "loading  12.0/12.0 MiB");
+  EXPECT_EQ(progress_line("loading", ProgressUnit::bytes, 6 << 20, 12 << 20, 0.099),
+            "loading  6.0/12.0 MiB");
+  EXPECT_EQ(progress_line("loading", ProgressUnit::bytes, 6 << 20, 12 << 20, 0.1),
+            "loading  6.0/12.0 MiB  60.0 MiB/s  ETA 0s");
+}
+
 TEST(HumanBytes, HaveOneDecimalFromAKibibyteOn) {
   EXPECT_EQ(human_bytes(1023), "1023 B");
   EXPECT_EQ(human_bytes(1024), "1.0 KiB");
