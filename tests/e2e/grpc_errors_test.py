@@ -314,8 +314,9 @@ class StatusCommandTest(program.ProgramTest):
         self.assertTrue(report["healthy"])
         ranges = [m["experts"] for m in report["members"] if m["role"] == "expert"]
         for member in report["members"]:  # `up` has printed where each says how it is
-            ops = f"ops   {member['role']} {member['index']}  http://{member['ops_address']}/metrics"
-            eventually(lambda ops=ops: ops in cluster.text, ops)
+            where = f"http://{member['ops_address']}/metrics"
+            line = f"ops   {member['role']} {member['index']}  {where}\n"
+            eventually(lambda line=line: line in cluster.text, line)
         self.assertEqual(ranges, [{"begin": 0, "end": 16}, {"begin": 16, "end": 32}])
         pid = cluster.pid("expert", 1)
         os.kill(pid, signal.SIGSTOP)

@@ -27,6 +27,24 @@ std::string by_section(std::string_view between, Print print) {
   return out;
 }
 
+/// What has no key.
+constexpr const char* kFixed = R"(
+## Fixed
+
+These have no key:
+
+* *Ports of data links over TCP*: any free one. A range:
+  `transport.ucx_options: ["TCP_PORT_RANGE=20000-20999"]`.
+* *Replies a router waits for at once* (the design's `router.inflight_bytes_max`): 512 MiB, one work
+  item at least. What reaches a shard is bounded by `transport.credit_*`.
+* *A request over gRPC*: 64 MiB; beyond, `REQUEST_TOO_LARGE`. Over HTTP: `gateway.http_body_mib`.
+* *gRPC streams on a connection*: 1024; the client holds back more. All: `gateway.requests_max`.
+* *Age of a gRPC connection*: 5 min, then clients connect again, elsewhere behind a balancer. Calls
+  on the old one go on for as long as they take.
+* *Keepalive pings of gRPC clients*: every 10 s at most, also without calls; a client that sends
+  more is disconnected. The gateway's own: gRPC's default, two hours.
+)";
+
 std::string in_cell(std::string text) {
   for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2)
     text.insert(at, 1, '\\');
@@ -74,7 +92,7 @@ std::string config_page() {
   for (const ConfigKey& key : config_keys())
     out += "| `" + key.path + "` | " + in_cell(key.value) + " | `" + key.show(defaults) + "` | " +
            roles_text(key.roles) + " | " + key.help + " |\n";
-  return out;
+  return out + kFixed;
 }
 
 }  // namespace troupe::services
