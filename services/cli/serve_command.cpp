@@ -174,7 +174,7 @@ void serve_until_told(GatewayServer& gateway, ServeOps& ops, std::chrono::second
   ops.begin_draining();
   gateway.drain();
   const auto until = std::chrono::steady_clock::now() + drain;
-  while (gateway.calls_open() > 0 && std::chrono::steady_clock::now() < until) turn();
+  while (gateway.calls_open().total() > 0 && std::chrono::steady_clock::now() < until) turn();
 }
 
 int serve(Flags& flags) {
@@ -218,7 +218,7 @@ int serve(Flags& flags) {
   if (!started.cluster) return started.exit_code;
   engine.begin(std::move(started.cluster));
   (*gateway)->refresh();  // whoever reads the next line finds it healthy
-  ops.begin_serving(engine, [&gateway] { return (*gateway)->calls_open(); });
+  ops.begin_serving(engine, [&gateway] { return (*gateway)->calls_open().counts(); });
   std::fprintf(stderr, "serving %s (%s, %s)\n", served->name().c_str(),
                model->checkpoint.directory().c_str(), served->fingerprint().c_str());
   std::fprintf(stderr, "HTTP   %s\ngRPC   %s\nadmin  %s\nops    %s\n",

@@ -41,7 +41,8 @@ const LoadCounters& ServeOps::begin_loading(const EngineOptions& options,
   return loading_;
 }
 
-void ServeOps::begin_serving(const LocalEngine& engine, std::function<std::int64_t()> calls_open) {
+void ServeOps::begin_serving(const LocalEngine& engine,
+                             std::function<OpenCalls::Counts()> calls_open) {
   MetricSources sources;
   sources.loading = [this](std::uint32_t rank) { return loading_.experts.at(rank)->snapshot(); };
   sources.statuses = [&engine] { return engine.roles(); };

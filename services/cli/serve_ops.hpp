@@ -28,8 +28,8 @@ class ServeOps {
 
   /// The model is known: the metrics of its roles exist. Returns what counts the loading.
   const LoadCounters& begin_loading(const EngineOptions& options, const model::ModelConfig& config);
-  /// The roles run; `calls_open` tells how many calls are being answered.
-  void begin_serving(const LocalEngine& engine, std::function<std::int64_t()> calls_open);
+  /// The roles run; `calls_open` counts the calls being answered.
+  void begin_serving(const LocalEngine& engine, std::function<OpenCalls::Counts()> calls_open);
   void begin_draining() { draining_ = true; }
   /// Closes the port: the engine and the gateway are not asked any more.
   void close() { server_.reset(); }

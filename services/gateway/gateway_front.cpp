@@ -30,9 +30,10 @@ class GatewayFront final : public ServiceFront {
             {"admin", admin_->address()}};
   }
   void drain() override { gateway_->drain(); }
-  bool drained() const override { return gateway_->calls_open() == 0; }
+  bool drained() const override { return gateway_->calls_open().total() == 0; }
   void collect(const actors::RoleStatuses& statuses) override {
-    metrics_.take(statuses.gateway.value_or(actors::GatewayStatus{}), gateway_->calls_open());
+    metrics_.take(statuses.gateway.value_or(actors::GatewayStatus{}),
+                  gateway_->calls_open().counts());
   }
 
  private:

@@ -57,7 +57,7 @@ GatewayMetrics::GatewayMetrics(MetricBook& book, std::string model)
     book_.add(*metric, {model_}, 0);
   for (const auto* metric : {&kGatewayFirstToken, &kGatewayInterToken, &kGatewayQueueTime})
     book_.observe(*metric, {model_}, Histogram(kLatencyBounds));
-  take({}, 0);
+  take({}, {});
 }
 
 void GatewayMetrics::record(const CallRecord& call) {
@@ -85,9 +85,14 @@ void GatewayMetrics::record(const CallRecord& call) {
         static_cast<std::uint64_t>(gaps));
 }
 
-void GatewayMetrics::take(const actors::GatewayStatus& status, std::int64_t calls_open) {
+void GatewayMetrics::take(const actors::GatewayStatus& status, const OpenCalls::Counts& open) {
   book_.set(kGatewayQueued, {model_}, static_cast<double>(status.requests_queued));
-  book_.set(kGatewayInFlight, {model_}, static_cast<double>(calls_open));
+  for (const Face& face : kFaces)
+    for (const char* api : face.apis) {
+      const auto found = open.find(api);
+      book_.set(kGatewayInFlight, {model_, api},
+                found == open.end() ? 0 : static_cast<double>(found->second));
+    }
   book_.add(kGatewayReplays, {model_}, static_cast<double>(replays_.take(status.replays_total)));
 }
 

@@ -12,7 +12,7 @@ inline constexpr MetricSpec kGatewayRequests{
     "troupe_gateway_requests_total", MetricKind::counter, "model, api, code",
     "Finished calls; code: the HTTP status, or gRPC's by name"};
 inline constexpr MetricSpec kGatewayInFlight{"troupe_gateway_requests_in_flight", MetricKind::gauge,
-                                             "model", "Calls being answered"};
+                                             "model, api", "Calls being answered"};
 inline constexpr MetricSpec kGatewayQueued{"troupe_gateway_requests_queued", MetricKind::gauge,
                                            "model", "Requests no shard has begun to compute yet"};
 inline constexpr MetricSpec kGatewayQueueTime{
@@ -59,7 +59,7 @@ class GatewayMetrics {
   /// Creates every label set at 0. `book` must outlive this.
   GatewayMetrics(MetricBook& book, std::string model);
   void record(const CallRecord& call);
-  void take(const actors::GatewayStatus& status, std::int64_t calls_open);
+  void take(const actors::GatewayStatus& status, const OpenCalls::Counts& open);
 
  private:
   MetricBook& book_;

@@ -43,7 +43,7 @@ class GatewayServer {
   /// From now on requests are refused with UNAVAILABLE / DRAINING, and health says NOT_SERVING;
   /// open calls go on.
   void drain();
-  std::int64_t calls_open() const { return state_.calls_open; }
+  const OpenCalls& calls_open() const { return state_.calls_open; }
   /// Asks engine and placement now and tells health, instead of within a health_period.
   void refresh();
 

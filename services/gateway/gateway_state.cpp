@@ -1,7 +1,28 @@
-// The list of answers under way.
+// The calls and the answers under way.
 #include "services/gateway/gateway_state.hpp"
 
 namespace troupe::services {
+
+void OpenCalls::enter(std::string_view api) {
+  const std::lock_guard lock(mutex_);
+  ++open_[api];
+}
+
+void OpenCalls::leave(std::string_view api) {
+  const std::lock_guard lock(mutex_);
+  --open_[api];
+}
+
+std::int64_t OpenCalls::total() const {
+  std::int64_t all = 0;
+  for (const auto& [api, open] : counts()) all += open;
+  return all;
+}
+
+OpenCalls::Counts OpenCalls::counts() const {
+  const std::lock_guard lock(mutex_);
+  return open_;
+}
 
 void OpenAnswers::add(const std::shared_ptr<AnswerStream>& stream) {
   bool aborted = false;

@@ -4,9 +4,11 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "actors/request_engine.hpp"
@@ -44,6 +46,23 @@ struct GatewayHooks {
   std::function<void(const std::string& error)> on_keys;
 };
 
+/// Calls being answered, by API. *Threading*: any.
+class OpenCalls {
+ public:
+  using Counts = std::map<std::string_view, std::int64_t>;
+
+  /// `api` is a literal.
+  void enter(std::string_view api);
+  void leave(std::string_view api);
+  std::int64_t total() const;
+  /// Of every API that was called.
+  Counts counts() const;
+
+ private:
+  mutable std::mutex mutex_;
+  Counts open_;
+};
+
 /// The answers under way, so that all of them can be given up. *Threading*: any.
 class OpenAnswers {
  public:
@@ -69,7 +88,7 @@ struct GatewayState {
   const GatewayHooks hooks;
   std::atomic<bool> draining{false};
   std::atomic<std::uint64_t> placement_epoch{0};
-  std::atomic<std::int64_t> calls_open{0};
+  OpenCalls calls_open;
   std::unique_ptr<Access> access;  // none: no keys are asked for
   Admission admission;             // of requests that generate
   OpenAnswers answers;

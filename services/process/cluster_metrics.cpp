@@ -14,7 +14,9 @@
 #include <vector>
 
 #include "kernels/registry.hpp"
+#include "services/process/revision.hpp"
 #include "services/runtime/metrics/transports.hpp"
+#include "transport/ucx/ucx_version.hpp"
 
 namespace troupe::services {
 namespace {
@@ -76,7 +78,9 @@ ClusterMetrics::ClusterMetrics(MetricBook& book, std::string model)
       }
   }
   for (const char* reason : {"malformed", "stale"}) book_.add(kTransportDropped, {reason}, 0);
-  book_.set(kBuildInfo, {TROUPE_VERSION, std::string(kernels::kNumericsClass), TROUPE_BUILD_TYPE},
+  book_.set(kBuildInfo,
+            {TROUPE_VERSION, kRevision, std::string(kernels::kNumericsClass), TROUPE_BUILD_TYPE,
+             transport::ucx_version()},
             1);
   take({});
   take_process();

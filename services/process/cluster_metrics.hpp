@@ -26,9 +26,9 @@ inline constexpr MetricSpec kTransportDropped{
     "Frames that came and were not used; reason: malformed, stale"};
 inline constexpr MetricSpec kTransportEndpoints{"troupe_transport_endpoints", MetricKind::gauge,
                                                 "transport, state", "Links; state: open"};
-inline constexpr MetricSpec kBuildInfo{"troupe_build_info", MetricKind::gauge,
-                                       "version, numerics_class, build",
-                                       "1; what is running is in the labels"};
+inline constexpr MetricSpec kBuildInfo{
+    "troupe_build_info", MetricKind::gauge, "version, revision, numerics_class, build, ucx",
+    "1; what is running is in the labels; revision: of the sources, unknown outside of a checkout"};
 inline constexpr MetricSpec kProcessCpu{"process_cpu_seconds_total", MetricKind::counter, "",
                                         "User and system time"};
 inline constexpr MetricSpec kProcessResident{"process_resident_memory_bytes", MetricKind::gauge, "",

@@ -33,12 +33,12 @@ Call::Call(GatewayState& state, grpc::CallbackServerContext& context, const char
     : state_(state), context_(context) {
   record_.request_id = make_request_id();
   record_.api = api;
-  ++state_.calls_open;
+  state_.calls_open.enter(api);
 }
 
 Call::~Call() {
   if (state_.hooks.on_call_end) state_.hooks.on_call_end(record_);
-  --state_.calls_open;
+  state_.calls_open.leave(record_.api);
 }
 
 std::optional<ApiError> Call::authorize(const Right* right) {

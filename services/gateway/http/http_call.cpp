@@ -42,12 +42,13 @@ HttpCall::~HttpCall() {
   const std::chrono::duration<double> lived = std::chrono::steady_clock::now() - started_;
   record_.duration_s = lived.count();
   if (state_.hooks.on_call_end) state_.hooks.on_call_end(record_);
-  --state_.calls_open;
+  state_.calls_open.leave(record_.api);
 }
 
 void HttpCall::count_as(const char* api) {
+  if (counted_) state_.calls_open.leave(record_.api);
   record_.api = api;
-  if (!counted_) ++state_.calls_open;
+  state_.calls_open.enter(api);
   counted_ = true;
 }
 

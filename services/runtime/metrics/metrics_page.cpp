@@ -3,9 +3,28 @@
 
 #include <array>
 #include <cstdio>
+#include <string_view>
 
 namespace troupe::services {
 namespace {
+
+constexpr std::string_view kNotThereYet = R"(
+## Not there yet
+
+* `troupe_transport_send_duration_seconds`: UCX tells a completion only when the loop asks, so the
+  time from post to completion would be that of our own loop. Writing and posting is in
+  `troupe_router_dispatch_duration_seconds`, the way there and back in
+  `troupe_router_wait_duration_seconds`.
+* `troupe_transport_registered_bytes`: Troupe registers no memory itself. What UCX registers stays
+  in a cache of its own, which it measures only in builds with statistics.
+* `troupe_actor_mailbox_size`, `troupe_actor_messages_total`: CAF 0.17 counts neither. Rows and
+  tokens do not go through mailboxes; what waits in front of a role, the role counts:
+  `troupe_expert_queue_depth`, `troupe_router_items_open`, `troupe_attention_sequences_waiting`,
+  `troupe_gateway_requests_queued`.
+* `troupe_expert_tokens_total`, `troupe_expert_load_imbalance_ratio`, `troupe_expert_replicas`,
+  `troupe_elasticity_*`: counts by expert and replicas of hot experts come with elasticity.
+* Labels `cuda` and `nccl` of `troupe_build_info`: there is no GPU build.
+)";
 
 std::string bounds_text(std::span<const double> bounds) {
   std::string out;
@@ -38,7 +57,7 @@ std::string metrics_page(const std::vector<MetricSection>& sections) {
       out += " |\n";
     }
   }
-  return out;
+  return out + std::string(kNotThereYet);
 }
 
 }  // namespace troupe::services

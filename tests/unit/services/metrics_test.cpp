@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "services/gateway/gateway_metrics.hpp"
+#include "services/process/revision.hpp"
 #include "services/process/service_metrics.hpp"
 #include "services/runtime/metrics/metrics_page.hpp"
 #include "services/runtime/metrics/transports.hpp"
@@ -179,6 +180,25 @@ TEST(RoleMetrics, GatewayCountsCallsByApiAndCode) {
   EXPECT_EQ(text.find("no_such_api"), std::string::npos);
 }
 
+TEST(RoleMetrics, GatewayShowsOpenCallsByApi) {
+  MetricBook book;
+  GatewayMetrics metrics(book, "m");
+  OpenCalls open;
+  open.enter("chat");
+  open.enter("chat");
+  open.enter("grpc_generate");
+  open.leave("grpc_generate");
+  open.enter("something");
+  EXPECT_EQ(open.total(), 3);
+  metrics.take({}, open.counts());
+  const std::string text = book.text();
+  const std::string name = R"(troupe_gateway_requests_in_flight{model="m",api=)";
+  expect_line(text, name + R"("chat"} 2)");
+  expect_line(text, name + R"("completions"} 0)");
+  expect_line(text, name + R"("grpc_generate"} 0)");
+  EXPECT_EQ(text.find("something"), std::string::npos);
+}
+
 TEST(ClusterMetrics, AddsUpLinksByTransportAndPeer) {
   MetricBook book;
   ClusterMetrics metrics(book, "m");
@@ -201,6 +221,17 @@ TEST(ClusterMetrics, AddsUpLinksByTransportAndPeer) {
   expect_line(text, R"(troupe_transport_frames_dropped_total{reason="stale"} 4)");
   expect_line(text, R"(troupe_transport_endpoints{transport="ucx_shm",state="open"} 2)");
   expect_line(text, R"(troupe_placement_epoch{model="m"} 3)");
+}
+
+TEST(ClusterMetrics, SaysWhatIsRunning) {
+  MetricBook book;
+  ClusterMetrics metrics(book, "m");
+  const std::string text = book.text();
+  const auto at = text.find("\ntroupe_build_info{");
+  ASSERT_NE(at, std::string::npos);
+  const std::string line = text.substr(at + 1, text.find('\n', at + 1) - at - 1);
+  EXPECT_NE(line.find(std::string("revision=\"") + kRevision + '"'), std::string::npos) << line;
+  EXPECT_NE(line.find("ucx=\"1."), std::string::npos) << line;
 }
 
 TEST(ClusterMetrics, KnowsItsOwnProcess) {
