@@ -155,7 +155,7 @@ class CastTest(program.ProgramTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         lines = [x for x in done.stderr.decode().splitlines() if x.startswith("casting")]
         self.assertLessEqual(len(lines), 10)
-        self.assertRegex(lines[-1], r"^casting  (\S+)/\1 MiB ")
+        self.assertRegex(lines[-1], r"^casting  (\S+)/\1 MiB(  |$)")
         self.assertNotIn(b"\r", done.stderr)
         self.assertIn("BF16", self.succeeds("model", "inspect", out))
         again = program.run("model", "cast", "--to", "bf16", "--no-progress", program.TINY, out)
