@@ -57,6 +57,7 @@ LocalPlan plan_of(const OpenModel& model, const EngineOptions& options,
                    {"engine.level", options.level},
                    {"engine.chunk_tokens", std::to_string(settings.chunk)},
                    {"engine.step_rows_max", std::to_string(step_rows)},
+                   {"attention.kv_tokens_max", std::to_string(settings.kv_tokens_max)},
                    {"attention.prefix_cache", options.prefix_cache},
                    {"attention.micro_batches", options.micro_batches},
                    {"attention.waiting_max", std::to_string(settings.waiting_max)},
@@ -97,6 +98,7 @@ actors::ClusterSettings settings_of(const EngineOptions& options, std::size_t re
   settings.mode = *model::parse_activation_mode(options.mode);
   settings.threads = static_cast<int>(options.threads.value_or(0));
   settings.chunk = options.chunk.value_or(settings.chunk);
+  settings.kv_tokens_max = options.kv_tokens.value_or(0);
   settings.prefix_cache = options.prefix_cache == "on";
   settings.micro_batches = actors::micro_batching_of(options.micro_batches);
   settings.table = *kernels::select_level(options.level);

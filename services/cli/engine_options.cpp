@@ -9,6 +9,7 @@ namespace {
 constexpr std::int64_t kShardsMax = 1024;  // per role in one process; more is a typing mistake
 constexpr std::int64_t kThreadsMax = 4096;
 constexpr std::int64_t kChunkMax = 1 << 20;
+constexpr std::int64_t kKvTokensMax = std::int64_t{1} << 40;
 
 Unexpected bad_layout(const std::string& why) {
   return unexpected(Errc::invalid_argument,
@@ -83,6 +84,12 @@ void EngineOptions::declare(OptionSet& options, Spread spread) {
   if (processes) options.add(transport_option());
   options.add({"--chunk", "C", "Prompt tokens computed per step; never changes a bit [scheduler's]",
                integer(chunk, {1, kChunkMax})});
+  options.add({"--kv-tokens",
+               "N",
+               "Tokens that each attention shard's KV cache holds [16 sequences of full length]",
+               integer(kv_tokens, {1, kKvTokensMax}),
+               {},
+               Shown::help_all});
   options.add({"--prefix-cache",
                "on|off",
                "Whether prompts that begin alike share what was computed [on]",

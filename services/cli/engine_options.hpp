@@ -35,8 +35,9 @@ struct EngineOptions {
   bool transport_by_flag = false;  // so that it is refused where there are none
   std::string prefix_cache = "on";
   std::string micro_batches = "auto";
-  std::optional<std::int64_t> threads;  // none: the cores
-  std::optional<std::int64_t> chunk;    // none: the scheduler's default
+  std::optional<std::int64_t> threads;    // none: the cores
+  std::optional<std::int64_t> kv_tokens;  // none: 16 sequences of full length
+  std::optional<std::int64_t> chunk;      // none: the scheduler's default
   bool no_progress = false;
 
   void declare(OptionSet& options, Spread spread);

@@ -33,6 +33,7 @@ std::string read_content(FieldReader& message, Findings& findings) {
       break;
     }
     if (i > 0) joined += '\n';
+    if (fields.any("text") == nullptr) fields.fail("text", "is absent");
     joined += fields.text("text").value_or("");
     fields.ignore_rest();
   }

@@ -55,6 +55,13 @@ TEST(CompletionRequest, ErrorsUseTheNamesOfTheBody) {
   EXPECT_EQ(call.sampling.logprobs, 0);
 }
 
+TEST(CompletionRequest, APartOfTextHasItsText) {
+  const auto refused = refusal_of(
+      read_chat(object(R"({"messages": [{"role": "user", "content": [{"type": "text"}]}]})")));
+  ASSERT_EQ(refused.fields.size(), 1u);
+  EXPECT_EQ(refused.fields.front().field, "messages[0].content[0].text");
+}
+
 TEST(CompletionRequest, ASeedIsAnySixtyFourBits) {
   EXPECT_EQ(chat(R"(, "seed": 18446744073709551615)").calls.front().sampling.seed, UINT64_MAX);
   EXPECT_EQ(chat(R"(, "seed": -1)").calls.front().sampling.seed, UINT64_MAX);
