@@ -17,7 +17,11 @@ find_package(Threads REQUIRED)
 
 # The same bits everywhere (docs/adr/0001): no contraction but what the source says, no fast-math.
 add_compile_options(-Wall -Wextra -ffp-contract=off -fno-math-errno)
-add_compile_options($<$<CONFIG:Release>:-g1>)
+# Line numbers in reports and stacks, for a tenth of the compile time. Functions have names without.
+option(TROUPE_LINE_NUMBERS "Keep the lines of the sources in optimised programs" ON)
+if(TROUPE_LINE_NUMBERS)
+  add_compile_options($<$<CONFIG:Release>:-g1>)
+endif()
 # Memory is cheaper than collecting garbage in it: one twentieth of the compile time.
 add_compile_options("$<$<CXX_COMPILER_ID:GNU>:SHELL:--param ggc-min-heapsize=1048576>")
 # GCC 12 sees these inside libstdc++ where they are not, at -O2 and not at -O3.

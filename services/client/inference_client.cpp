@@ -3,12 +3,10 @@
 
 #include <troupe/inference/v1/inference.grpc.pb.h>
 
-#include <condition_variable>
-#include <deque>
-#include <mutex>
 #include <thread>
 
 #include "services/client/channel.hpp"
+#include "services/client/event_queue.hpp"
 
 namespace troupe::services {
 namespace {
@@ -81,11 +79,7 @@ class GrpcStream final : public ClientStream {
   }
 
   std::optional<ClientEvent> next(std::chrono::milliseconds patience) override {
-    std::unique_lock lock(mutex_);
-    if (!arrived_.wait_for(lock, patience, [this] { return !events_.empty(); })) return {};
-    ClientEvent event = std::move(events_.front());
-    events_.pop_front();
-    return event;
+    return events_.take(patience);
   }
   void cancel() override { context_.TryCancel(); }
 
@@ -100,20 +94,20 @@ class GrpcStream final : public ClientStream {
     const grpc::Status status = stream->Finish();
     if (!status.ok()) end.failure = to_failure(status);
     if (end.duration_s == 0) end.duration_s = seconds_since(started_);
-    push(std::move(end));
+    events_.push(std::move(end));
   }
 
   void take(const v1::GenerateResponse& response, ClientEnd& end) {
     if (response.has_started()) {
       const v1::Started& started = response.started();
       end.prompt_tokens = started.prompt_tokens();
-      push(ClientStart{started.has_drawn_seed() ? std::optional(started.drawn_seed())
-                                                : std::nullopt});
+      events_.push(ClientStart{started.has_drawn_seed() ? std::optional(started.drawn_seed())
+                                                        : std::nullopt});
     } else if (response.has_delta()) {
       const v1::Delta& delta = response.delta();
       if (end.generated_tokens == 0) end.time_to_first_token_s = seconds_since(started_);
       end.generated_tokens += delta.token_ids_size();
-      push(to_piece(delta));
+      events_.push(to_piece(delta));
     } else if (response.has_finished()) {
       end.generated_tokens = response.finished().usage().completion_tokens();
       end.time_to_first_token_s = response.finished().timings().time_to_first_token_s();
@@ -121,19 +115,11 @@ class GrpcStream final : public ClientStream {
     }
   }
 
-  void push(ClientEvent event) {
-    const std::lock_guard lock(mutex_);
-    events_.push_back(std::move(event));
-    arrived_.notify_one();
-  }
-
   std::shared_ptr<grpc::Channel> channel_;
   v1::GenerateRequest request_;
   grpc::ClientContext context_;
   const Clock::time_point started_ = Clock::now();
-  std::mutex mutex_;
-  std::condition_variable arrived_;
-  std::deque<ClientEvent> events_;
+  EventQueue events_;
   std::thread reader_;  // last: it uses all of the above
 };
 

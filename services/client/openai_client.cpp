@@ -5,12 +5,10 @@
 
 #include <atomic>
 #include <charconv>
-#include <condition_variable>
-#include <deque>
-#include <mutex>
 #include <thread>
 
 #include "model/config/json_value.hpp"
+#include "services/client/event_queue.hpp"
 
 namespace troupe::services {
 namespace {
@@ -113,11 +111,7 @@ class OpenAiStream final : public ClientStream {
   }
 
   std::optional<ClientEvent> next(std::chrono::milliseconds patience) override {
-    std::unique_lock lock(mutex_);
-    if (!arrived_.wait_for(lock, patience, [this] { return !events_.empty(); })) return {};
-    ClientEvent event = std::move(events_.front());
-    events_.pop_front();
-    return event;
+    return events_.take(patience);
   }
   void cancel() override {
     cancelled_ = true;
@@ -128,7 +122,7 @@ class OpenAiStream final : public ClientStream {
   void read() {
     request_.response_handler = [this](const httplib::Response& response) {
       status_ = response.status;
-      if (status_ == 200) push(ClientStart{});
+      if (status_ == 200) events_.push(ClientStart{});
       return !cancelled_;
     };
     request_.content_receiver = [this](const char* data, std::size_t size, auto, auto) {
@@ -147,7 +141,7 @@ class OpenAiStream final : public ClientStream {
       if (result) end_.failure->message = url_ + " ended the stream before the answer was complete";
     }
     end_.duration_s = seconds();
-    push(std::move(end_));
+    events_.push(std::move(end_));
   }
 
   void take(const std::string& data) {
@@ -173,26 +167,23 @@ class OpenAiStream final : public ClientStream {
   void push_piece(const model::JsonValue& choice) {
     ClientPiece piece;
     piece.text = text_of(choice.find("text"));
-    if (const auto* delta = choice.find("delta")) piece.text = text_of(delta->find("content"));
+    if (const auto* delta = choice.find("delta")) {
+      piece.text = text_of(delta->find("content"));
+      piece.reasoning = text_of(delta->find("reasoning_content"));
+    }
     if (const auto* ids = choice.find("token_ids"); ids != nullptr && ids->array() != nullptr) {
       for (const auto& id : *ids->array()) {
         piece.ids.push_back(static_cast<std::int32_t>(id.integer().value_or(-1)));
       }
-    } else if (!piece.text.empty()) {
+    } else if (!piece.text.empty() || !piece.reasoning.empty()) {
       piece.ids.push_back(-1);
     }
-    if (piece.ids.empty() && piece.text.empty()) return;
+    if (piece.ids.empty()) return;
     if (end_.time_to_first_token_s == 0) end_.time_to_first_token_s = seconds();
-    push(std::move(piece));
+    events_.push(std::move(piece));
   }
 
   double seconds() const { return std::chrono::duration<double>(Clock::now() - started_).count(); }
-
-  void push(ClientEvent event) {
-    const std::lock_guard lock(mutex_);
-    events_.push_back(std::move(event));
-    arrived_.notify_one();
-  }
 
   const std::string url_;
   std::unique_ptr<httplib::Client> client_;
@@ -204,9 +195,7 @@ class OpenAiStream final : public ClientStream {
   std::string refusal_;
   EventReader events_in_;
   ClientEnd end_;
-  std::mutex mutex_;
-  std::condition_variable arrived_;
-  std::deque<ClientEvent> events_;
+  EventQueue events_;
   std::thread reader_;  // last: it uses all of the above
 };
 

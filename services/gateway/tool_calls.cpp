@@ -22,25 +22,16 @@ bool is_name(const std::string& text) {
          });
 }
 
-const model::JsonValue* member(const model::JsonValue* of, std::string_view key) {
-  const auto* object = of == nullptr ? nullptr : of->object();
-  if (object == nullptr) return nullptr;
-  for (const model::JsonMember& one : *object) {
-    if (one.key == key) return &one.value;
-  }
-  return nullptr;
-}
-
 std::optional<FieldViolation> check_tool(const std::string& text, const std::string& path) {
   const auto tool = model::parse_json(text);
   if (!tool) return FieldViolation{path, "is no JSON: " + tool.error().detail};
-  const auto* type = member(&*tool, "type");
-  const auto* function = member(&*tool, "function");
+  const auto* type = tool->find("type");
+  const auto* function = tool->find("function");
   if (type == nullptr || type->string() == nullptr || *type->string() != "function" ||
       function == nullptr || function->object() == nullptr) {
     return FieldViolation{path, "takes {\"type\": \"function\", \"function\": {\"name\": ...}}"};
   }
-  const auto* name = member(function, "name");
+  const auto* name = function->find("name");
   if (name == nullptr || name->string() == nullptr || !is_name(*name->string())) {
     return FieldViolation{path + ".function.name",
                           "takes 1 to " + std::to_string(kNameBytesMax) +

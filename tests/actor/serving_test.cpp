@@ -140,7 +140,7 @@ ClusterStatus expect_solo_bits_at_once(const ClusterSettings& settings) {
   return status;
 }
 
-TEST(Serving, SixtyFourMixedRequestsHaveTheBitsOfEachAlone) {
+TEST(Serving, ManyMixedRequestsHaveTheBitsOfEachAlone) {
   const auto status = expect_solo_bits_at_once({});
   EXPECT_GT(status.cached_tokens_total, 0) << "some prompts begin alike";
 }

@@ -8,7 +8,7 @@ import unittest
 
 from tests.support import grpc_client as client
 from tests.support import openai_client as oai
-from tests.support import program
+from tests.support import openai_case, program
 from tests.support.grpc_client import pb
 
 TEMPLATES = os.path.join(program.GOLDENS, "chat")
@@ -57,7 +57,7 @@ class Joined:
             self.reason = choice.finish_reason or self.reason
 
 
-class ServedTest(unittest.TestCase):
+class TemplateTest(openai_case.ServedTest):
     TEMPLATE = "v3-0324"
 
     @classmethod
@@ -66,28 +66,21 @@ class ServedTest(unittest.TestCase):
         model = cls.folder.name
         cls.prepare(model)
         template = os.path.join(TEMPLATES, cls.TEMPLATE + ".jinja")
-        flags = ("--chat-template", template, "--served-name", "troupe-tiny")
-        cls.served = client.Served(model, *flags)
-        cls.url = cls.served.url
-        cls.openai = oai.connect(cls.url)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.openai.close()
-        assert cls.served.stop() == 0, "".join(cls.served.log)
-        cls.folder.cleanup()
+        cls.FLAGS = (model, "--chat-template", template, "--served-name", "troupe-tiny")
+        cls.addClassCleanup(cls.folder.cleanup)
+        super().setUpClass()
 
     prepare = staticmethod(model_that_spells_its_markers)
 
     def chat(self, **options):
         options = {"messages": QUESTION, "temperature": 1, "seed": 3, "max_tokens": 400, **options}
-        return self.openai.chat.completions.create(model="troupe-tiny", **options)
+        return super().chat(**options)
 
     def prompt(self, messages, **more):
         return oai.ask(self.url, "/apply-template", {"messages": messages, **more}).json["prompt"]
 
 
-class ToolCallTest(ServedTest):
+class ToolCallTest(TemplateTest):
     OPTIONS = {"tools": TOOLS, "extra_body": {"guided_regex": CALLS}}
 
     def test_an_answer_with_calls_whole_and_streamed(self):
@@ -196,7 +189,7 @@ class ToolCallTest(ServedTest):
                              (400, code, param), answer.body)
 
 
-class ReasoningTest(ServedTest):
+class ReasoningTest(TemplateTest):
     """R1's prompts end in <think>; a bias makes the bundled model end its thoughts at some time."""
 
     TEMPLATE = "r1"

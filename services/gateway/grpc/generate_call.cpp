@@ -87,7 +87,7 @@ class StreamedAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
       auto* end = std::get_if<AnswerEnd>(&next->event);
       if (end != nullptr && end->error) return finish(std::move(end->error));
       if (broken_ || end != nullptr) continue;
-      for (auto& response : to_responses(*next, call_.request_id(), answers_.sums()))
+      for (auto& response : to_responses(*next, call_.request_id(), answers_))
         unsent_.push_back(std::move(response));
     }
     out_ = serialize_message(unsent_.front());

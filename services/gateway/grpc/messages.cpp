@@ -196,7 +196,7 @@ void set_prompt_logprobs(const AnswerPiece& piece,
 
 std::vector<v1::GenerateResponse> to_responses(const AnswerSet::Event& event,
                                                const std::string& request_id,
-                                               const AnswerSums& sums) {
+                                               const AnswerSet& answers) {
   std::vector<v1::GenerateResponse> out;
   const auto index = static_cast<std::int32_t>(event.answer);
   if (const auto* progress = std::get_if<PromptProgress>(&event.event)) {
@@ -214,7 +214,7 @@ std::vector<v1::GenerateResponse> to_responses(const AnswerSet::Event& event,
     message.set_index(index);
     message.set_finish_reason(to_reason(*finish));
     set_stop_match(*finish, message);
-    *message.mutable_usage() = usage_of(sums);
+    *message.mutable_usage() = usage_of(answers.sums());
     *message.mutable_timings() = timings_of(*finish);
   }
   return out;

@@ -26,11 +26,10 @@ struct StartedCall {
   std::optional<std::uint64_t> drawn_seed;
 };
 v1::Started to_message(const StartedCall& started, const ServedModel& model);
-/// What a stream sends of an event, nothing for those that it does not show. `sums`: those of the
-/// request so far.
+/// What a stream of `answers` sends of an event, nothing for those that it does not show.
 std::vector<v1::GenerateResponse> to_responses(const AnswerSet::Event& event,
                                                const std::string& request_id,
-                                               const AnswerSums& sums);
+                                               const AnswerSet& answers);
 v1::Usage usage_of(const AnswerSums& sums);
 v1::Timings timings_of(const AnswerFinish& finish);
 struct WholeChoice {
