@@ -17,11 +17,7 @@ find_package(Threads REQUIRED)
 
 # The same bits everywhere (docs/adr/0001): no contraction but what the source says, no fast-math.
 add_compile_options(-Wall -Wextra -ffp-contract=off -fno-math-errno)
-# Line numbers in reports and stacks, for a tenth of the compile time. Functions have names without.
-option(TROUPE_LINE_NUMBERS "Keep the lines of the sources in optimised programs" ON)
-if(TROUPE_LINE_NUMBERS)
-  add_compile_options($<$<CONFIG:Release>:-g1>)
-endif()
+add_compile_options($<$<CONFIG:Release>:-g1>)
 # Memory is cheaper than collecting garbage in it: one twentieth of the compile time.
 add_compile_options("$<$<CXX_COMPILER_ID:GNU>:SHELL:--param ggc-min-heapsize=1048576>")
 # GCC 12 sees these inside libstdc++ where they are not, at -O2 and not at -O3.
@@ -65,10 +61,21 @@ function(troupe_precompile target header)
   target_precompile_headers(${target} PRIVATE "\"${header}\"")
 endfunction()
 
-# troupe_library(NAME [LINK targets...] [PRIVATE_LINK targets...] [PRECOMPILE header]): every .cpp
-# below the folder.
+# Headers cost more than what is behind them: six sources compiled as one take half the time of six
+# (docs/adr/0004). Builds that are made again and again compile each alone.
+option(TROUPE_UNITY "Compile the sources of a folder together, six at a time" OFF)
+function(troupe_unite target)
+  if(TROUPE_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+    # Included sources look like headers whose classes hold what is private to a file.
+    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+  endif()
+endfunction()
+
+# troupe_library(NAME [LINK targets...] [PRIVATE_LINK targets...] [PRECOMPILE header] [APART]): every
+# .cpp below the folder. APART: never together, for they define the same names or want other flags.
 function(troupe_library name)
-  cmake_parse_arguments(ARG "" "PRECOMPILE" "LINK;PRIVATE_LINK;EXCLUDE" ${ARGN})
+  cmake_parse_arguments(ARG "APART" "PRECOMPILE" "LINK;PRIVATE_LINK;EXCLUDE" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   if(ARG_EXCLUDE)
     list(FILTER sources EXCLUDE REGEX "${ARG_EXCLUDE}")
@@ -79,6 +86,9 @@ function(troupe_library name)
     target_link_libraries(${name} PUBLIC ${ARG_LINK} PRIVATE ${ARG_PRIVATE_LINK})
     if(ARG_PRECOMPILE)
       troupe_precompile(${name} ${ARG_PRECOMPILE})
+    endif()
+    if(NOT ARG_APART)
+      troupe_unite(${name})
     endif()
   else()
     add_library(${name} INTERFACE)

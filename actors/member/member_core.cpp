@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "core/mix64.hpp"
+
 namespace troupe::actors {
 namespace {
 
@@ -114,11 +116,7 @@ void MemberCore::evicted(std::uint64_t incarnation, TimePoint now) {
 }
 
 void MemberCore::rejoin(const std::string& why, TimePoint now) {
-  random_ += 0x9e3779b97f4a7c15;  // splitmix64
-  std::uint64_t next = random_;
-  next = (next ^ (next >> 30)) * 0xbf58476d1ce4e5b9;
-  next = (next ^ (next >> 27)) * 0x94d049bb133111eb;
-  settings_.who.incarnation = next ^ (next >> 31);
+  settings_.who.incarnation = mix64(random_++);
   say(Severity::warning, "rejoining", "cause=" + why);
   actions_.push_back(member::Rejoin{settings_.who.incarnation});
   roster_ = {};

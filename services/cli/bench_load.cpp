@@ -9,6 +9,7 @@
 #include <mutex>
 #include <thread>
 
+#include "core/mix64.hpp"
 #include "services/runtime/interrupts.hpp"
 
 namespace troupe::services {
@@ -17,17 +18,11 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kPoll{50};
 
-/// *Source*: Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
-class SplitMix {
+/// Numbers of one seed, the same on every machine.
+class Random {
  public:
-  explicit SplitMix(std::uint64_t seed) : state_(seed) {}
-  std::uint64_t next() {
-    state_ += 0x9e3779b97f4a7c15;
-    std::uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-  }
+  explicit Random(std::uint64_t seed) : state_(seed) {}
+  std::uint64_t next() { return mix64(state_++); }
   /// In [0, bound). The bias of the remainder is below bound / 2^64.
   std::int64_t below(std::int64_t bound) {
     return static_cast<std::int64_t>(next() % static_cast<std::uint64_t>(bound));
@@ -40,9 +35,8 @@ class SplitMix {
 };
 
 /// Independent streams of one seed.
-SplitMix stream_of(std::uint64_t seed, std::uint64_t index) {
-  SplitMix mixed(seed ^ (index * 0xd1342543de82ef95));
-  return SplitMix(mixed.next());
+Random stream_of(std::uint64_t seed, std::uint64_t index) {
+  return Random(mix64(mix64(seed) ^ index));
 }
 
 constexpr std::uint64_t kPrefixStream = ~std::uint64_t{0};
@@ -211,20 +205,20 @@ class Load {
 }  // namespace
 
 std::vector<std::int32_t> synthetic_prompt(const LoadPlan& plan, std::uint64_t index) {
-  SplitMix own = stream_of(plan.seed, index);
-  SplitMix shared = stream_of(plan.seed, kPrefixStream);
+  Random own = stream_of(plan.seed, index);
+  Random shared = stream_of(plan.seed, kPrefixStream);
   const std::int64_t tokens =
       plan.prompt_tokens_min + own.below(plan.prompt_tokens_max - plan.prompt_tokens_min + 1);
   std::vector<std::int32_t> ids;
   for (std::int64_t i = 0; i < tokens; ++i) {
-    SplitMix& source = i < plan.shared_prefix_tokens ? shared : own;
+    Random& source = i < plan.shared_prefix_tokens ? shared : own;
     ids.push_back(static_cast<std::int32_t>(source.below(plan.vocabulary)));
   }
   return ids;
 }
 
 std::vector<double> arrival_times(const LoadPlan& plan) {
-  SplitMix random = stream_of(plan.seed, kArrivalStream);
+  Random random = stream_of(plan.seed, kArrivalStream);
   std::vector<double> times;
   double now = 0;
   for (std::int64_t i = 0; i < plan.requests; ++i) {

@@ -90,11 +90,7 @@ StartedCluster start_processes(const OpenModel& model, const EngineOptions& opti
 }
 
 actors::ClusterSettings settings_of(const EngineOptions& options, std::size_t requests) {
-  actors::ClusterSettings settings;
-  settings.experts = options.layout.experts;
-  settings.attention = options.layout.attention;
-  settings.routers = options.layout.routers;
-  settings.colocated = options.layout.colocated;
+  actors::ClusterSettings settings = shards_of(options.layout);
   settings.mode = *model::parse_activation_mode(options.mode);
   settings.threads = static_cast<int>(options.threads.value_or(0));
   settings.chunk = options.chunk.value_or(settings.chunk);
@@ -107,6 +103,15 @@ actors::ClusterSettings settings_of(const EngineOptions& options, std::size_t re
 }
 
 }  // namespace
+
+actors::ClusterSettings shards_of(const Layout& layout) {
+  actors::ClusterSettings shards;
+  shards.experts = layout.experts;
+  shards.attention = layout.attention;
+  shards.routers = layout.routers;
+  shards.colocated = layout.colocated;
+  return shards;
+}
 
 StartedCluster start_cluster(const OpenModel& model, const EngineOptions& options,
                              std::size_t requests) {

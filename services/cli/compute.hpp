@@ -18,6 +18,9 @@ namespace troupe::services {
 /// Returns the exit code of a reported error.
 std::optional<int> check_engine(const EngineOptions& options);
 
+/// The defaults with so many shards of each role.
+actors::ClusterSettings shards_of(const Layout& layout);
+
 /// A running cluster, or the exit code of the error that was reported. Says so on stderr when
 /// loading takes long. `model` must outlive it; `requests` are submitted at once.
 struct StartedCluster {

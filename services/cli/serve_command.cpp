@@ -144,14 +144,6 @@ std::optional<int> read_settings(Flags& flags) {
   return std::nullopt;
 }
 
-actors::ClusterSettings shards_of(const Layout& layout) {
-  actors::ClusterSettings shards;
-  shards.experts = layout.experts;
-  shards.attention = layout.attention;
-  shards.routers = layout.routers;
-  return shards;
-}
-
 GrpcSettings grpc_settings(const Flags& flags, const Address& listen) {
   GrpcSettings settings;
   settings.listen = listen;

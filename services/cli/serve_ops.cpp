@@ -30,11 +30,7 @@ const LoadCounters& ServeOps::begin_loading(const EngineOptions& options,
                                             const model::ModelConfig& config) {
   for (int i = 0; i < options.layout.experts; ++i)
     loading_.experts.push_back(std::make_shared<model::LoadProgress>(loading_.whole));
-  actors::ClusterSettings shards;
-  shards.experts = options.layout.experts;
-  shards.attention = options.layout.attention;
-  shards.routers = options.layout.routers;
-  metrics_.declare(hosted_roles(shards), config);
+  metrics_.declare(hosted_roles(shards_of(options.layout)), config);
   MetricSources sources;
   sources.loading = [this](std::uint32_t rank) { return loading_.experts.at(rank)->snapshot(); };
   metrics_.attach(std::move(sources));

@@ -10,7 +10,6 @@
 namespace troupe::services {
 namespace {
 
-constexpr std::chrono::seconds kConnectBound{5};
 constexpr int kMessageBytesMax = 64 << 20;
 
 std::string without_scheme(const std::string& url) {

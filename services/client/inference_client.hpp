@@ -15,6 +15,9 @@
 
 namespace troupe::services {
 
+/// How long a client waits for a connection.
+inline constexpr std::chrono::seconds kConnectBound{5};
+
 /// Why a call failed; with the reason and metadata of a gateway's error, or none when nobody
 /// answered.
 struct ClientFailure {

@@ -14,7 +14,6 @@ namespace troupe::services {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::chrono::seconds kConnectBound{5};
 /// Between two pieces of an answer; a prompt may take long before its first.
 constexpr std::chrono::minutes kSilenceBound{10};
 constexpr std::size_t kEventBytesMax = std::size_t{64} << 20;

@@ -3,6 +3,7 @@
 
 #include <atomic>
 
+#include "model/checkpoint/files.hpp"
 #include "services/gateway/gateway_metrics.hpp"
 #include "services/gateway/gateway_settings.hpp"
 #include "services/gateway/grpc/admin_server.hpp"
@@ -52,14 +53,10 @@ class GatewayFront final : public ServiceFront {
   std::unique_ptr<GatewayServer> gateway_;
 };
 
-Unexpected naming(const char* key, const Error& error) {
-  return unexpected(Errc::unavailable, std::string(key) + ": " + error.detail);
-}
-
 Expected<void> GatewayFront::open(const ServiceConfig& config) {
   auto admin = AdminServer::start(grpc_settings(config, config.admin.listen),
                                   [this] { return node_.report(); });
-  if (!admin) return naming("admin.listen", admin.error());
+  if (!admin) return model::at("admin.listen", admin.error());
   admin_ = *std::move(admin);
   GatewayServerSettings settings = gateway_server_settings(config);
   settings.http.api.health = health_;

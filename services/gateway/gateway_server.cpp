@@ -4,15 +4,12 @@
 #include <fstream>
 #include <iterator>
 
+#include "model/checkpoint/files.hpp"
 #include "services/gateway/grpc/inference_service.hpp"
 #include "services/gateway/http/tls_context.hpp"
 
 namespace troupe::services {
 namespace {
-
-Unexpected naming(const char* key, const Error& error) {
-  return unexpected(error.code, std::string(key) + ": " + error.detail);
-}
 
 std::string whole_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -49,7 +46,7 @@ Expected<std::unique_ptr<GatewayServer>> GatewayServer::start(
   if (auto read = read_tls(settings.http, public_port); !read) return unexpected(read.error());
   auto grpc = ListeningServer::start(public_port,
                                      {make_inference_service(gateway->state_, settings.stream)});
-  if (!grpc) return naming("gateway.grpc_listen", grpc.error());
+  if (!grpc) return model::at("gateway.grpc_listen", grpc.error());
   gateway->grpc_ = *std::move(grpc);
   http::ServerSettings http = settings.http;
   http.api.generation.stream = settings.stream;

@@ -354,6 +354,9 @@ class DrainTest(unittest.TestCase):
         joined = client.Joined(call)
         self.assertEqual(joined.finished.usage.completion_tokens, 1500)
         self.assertEqual(served.process.wait(program.TIMEOUT_S), 0)
+        # The drain took many times as long as health is looked at: watchers hear of changes only.
+        with self.assertRaises(grpc.RpcError):
+            self.assertIsNone(next(watch))
         self.assertEqual(served.stop(), 0)
 
     def test_the_drain_is_bounded(self):

@@ -17,6 +17,8 @@
 #include <climits>
 #include <cstring>
 #include <mutex>
+#include <optional>
+#include <utility>
 
 #include "services/gateway/grpc/call.hpp"
 
@@ -106,6 +108,8 @@ struct ListeningServer::Impl {
   std::unique_ptr<grpc::Server> server;
   Address listen;
   int port = 0;
+  std::mutex said_mutex;
+  std::optional<bool> said;  // to health, which sends it to all watchers however often it is said
 };
 
 ListeningServer::ListeningServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -142,6 +146,8 @@ std::uint16_t ListeningServer::port() const { return static_cast<std::uint16_t>(
 std::string ListeningServer::address() const { return Address{impl_->listen.host, port()}.text(); }
 
 void ListeningServer::set_serving(bool serving) {
+  const std::lock_guard lock(impl_->said_mutex);
+  if (std::exchange(impl_->said, serving) == serving) return;
   auto* health = impl_->server->GetHealthCheckService();
   health->SetServingStatus("", serving);
   for (const auto& service : impl_->services) health->SetServingStatus(service.name, serving);

@@ -47,7 +47,8 @@ class ListeningServer {
   std::uint16_t port() const;
   /// host:port with the port in use.
   std::string address() const;
-  /// What grpc.health.v1.Health says of every service and of the server as a whole ("").
+  /// What grpc.health.v1.Health says of every service and of the server as a whole (""). Watchers
+  /// hear of changes only.
   void set_serving(bool serving);
 
  private:
