@@ -13,8 +13,8 @@ namespace troupe {
 inline constexpr std::array<double, 14> kLatencyBounds{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
                                                        0.25,  0.5,    1,     2.5,  5,     10,   30};
 /// In seconds, 10 us to 50 ms: what one layer takes.
-inline constexpr std::array<double, 10> kMicroBounds{10e-6,  25e-6, 50e-6,  100e-6, 250e-6,
-                                                     500e-6, 1e-3,  2.5e-3, 5e-3,   50e-3};
+inline constexpr std::array<double, 11> kMicroBounds{10e-6, 25e-6,  50e-6, 100e-6, 250e-6, 500e-6,
+                                                     1e-3,  2.5e-3, 5e-3,  10e-3,  50e-3};
 /// Rows or (row, expert) pairs computed at once.
 inline constexpr std::array<double, 8> kBatchBounds{1, 4, 16, 64, 256, 1024, 4096, 16384};
 
