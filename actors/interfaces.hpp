@@ -29,9 +29,10 @@ struct DialOutcome {
   std::string address;
   Error error{Errc::ok, {}};
 };
-/// The joined links of one role.
+/// The joined links of one role, and what became of those that were.
 struct LinkReports {
   std::vector<LinkReport> links;
+  std::vector<LinkEndings> endings;
 };
 /// A request on its way to its session.
 struct OpenOrder {

@@ -349,11 +349,13 @@ void ask(caf::scoped_actor& self, const Handle& actor, Take take) {
 
 /// Asks a role for its links.
 template <class Handle>
-void ask_links(caf::scoped_actor& self, const Handle& actor, std::vector<LinkReport>& links) {
+void ask_links(caf::scoped_actor& self, const Handle& actor, RoleStatuses& all) {
   self->request(actor, kAnswer, links_atom_v)
       .receive(
           [&](const LinkReports& more) {
-            links.insert(links.end(), more.links.begin(), more.links.end());
+            all.links.insert(all.links.end(), more.links.begin(), more.links.end());
+            all.link_endings.insert(all.link_endings.end(), more.endings.begin(),
+                                    more.endings.end());
           },
           [](const caf::error&) {});
 }
@@ -361,10 +363,10 @@ void ask_links(caf::scoped_actor& self, const Handle& actor, std::vector<LinkRep
 /// Asks the roles of one kind.
 template <class Status, class Handle>
 void ask_all(caf::scoped_actor& self, const std::vector<Handle>& actors,
-             std::vector<std::pair<std::uint32_t, Status>>& out, std::vector<LinkReport>& links) {
+             std::vector<std::pair<std::uint32_t, Status>>& out, RoleStatuses& all) {
   for (std::uint32_t i = 0; i < actors.size(); ++i) {
     ask<Status>(self, actors[i], [&](const Status& status) { out.emplace_back(i, status); });
-    ask_links(self, actors[i], links);
+    ask_links(self, actors[i], all);
   }
 }
 
@@ -374,10 +376,10 @@ RoleStatuses LocalCluster::roles() const {
   RoleStatuses all;
   caf::scoped_actor self{*impl_->system};
   ask<GatewayStatus>(self, impl_->gateway, [&](const auto& status) { all.gateway = status; });
-  ask_links(self, impl_->gateway, all.links);
-  ask_all(self, impl_->attention, all.attention, all.links);
-  ask_all(self, impl_->routers, all.routers, all.links);
-  ask_all(self, impl_->experts, all.experts, all.links);
+  ask_links(self, impl_->gateway, all);
+  ask_all(self, impl_->attention, all.attention, all);
+  ask_all(self, impl_->routers, all.routers, all);
+  ask_all(self, impl_->experts, all.experts, all);
   for (const auto& [index, router] : all.routers) all.epoch = std::max(all.epoch, router.epoch);
   return all;
 }

@@ -5,6 +5,12 @@
 #include <string>
 
 namespace troupe::actors {
+namespace {
+
+// Gateways come under a new id each time: those that never come back are not remembered for ever.
+constexpr std::size_t kEndedMax = 4096;
+
+}  // namespace
 
 Peers::Peers(transport::Credentials own, PeersSettings settings, transport::BufferPool& buffers,
              Events& events)
@@ -23,9 +29,9 @@ void Peers::add(PeerId id, std::unique_ptr<transport::Link> link, bool speaks_fi
   if (peers_.contains(id)) {
     const Error why{Errc::unavailable, name_of(id) + " has come back on a new connection"};
     say_goodbye(id, why);
-    end(id, why, /*tell=*/true);
+    end(id, why, LinkEnding::lost, /*tell=*/true);
   }
-  std::erase_if(broken_, [id](const auto& entry) { return entry.first == id; });
+  std::erase_if(broken_, [id](const Broken& one) { return one.peer == id; });
   port_.add(id, std::move(link));
   ++links_version_;
   auto& peer = peers_[id];
@@ -37,7 +43,7 @@ void Peers::add(PeerId id, std::unique_ptr<transport::Link> link, bool speaks_fi
   if (auto sent =
           port_.send(id, transport::make_frame(buffers_, transport::hello_header(own_), hello));
       !sent)
-    broken_.emplace_back(id, sent.error());
+    broken_.push_back({id, sent.error(), LinkEnding::lost});
 }
 
 void Peers::say_goodbye(PeerId id, const Error& why) {
@@ -49,7 +55,7 @@ void Peers::say_goodbye(PeerId id, const Error& why) {
 void Peers::drop(PeerId id, const Error& why) {
   if (!peers_.contains(id)) return;
   say_goodbye(id, why);
-  end(id, why, /*tell=*/false);
+  end(id, why, LinkEnding::left, /*tell=*/false);
 }
 
 void Peers::drop_all(const Error& why) {
@@ -59,7 +65,7 @@ void Peers::drop_all(const Error& why) {
 void Peers::lose(PeerId id, const Error& why) {
   if (!peers_.contains(id)) return;
   say_goodbye(id, why);
-  end(id, why, /*tell=*/true);
+  end(id, why, LinkEnding::cut_off, /*tell=*/true);
 }
 
 void Peers::rejoin(std::uint64_t incarnation, const Error& why) {
@@ -67,7 +73,14 @@ void Peers::rejoin(std::uint64_t incarnation, const Error& why) {
   own_.identity.incarnation = incarnation;
 }
 
-void Peers::end(PeerId id, const Error& why, bool tell) {
+LinkEndings& Peers::endings_over(const std::string& lanes) {
+  auto& endings = endings_[lanes];
+  endings.self = peer_id(own_.role, own_.index);
+  endings.lanes = lanes;
+  return endings;
+}
+
+void Peers::end(PeerId id, const Error& why, LinkEnding how, bool tell) {
   auto found = peers_.find(id);
   if (found == peers_.end()) return;
   Peer peer = std::move(found->second);
@@ -81,6 +94,8 @@ void Peers::end(PeerId id, const Error& why, bool tell) {
     return;
   }
   ++stats_.lost_total;
+  ++endings_over(peer.lanes).ended_total[static_cast<std::size_t>(how)];
+  if (ended_.size() < kEndedMax) ended_[id] = how;
   if (watcher_) watcher_(id, &why);
   if (tell) events_.on_lost(id, why);
 }
@@ -88,7 +103,7 @@ void Peers::end(PeerId id, const Error& why, bool tell) {
 void Peers::refuse(PeerId id, const Error& why) {
   ++stats_.refused_hellos_total;
   say_goodbye(id, why);
-  broken_.emplace_back(id, why);
+  broken_.push_back({id, why, LinkEnding::cut_off});
 }
 
 void Peers::receive(PeerId id, transport::ReceivedFrame&& frame) {
@@ -98,7 +113,8 @@ void Peers::receive(PeerId id, transport::ReceivedFrame&& frame) {
   if (const auto* goodbye = std::get_if<proto::Goodbye>(&frame.body)) {
     auto code = static_cast<Errc>(goodbye->error);
     if (code == Errc::ok) code = Errc::unavailable;
-    broken_.emplace_back(id, Error{code, name_of(id) + " left: " + std::string(goodbye->detail)});
+    broken_.push_back(
+        {id, {code, name_of(id) + " left: " + std::string(goodbye->detail)}, LinkEnding::left});
     return;
   }
   if (peer.state != State::joined) return greet(id, peer, frame);
@@ -121,13 +137,20 @@ void Peers::greet(PeerId id, Peer& peer, const transport::ReceivedFrame& frame) 
     const proto::HelloAck ack{transport::make_hello(own_, settings_.grant)};
     auto answer = transport::make_frame(buffers_, transport::hello_header(own_), ack);
     if (auto sent = port_.send(id, std::move(answer)); !sent)
-      return broken_.emplace_back(id, sent.error()), void();
+      return broken_.push_back({id, sent.error(), LinkEnding::lost});
   }
+  join(id, peer, *greeting);
+}
+
+void Peers::join(PeerId id, Peer& peer, const transport::Greeting& greeting) {
   peer.state = State::joined;
-  peer.greeting = *greeting;
-  peer.credits.reset(greeting->grant);
+  peer.greeting = greeting;
+  peer.credits.reset(greeting.grant);
+  peer.lanes = lanes(id);
+  if (const auto away = ended_.extract(id))
+    ++endings_over(peer.lanes).rejoined_total[static_cast<std::size_t>(away.mapped())];
   if (watcher_) watcher_(id, nullptr);
-  if (auto outcome = std::exchange(peer.outcome, {})) outcome(*greeting);
+  if (auto outcome = std::exchange(peer.outcome, {})) outcome(greeting);
   events_.on_joined(id);
 }
 
@@ -137,7 +160,8 @@ bool Peers::flush(PeerId id, Peer& peer) {
     auto& first = peer.outbox.front();
     auto done = first.done;
     if (auto sent = port_.send(id, std::move(first.frame), std::move(done)); !sent) {
-      if (sent.error().code != Errc::overloaded) broken_.emplace_back(id, sent.error());
+      if (sent.error().code != Errc::overloaded)
+        broken_.push_back({id, sent.error(), LinkEnding::lost});
       break;
     }
     peer.outbox.pop_front();
@@ -149,8 +173,10 @@ bool Peers::flush(PeerId id, Peer& peer) {
 void Peers::expire_handshakes(TimePoint now) {
   for (auto& [id, peer] : peers_)
     if (peer.state != State::joined && peer.handshake_ends <= now)
-      broken_.emplace_back(
-          id, Error{Errc::deadline_exceeded, name_of(id) + " did not say hello within the budget"});
+      broken_.push_back(
+          {id,
+           {Errc::deadline_exceeded, name_of(id) + " did not say hello within the budget"},
+           LinkEnding::cut_off});
 }
 
 bool Peers::progress(TimePoint now) {
@@ -159,13 +185,15 @@ bool Peers::progress(TimePoint now) {
       [&](PeerId id, const transport::LinkHealth& health) {
         auto why = health.error;
         why.detail = name_of(id) + " was lost: " + why.detail;
-        if (why.code != Errc::malformed) why.code = Errc::unavailable;
-        broken_.emplace_back(id, std::move(why));
+        const bool malformed = why.code == Errc::malformed;
+        if (!malformed) why.code = Errc::unavailable;
+        broken_.push_back(
+            {id, std::move(why), malformed ? LinkEnding::malformed : LinkEnding::lost});
       });
   for (auto& [id, peer] : peers_) busy |= flush(id, peer);
   expire_handshakes(now);
-  for (auto& [id, why] : std::exchange(broken_, {})) {
-    end(id, why, /*tell=*/true);
+  for (const auto& one : std::exchange(broken_, {})) {
+    end(one.peer, one.why, one.how, /*tell=*/true);
     busy = true;
   }
   return busy;
@@ -210,6 +238,12 @@ std::vector<LinkReport> Peers::links() const {
   return links;
 }
 
+std::vector<LinkEndings> Peers::endings() const {
+  std::vector<LinkEndings> all;
+  for (const auto& [lanes, endings] : endings_) all.push_back(endings);
+  return all;
+}
+
 transport::CreditAccount* Peers::credits(PeerId id) {
   const auto found = peers_.find(id);
   const bool there = found != peers_.end() && found->second.state == State::joined;
@@ -224,7 +258,8 @@ void Peers::send(PeerId id, transport::OutgoingFrame&& frame, transport::SendDon
   }
   auto& outbox = found->second.outbox;
   if (outbox.size() >= settings_.outbox_frames_max) {
-    broken_.emplace_back(id, Error{Errc::unavailable, name_of(id) + " takes no frames any more"});
+    broken_.push_back(
+        {id, {Errc::unavailable, name_of(id) + " takes no frames any more"}, LinkEnding::cut_off});
     if (done) done(Errc::unavailable);
     return;
   }

@@ -1,5 +1,6 @@
 // The peers of one role: handshake, identity of every frame, frames that wait for room, loss.
 #pragma once
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -7,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -37,6 +39,24 @@ struct LinkReport {
   PeerId peer = 0;
   std::string lanes;  // "cma posix", "tcp", "inproc"
   transport::LinkStats stats;
+};
+
+/// Why a joined link ended.
+enum class LinkEnding : std::uint8_t {
+  lost,       // the peer went without a word, or came back on a new connection
+  malformed,  // it broke the format
+  cut_off,    // we gave it up: silent, evicted, or it took no more frames
+  left,       // one side said goodbye: no error
+};
+inline constexpr std::size_t kLinkEndings = 4;
+
+/// Joined links of one role over the same lanes that ended, by LinkEnding, and how many peers came
+/// back after that. Only grow.
+struct LinkEndings {
+  PeerId self = 0;
+  std::string lanes;
+  std::array<std::uint64_t, kLinkEndings> ended_total{};
+  std::array<std::uint64_t, kLinkEndings> rejoined_total{};  // over these lanes, by how it ended
 };
 
 /// Owns the links. A peer is `joined` between on_joined and on_lost; frames of others never reach
@@ -87,6 +107,7 @@ class Peers {
   const transport::Greeting* greeting(PeerId peer) const;
   std::vector<LinkReport> links() const;  // of joined peers, ascending
   std::string lanes(PeerId peer) const;   // empty where there is no link
+  std::vector<LinkEndings> endings() const;
   /// Our account of rows under way to a joined peer; null otherwise.
   transport::CreditAccount* credits(PeerId peer);
 
@@ -116,11 +137,20 @@ class Peers {
     transport::Greeting greeting;
     transport::CreditAccount credits;
     std::deque<Waiting> outbox;
+    std::string lanes;  // those it joined over: an endpoint that failed is not asked any more
+  };
+  /// A peer to be ended in the next progress.
+  struct Broken {
+    PeerId peer;
+    Error why;
+    LinkEnding how;
   };
   void receive(PeerId id, transport::ReceivedFrame&& frame);
   void greet(PeerId id, Peer& peer, const transport::ReceivedFrame& frame);
   void refuse(PeerId id, const Error& why);
-  void end(PeerId id, const Error& why, bool tell);
+  void end(PeerId id, const Error& why, LinkEnding how, bool tell);
+  void join(PeerId id, Peer& peer, const transport::Greeting& greeting);
+  LinkEndings& endings_over(const std::string& lanes);
   bool flush(PeerId id, Peer& peer);
   void say_goodbye(PeerId id, const Error& why);
   void expire_handshakes(TimePoint now);
@@ -130,7 +160,9 @@ class Peers {
   transport::BufferPool& buffers_;
   Events& events_;
   std::map<PeerId, Peer> peers_;
-  std::vector<std::pair<PeerId, Error>> broken_;  // to be ended in the next progress
+  std::vector<Broken> broken_;
+  std::map<std::string, LinkEndings> endings_;  // by lanes
+  std::map<PeerId, LinkEnding> ended_;          // how each peer that is away went
   PeersStats stats_;
   Watcher watcher_;
   std::uint64_t links_version_ = 0;

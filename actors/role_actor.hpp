@@ -87,7 +87,9 @@ class RoleActor : public polled_actor<typename Handle::base> {
             },
             [this](rejoin_atom, std::uint64_t incarnation) { role_->rejoin(incarnation, now()); },
             [this](adopt_atom, const PlacementPtr& next) { adopt(next); },
-            [this](links_atom) { return LinkReports{role_->peers().links()}; }};
+            [this](links_atom) {
+              return LinkReports{role_->peers().links(), role_->peers().endings()};
+            }};
   }
 
  private:

@@ -21,6 +21,7 @@ struct RoleStatuses {
   std::vector<std::pair<std::uint32_t, RouterStatus>> routers;
   std::vector<std::pair<std::uint32_t, ExpertStatus>> experts;
   std::vector<LinkReport> links;
+  std::vector<LinkEndings> link_endings;
 };
 
 }  // namespace troupe::actors

@@ -202,6 +202,8 @@ NodeStatus Node::status() const {
           .receive(
               [&](const LinkReports& reports) {
                 all.links.insert(all.links.end(), reports.links.begin(), reports.links.end());
+                all.link_endings.insert(all.link_endings.end(), reports.endings.begin(),
+                                        reports.endings.end());
               },
               [](const caf::error&) {});
   return all;

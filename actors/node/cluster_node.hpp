@@ -58,6 +58,7 @@ struct NodeStatus {
   std::optional<RouterStatus> router;
   std::optional<ExpertStatus> expert;
   std::vector<LinkReport> links;
+  std::vector<LinkEndings> link_endings;
 };
 
 /// One thing this process needs to be ready for work.

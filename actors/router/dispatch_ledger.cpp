@@ -207,11 +207,12 @@ std::optional<Dispatch> DispatchLedger::refused(PeerId expert, const proto::Fram
   return dispatch;
 }
 
-void DispatchLedger::shard_lost(model::ShardIndex shard) {
+std::int64_t DispatchLedger::shard_lost(model::ShardIndex shard) {
   std::vector<std::uint64_t> there;
   for (const auto& [id, dispatch] : dispatches_)
     if (dispatch.shard == shard) there.push_back(id);
   for (const auto id : there) recall(id, {});
+  return static_cast<std::int64_t>(there.size());
 }
 
 std::int64_t DispatchLedger::open_rows() const {

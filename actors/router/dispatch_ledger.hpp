@@ -108,8 +108,8 @@ class DispatchLedger {
                  TimePoint now);
   /// The shard refused a whole dispatch: returns it for its credits and item, and forgets it.
   std::optional<Dispatch> refused(PeerId expert, const proto::FrameHeader& reply);
-  /// Pairs at that shard wait again; nothing it owes will come any more.
-  void shard_lost(model::ShardIndex shard);
+  /// Pairs at that shard wait again; nothing it owes will come any more. Returns the dispatches.
+  std::int64_t shard_lost(model::ShardIndex shard);
 
   std::vector<ItemId> items() const;
   const RouterItem* oldest() const { return items_.empty() ? nullptr : &items_.begin()->second; }

@@ -102,7 +102,7 @@ void RouterRole::on_lost(PeerId peer, const Error&) {
   }
   unsent_.erase(peer);
   recompute_live();
-  ledger_.shard_lost(static_cast<model::ShardIndex>(index_of(peer)));
+  counts_.failovers_total += ledger_.shard_lost(static_cast<model::ShardIndex>(index_of(peer)));
 }
 
 void RouterRole::on_frame(PeerId peer, transport::ReceivedFrame&& frame) {

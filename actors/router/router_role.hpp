@@ -51,6 +51,7 @@ struct RouterStatus {
   std::int64_t items_failed_total = 0;
   std::int64_t dispatches_total = 0;
   std::int64_t not_resident_total = 0;
+  std::int64_t failovers_total = 0;  // dispatches that a lost shard owed, asked again elsewhere
   std::int64_t stale_frames_total = 0;
   std::int64_t rows_failed_total = 0;         // of failed items
   std::int64_t pairs_sent_total = 0;          // (row, expert); again for those asked again

@@ -35,6 +35,22 @@ std::string state_name(actors::MemberState state) {
 constexpr std::array<proto::Role, 4> kRoles{proto::Role::gateway, proto::Role::attention,
                                             proto::Role::router, proto::Role::expert};
 
+constexpr std::array<actors::LinkEnding, actors::kLinkEndings> kEndings{
+    actors::LinkEnding::lost, actors::LinkEnding::malformed, actors::LinkEnding::cut_off,
+    actors::LinkEnding::left};
+
+const char* name_of(actors::LinkEnding how) {
+  switch (how) {
+    case actors::LinkEnding::lost: return "lost";
+    case actors::LinkEnding::malformed: return "malformed";
+    case actors::LinkEnding::cut_off: return "cut_off";
+    case actors::LinkEnding::left: break;
+  }
+  return "left";
+}
+
+bool is_error(actors::LinkEnding how) { return how != actors::LinkEnding::left; }
+
 /// The fields of /proc/self/stat behind the name; number 3 of proc(5) is [0].
 std::vector<double> process_stat() {
   std::ifstream file("/proc/self/stat");
@@ -77,6 +93,12 @@ ClusterMetrics::ClusterMetrics(MetricBook& book, std::string model)
         book_.add(kTransportMessages, labels, 0);
       }
   }
+  for (const auto transport : kTransports)
+    for (const auto how : kEndings) {
+      const LabelValues labels{std::string(transport), name_of(how)};
+      if (is_error(how)) book_.add(kTransportErrors, labels, 0);
+      book_.add(kTransportReconnects, labels, 0);
+    }
   for (const char* reason : {"malformed", "stale"}) book_.add(kTransportDropped, {reason}, 0);
   book_.set(kBuildInfo,
             {TROUPE_VERSION, kRevision, std::string(kernels::kNumericsClass), TROUPE_BUILD_TYPE,
@@ -104,6 +126,19 @@ void ClusterMetrics::take_link(const actors::LinkReport& link) {
             static_cast<double>(growth.stale.take(link.stats.stale_total)));
 }
 
+void ClusterMetrics::take_endings(const actors::LinkEndings& endings) {
+  const std::string transport(transport_of(endings.lanes));
+  EndingGrowth& growth = endings_[{endings.self, endings.lanes}];
+  for (const auto how : kEndings) {
+    const auto i = static_cast<std::size_t>(how);
+    const LabelValues labels{transport, name_of(how)};
+    const auto ended = growth.ended[i].take(endings.ended_total[i]);
+    if (is_error(how)) book_.add(kTransportErrors, labels, static_cast<double>(ended));
+    book_.add(kTransportReconnects, labels,
+              static_cast<double>(growth.rejoined[i].take(endings.rejoined_total[i])));
+  }
+}
+
 void ClusterMetrics::take(const actors::RoleStatuses& statuses) {
   book_.set(kPlacementEpoch, {model_}, static_cast<double>(statuses.epoch));
   std::map<std::string_view, int> open;
@@ -111,6 +146,7 @@ void ClusterMetrics::take(const actors::RoleStatuses& statuses) {
     take_link(link);
     ++open[transport_of(link.lanes)];
   }
+  for (const auto& endings : statuses.link_endings) take_endings(endings);
   for (const auto transport : kTransports)
     book_.set(kTransportEndpoints, {std::string(transport), "open"}, open[transport]);
 }

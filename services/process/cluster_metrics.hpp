@@ -1,5 +1,6 @@
 // Metrics every service has: its place in the cluster, its links, its process.
 #pragma once
+#include <array>
 #include <map>
 #include <string>
 #include <tuple>
@@ -26,6 +27,13 @@ inline constexpr MetricSpec kTransportDropped{
     "Frames that came and were not used; reason: malformed, stale"};
 inline constexpr MetricSpec kTransportEndpoints{"troupe_transport_endpoints", MetricKind::gauge,
                                                 "transport, state", "Links; state: open"};
+inline constexpr MetricSpec kTransportErrors{
+    "troupe_transport_errors_total", MetricKind::counter, "transport, reason",
+    "Links that ended without a goodbye; reason: lost (the peer went), malformed (it broke the "
+    "format), cut_off (given up: silent, evicted, or it took nothing more)"};
+inline constexpr MetricSpec kTransportReconnects{
+    "troupe_transport_reconnects_total", MetricKind::counter, "transport, reason",
+    "Peers that came back; reason: how their link had ended: lost, malformed, cut_off, left"};
 inline constexpr MetricSpec kBuildInfo{
     "troupe_build_info", MetricKind::gauge, "version, revision, numerics_class, build, ucx",
     "1; what is running is in the labels; revision: of the sources, unknown outside of a checkout"};
@@ -48,9 +56,10 @@ inline constexpr MetricSpec kMetricsTimestamp{
     "process does not answer"};
 inline constexpr const MetricSpec* kClusterMetrics[]{
     &kPlacementEpoch,   &kPlacementRanks,     &kTransportBytes,  &kTransportMessages,
-    &kTransportDropped, &kTransportEndpoints, &kBuildInfo,       &kProcessCpu,
-    &kProcessResident,  &kProcessVirtual,     &kProcessFds,      &kProcessMaxFds,
-    &kProcessThreads,   &kProcessStart,       &kMetricsTimestamp};
+    &kTransportDropped, &kTransportEndpoints, &kTransportErrors, &kTransportReconnects,
+    &kBuildInfo,        &kProcessCpu,         &kProcessResident, &kProcessVirtual,
+    &kProcessFds,       &kProcessMaxFds,      &kProcessThreads,  &kProcessStart,
+    &kMetricsTimestamp};
 
 /// Keeps them current. *Threading*: one caller at a time.
 class ClusterMetrics {
@@ -66,11 +75,16 @@ class ClusterMetrics {
   struct LinkGrowth {
     Growth<std::uint64_t> bytes_tx, bytes_rx, frames_tx, frames_rx, malformed, stale;
   };
+  struct EndingGrowth {
+    std::array<Growth<std::uint64_t>, actors::kLinkEndings> ended, rejoined;
+  };
   void take_link(const actors::LinkReport& link);
+  void take_endings(const actors::LinkEndings& endings);
 
   MetricBook& book_;
   std::string model_;
   std::map<std::pair<actors::PeerId, actors::PeerId>, LinkGrowth> links_;
+  std::map<std::pair<actors::PeerId, std::string>, EndingGrowth> endings_;  // by role and lanes
   Growth<double> cpu_;
 };
 

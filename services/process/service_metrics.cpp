@@ -49,6 +49,7 @@ actors::RoleStatuses statuses_of(const actors::NodeStatus& status, std::uint32_t
   if (status.router) all.routers.emplace_back(index, *status.router);
   if (status.expert) all.experts.emplace_back(index, *status.expert);
   all.links = status.links;
+  all.link_endings = status.link_endings;
   return all;
 }
 

@@ -23,6 +23,7 @@ void RouterMetrics::take(const actors::RouterStatus& status, const std::string& 
   add(kRouterDispatchedTokens, {model_}, dispatched_, status.pairs_sent_total);
   add(kRouterDroppedTokens, {model_, "failed"}, dropped_, status.rows_failed_total);
   add(kRouterRetries, {model_, "not_resident"}, retries_, status.not_resident_total);
+  add(kRouterFailovers, {model_, "lost"}, failovers_, status.failovers_total);
   book_.observe(kRouterDispatchDuration, {model_, transport},
                 dispatch_.take(status.dispatch_seconds));
   book_.observe(kRouterCombineDuration, {model_, transport}, combine_.take(status.combine_seconds));

@@ -29,6 +29,10 @@ inline constexpr MetricSpec kRouterDroppedTokens{
 inline constexpr MetricSpec kRouterRetries{
     "troupe_router_retries_total", MetricKind::counter, "model, reason",
     "Answers that made the router ask again; reason: not_resident"};
+inline constexpr MetricSpec kRouterFailovers{
+    "troupe_router_failovers_total", MetricKind::counter, "model, reason",
+    "Frames that a lost expert service had not answered, asked again of who holds the experts now; "
+    "reason: lost. The same of routers: troupe_attention_work_resent_total"};
 inline constexpr MetricSpec kRouterItemsOpen{"troupe_router_items_open", MetricKind::gauge, "model",
                                              "Work items being served"};
 inline constexpr MetricSpec kExpertUncovered{"troupe_expert_uncovered", MetricKind::gauge,
@@ -38,7 +42,8 @@ inline constexpr MetricSpec kExpertUncovered{"troupe_expert_uncovered", MetricKi
 inline constexpr const MetricSpec* kRouterMetrics[]{
     &kRouterDispatchedTokens, &kRouterDispatchDuration, &kRouterCombineDuration,
     &kRouterWaitDuration,     &kRouterRankLast,         &kRouterDroppedTokens,
-    &kRouterRetries,          &kRouterItemsOpen,        &kExpertUncovered};
+    &kRouterRetries,          &kRouterFailovers,        &kRouterItemsOpen,
+    &kExpertUncovered};
 
 /// Keeps them current; routers of one process each have one, over the same book.
 /// *Threading*: one caller at a time.
@@ -59,6 +64,7 @@ class RouterMetrics {
   Growth<std::int64_t> dispatched_;
   Growth<std::int64_t> dropped_;
   Growth<std::int64_t> retries_;
+  Growth<std::int64_t> failovers_;
   Growth<Histogram> dispatch_;
   Growth<Histogram> combine_;
   Growth<Histogram> wait_;

@@ -170,6 +170,55 @@ TEST_F(Joining, AReplacedConnectionIsALossFirst) {
   EXPECT_EQ(expert_hears.lost.size(), 1u);
 }
 
+TEST_F(Joining, EndingsAreCountedByReasonAndComeBackOnce) {
+  auto plan = std::make_shared<transport::FaultPlan>(1);
+  wire.set_faults(kRouter, kExpert, plan);
+  connect();
+  int losses = 0;
+  expert->set_watcher([&](PeerId, const Error* lost) { losses += lost != nullptr ? 1 : 0; });
+  turn();
+  const auto counts = [&](LinkEnding how) {
+    const auto all = expert->endings();
+    return all.empty() ? std::pair<std::uint64_t, std::uint64_t>{}
+                       : std::pair{all[0].ended_total[static_cast<std::size_t>(how)],
+                                   all[0].rejoined_total[static_cast<std::size_t>(how)]};
+  };
+  const auto meet_again = [&] {
+    auto pair = wire.connect(kRouter, kExpert);
+    router->add(kExpert, std::move(pair.a), true, now, {});
+    expert->add(kRouter, std::move(pair.b), false, now, {});
+    turn();
+    ASSERT_TRUE(expert->joined(kRouter));
+  };
+  using Counts = std::pair<std::uint64_t, std::uint64_t>;
+  EXPECT_TRUE(expert->endings().empty());  // the first join is no return
+  plan->add({.fault = transport::Fault::corrupt, .kind = proto::FrameKind::rows});
+  router->send(kExpert, rows(*router));
+  router->send(kExpert, rows(*router));
+  turn();
+  EXPECT_FALSE(expert->joined(kRouter));
+  EXPECT_EQ(losses, 1);  // one line of the log, whatever came after the bad frame
+  EXPECT_EQ(counts(LinkEnding::malformed), Counts(1, 0));
+  meet_again();
+  EXPECT_EQ(counts(LinkEnding::malformed), Counts(1, 1));
+  expert->lose(kRouter, {Errc::unavailable, "silent"});
+  turn();
+  EXPECT_EQ(counts(LinkEnding::cut_off), Counts(1, 0));
+  meet_again();
+  router->drop(kExpert, {Errc::unavailable, "it ends"});
+  turn(2);
+  EXPECT_EQ(counts(LinkEnding::left), Counts(1, 0));
+  meet_again();
+  router.reset();
+  expert->progress(now);
+  expert->progress(now);
+  EXPECT_EQ(counts(LinkEnding::lost), Counts(1, 0));
+  EXPECT_EQ(counts(LinkEnding::left), Counts(1, 1));
+  ASSERT_EQ(expert->endings().size(), 1u);
+  EXPECT_EQ(expert->endings()[0].lanes, "inproc");
+  EXPECT_EQ(expert->endings()[0].self, kExpert);
+}
+
 TEST_F(Joining, KeepsFramesWhileTheLinkIsFullAndGivesUpAtTheLimit) {
   settings.outbox_frames_max = 10;
   auto plan = std::make_shared<transport::FaultPlan>(1);

@@ -13,7 +13,7 @@ import unittest
 import grpc
 
 from tests.support import grpc_client as client
-from tests.support import up_cluster
+from tests.support import ops, up_cluster
 from tests.support.grpc_client import request
 from tests.support.patience import patient
 from tests.support.poll_until import eventually
@@ -33,6 +33,7 @@ ROLES = ("expert", "attention", "router", "gateway")
 FREEZE_EVERY = 5  # rounds
 FROZEN_S = 5  # longer than a service may be silent before it is LOST (3 s)
 DESCRIPTORS_SPARE = 4
+ATTENTION, ROUTER = (up_cluster.ROLES[role] for role in ("attention", "router"))
 
 
 class LossTest(unittest.TestCase):
@@ -104,8 +105,17 @@ class LossTest(unittest.TestCase):
         eventually(self.served_again, f"service after the {role} was stopped: {self.up.text}")
         self.check(role, load.stop())
 
+    def links(self, metric):
+        """A count of links, over the router and the attention service."""
+        members = [m for m in self.up.status().members if m.role in (ROUTER, ATTENTION)]
+        return ops.total([m.ops_address for m in members], f"troupe_transport_{metric}_total")
+
     def test_kill_an_expert_service(self):
+        before = self.links("errors"), self.links("reconnects")
         self.kill("expert")
+        # The router's link to it: lost, and there again.
+        self.assertGreater(self.links("errors"), before[0])
+        self.assertGreater(self.links("reconnects"), before[1])
 
     def test_kill_the_router_service(self):
         self.kill("router")

@@ -135,6 +135,7 @@ TEST(RoleMetrics, RoutersOfOneProcessAddUp) {
   actors::RouterStatus status;
   status.pairs_sent_total = 5;
   status.items_open = 3;
+  status.failovers_total = 2;
   first.take(status, "inproc");
   status.items_open = 2;
   second.take(status, "inproc");
@@ -142,6 +143,7 @@ TEST(RoleMetrics, RoutersOfOneProcessAddUp) {
   first.take(status, "inproc");
   expect_line(book.text(), R"(troupe_router_dispatched_tokens_total{model="m"} 10)");
   expect_line(book.text(), R"(troupe_router_items_open{model="m"} 3)");
+  expect_line(book.text(), R"(troupe_router_failovers_total{model="m",reason="lost"} 4)");
 }
 
 TEST(RoleMetrics, WeightsOfARankFollowTheLoading) {
@@ -221,6 +223,28 @@ TEST(ClusterMetrics, AddsUpLinksByTransportAndPeer) {
   expect_line(text, R"(troupe_transport_frames_dropped_total{reason="stale"} 4)");
   expect_line(text, R"(troupe_transport_endpoints{transport="ucx_shm",state="open"} 2)");
   expect_line(text, R"(troupe_placement_epoch{model="m"} 3)");
+}
+
+TEST(ClusterMetrics, CountsHowLinksEndedAndCameBack) {
+  MetricBook book;
+  ClusterMetrics metrics(book, "m");
+  actors::RoleStatuses status;
+  actors::LinkEndings endings{
+      actors::peer_id(proto::Role::expert, 0), "posix cma", {1, 2, 0, 4}, {0, 1, 0, 3}};
+  status.link_endings = {endings, endings};
+  status.link_endings[1].self = actors::peer_id(proto::Role::router, 0);
+  metrics.take(status);
+  metrics.take(status);  // nothing new
+  const std::string text = book.text();
+  const auto line = [](const char* name, const char* reason, const char* value) {
+    return std::string(name) + R"({transport="ucx_shm",reason=")" + reason + "\"} " + value;
+  };
+  expect_line(text, line("troupe_transport_errors_total", "lost", "2"));
+  expect_line(text, line("troupe_transport_errors_total", "malformed", "4"));
+  expect_line(text, line("troupe_transport_errors_total", "cut_off", "0"));
+  expect_line(text, line("troupe_transport_reconnects_total", "malformed", "2"));
+  expect_line(text, line("troupe_transport_reconnects_total", "left", "6"));
+  EXPECT_EQ(text.find(line("troupe_transport_errors_total", "left", "")), std::string::npos);
 }
 
 TEST(ClusterMetrics, SaysWhatIsRunning) {
