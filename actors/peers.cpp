@@ -113,8 +113,9 @@ void Peers::receive(PeerId id, transport::ReceivedFrame&& frame) {
   if (const auto* goodbye = std::get_if<proto::Goodbye>(&frame.body)) {
     auto code = static_cast<Errc>(goodbye->error);
     if (code == Errc::ok) code = Errc::unavailable;
-    broken_.push_back(
-        {id, {code, name_of(id) + " left: " + std::string(goodbye->detail)}, LinkEnding::left});
+    broken_.push_back({id,
+                       {code, name_of(id) + " left: " + std::string(goodbye->detail)},
+                       code == Errc::malformed ? LinkEnding::malformed : LinkEnding::left});
     return;
   }
   if (peer.state != State::joined) return greet(id, peer, frame);
@@ -186,6 +187,7 @@ bool Peers::progress(TimePoint now) {
         auto why = health.error;
         why.detail = name_of(id) + " was lost: " + why.detail;
         const bool malformed = why.code == Errc::malformed;
+        if (malformed) say_goodbye(id, health.error);  // shared memory does not tell it that we left
         if (!malformed) why.code = Errc::unavailable;
         broken_.push_back(
             {id, std::move(why), malformed ? LinkEnding::malformed : LinkEnding::lost});

@@ -44,7 +44,7 @@ struct LinkReport {
 /// Why a joined link ended.
 enum class LinkEnding : std::uint8_t {
   lost,       // the peer went without a word, or came back on a new connection
-  malformed,  // it broke the format
+  malformed,  // one side broke the format
   cut_off,    // we gave it up: silent, evicted, or it took no more frames
   left,       // one side said goodbye: no error
 };

@@ -58,8 +58,8 @@ bool DataPort::progress(const Sink& sink, const LostSink& lost) {
     if (place.get() != link) continue;
     const LinkHealth health = link->health();
     if (health.state == LinkState::open) continue;
-    remove(peer);
     lost(peer, health);
+    if (place.get() == link) remove(peer);  // it may have been replaced
     busy = true;
   }
   in_pass_ = false;

@@ -38,7 +38,7 @@ class DataPort {
   Expected<void> send(PeerId peer, OutgoingFrame&& frame, SendDone done = {});
 
   /// One pass over all links; each lost one is handed to `lost` once, after its last frames, and
-  /// removed. True: there was work.
+  /// removed after that. True: there was work.
   bool progress(const Sink& sink, const LostSink& lost);
   /// True only when every link has armed. Call last before sleeping.
   bool arm();

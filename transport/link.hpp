@@ -77,7 +77,8 @@ class Link {
 
   /// Moves bytes, then hands arrived frames to `sink` in the order they were sent in, at most
   /// `kFramesPerPass` of them. A malformed frame is counted and ends the link (state `lost`,
-  /// Errc::malformed). True: there was work; what a link does only to find out whether its peer
+  /// Errc::malformed): nothing is received any more, and where the peer does not see that by itself
+  /// `send` still takes a Goodbye. True: there was work; what a link does only to find out whether its peer
   /// lives is none.
   virtual bool progress(const FrameSink& sink) = 0;
 

@@ -82,6 +82,11 @@ class UcxLinkImpl final : public UcxLink {
   void finish_send(Outgoing* out, Errc outcome);
   void deliver(Buffer bytes, const FrameSink& sink);
   void lose(Error why);
+  /// A peer that broke the format is there and can be told so.
+  bool reaches_peer() const {
+    return health_.state == LinkState::open ||
+           (health_.state == LinkState::lost && health_.error.code == Errc::malformed);
+  }
   bool ready() const { return !arrived_.empty() && arrived_.front().pending == nullptr; }
   void report_completions();
   template <class Until>
@@ -177,7 +182,7 @@ std::string UcxLinkImpl::lanes() const {
 }
 
 Expected<std::size_t> UcxLinkImpl::admit(const OutgoingFrame& frame) {
-  if (health_.state != LinkState::open || endpoint_ == nullptr)
+  if (!reaches_peer() || endpoint_ == nullptr)
     return unexpected(Errc::unavailable, health_.state == LinkState::open
                                              ? "the link has no peer yet"
                                              : health_.error.detail);
@@ -391,7 +396,7 @@ void UcxLinkImpl::finish_request(void* request, std::chrono::milliseconds bound)
 void UcxLinkImpl::close(CloseMode mode) {
   TROUPE_CHECK(!in_pass_, "a link was closed from its own progress");
   if (health_.state == LinkState::closed) return;
-  const bool was_open = health_.state == LinkState::open && !failure_;
+  const bool was_open = reaches_peer() && !failure_;
   // A peer that was lost will not open our address any more, one that never came may.
   const bool shared_memory =
       endpoint_ == nullptr || (was_open && lanes().find("posix") != std::string::npos);

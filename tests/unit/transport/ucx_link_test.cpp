@@ -201,9 +201,12 @@ TEST_P(UcxLinkTest, AFrameAboveTheLimitIsCountedOnceAndEndsTheLink) {
   EXPECT_EQ(wire.b->stats().malformed_total, 1u);
   EXPECT_EQ(wire.b->stats().frames_received_total, 0u);
   EXPECT_TRUE(wire.at_b.empty());
-  EXPECT_FALSE(wire.b->send(wire.rows(2, none, 1)));  // its endpoint takes nothing any more
-  wire.pump();
+  // The peer is there and hears why it is left.
+  const proto::Goodbye goodbye{static_cast<std::uint16_t>(Errc::malformed), "a frame too large"};
+  EXPECT_TRUE(wire.b->send(make_frame(wire.pool, {}, goodbye)));
+  wire.b->close(Link::CloseMode::flush);
   EXPECT_EQ(wire.b->stats().malformed_total, 1u);
+  ASSERT_TRUE(eventually(pump, [&] { return !wire.at_a.empty(); }));
   wire.a->close(Link::CloseMode::force);
   EXPECT_EQ(answered, 1);
 }
