@@ -10,7 +10,7 @@ import unittest
 
 from tests.support import grpc_client as client
 from tests.support import openai_client as oai
-from tests.support import program
+from tests.support import patience, program
 from tests.support.openai_client import openai
 from tests.support.poll_until import eventually
 from tests.support.services import Cluster
@@ -361,7 +361,8 @@ class ClientsThatGoTest(unittest.TestCase):
         in_threads(25)
         before = self.resident_kib()
         in_threads(250)
-        self.assertLess(self.resident_kib() - before, 16 << 10, "KiB for a thousand streams")
+        most = (16 << 10) * patience.FACTOR  # sanitizers keep what is freed
+        self.assertLess(self.resident_kib() - before, most, "KiB for a thousand streams")
         eventually(lambda: self.sequences() == 0, "no sequence is left")
         eventually(lambda: len(os.listdir(self.gateway("fd"))) < 100, "descriptors are closed")
         answer = oai.ask(self.url, TEXT, {"prompt": "a", "max_tokens": 4})
