@@ -41,6 +41,8 @@ class ProbeTest(ServiceTest):
         expert.wait_for("started")
         self.assertEqual(expert.get("/livez"), (200, "ok\n"))
         self.assertEqual(expert.get("/startupz"), (200, "ok\n"))
+        alone = lambda: "[-]cluster no director" in expert.get("/readyz?verbose")[1]
+        eventually(alone, "it has looked for a director")
         status, body = expert.get("/readyz?verbose")
         self.assertEqual(status, 503)
         self.assertIn("[+]weights ok\n", body)
