@@ -1,0 +1,160 @@
+// Counts multiply-adds and bytes matrix by matrix.
+#include "model/step_work.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace troupe::model {
+namespace {
+
+/// Values of each kind of matrix in one layer, and how many layers there are of each kind.
+struct Counts {
+  double attention, absorbed, dense, expert, gate, head;
+  double layers = 0, dense_layers = 0, moe_layers = 0;
+
+  explicit Counts(const ModelConfig& c) {
+    const double hidden = c.hidden_size;
+    const double heads = c.num_heads;
+    const double queries = heads * c.qk_head_dim();
+    const double rank = c.q_lora_rank;
+    const double latent = c.kv_lora_rank;
+    attention = (rank > 0 ? hidden * rank + rank * queries : hidden * queries) +
+                hidden * (latent + c.qk_rope_head_dim) + heads * c.v_head_dim * hidden;
+    absorbed = heads * (c.qk_nope_head_dim + c.v_head_dim) * latent;
+    dense = 3 * hidden * c.intermediate_size;
+    expert = 3 * hidden * c.moe_intermediate_size;
+    gate = hidden * c.routed_experts;
+    head = hidden * c.vocab_size;
+    layers = c.num_layers;
+    for (int layer = 0; layer < c.num_layers; ++layer)
+      ++(c.is_moe(layer) ? moe_layers : dense_layers);
+  }
+};
+
+double power(double base, std::int64_t exponent) {
+  double result = 1;
+  for (; exponent > 0; exponent /= 2, base *= base)
+    if (exponent % 2 != 0) result *= base;
+  return result;
+}
+
+/// Weights that one step of `rows` tokens reads, logits apart.
+double weight_bytes(const ModelConfig& config, const ValueBytes& bytes, std::int64_t rows) {
+  const Counts n(config);
+  return n.layers * (n.attention * bytes.attention + n.absorbed * bytes.absorbed) +
+         n.dense_layers * n.dense * bytes.dense +
+         n.moe_layers * (config.shared_experts * n.expert * bytes.dense + n.gate * bytes.gate +
+                         experts_used(config, rows) * n.expert * bytes.experts);
+}
+
+/// Multiply-adds of one token outside attention over the cache, logits apart.
+double token_macs(const ModelConfig& config) {
+  const Counts n(config);
+  return n.layers * (n.attention + n.absorbed) + n.dense_layers * n.dense +
+         n.moe_layers * ((config.experts_per_token + config.shared_experts) * n.expert + n.gate);
+}
+
+/// Multiply-adds of all heads and layers for one row and one cached position: the score over
+/// latent + rope, the value over latent.
+double key_macs(const ModelConfig& config) {
+  return static_cast<double>(config.num_layers) * config.num_heads *
+         (2 * config.kv_lora_rank + config.qk_rope_head_dim);
+}
+
+/// One position in all layers.
+double position_bytes(const ModelConfig& config, const ValueBytes& bytes) {
+  return static_cast<double>(config.num_layers) * (config.kv_lora_rank + config.qk_rope_head_dim) *
+         bytes.cache;
+}
+
+/// 1 + 2 + ... + n.
+double sum_to(std::int64_t n) { return static_cast<double>(n) * static_cast<double>(n + 1) / 2; }
+
+/// Bytes of a value of the weight `name`, or of its dtype BF16 when there is no such weight.
+double stored_bytes(const Checkpoint& checkpoint, const std::string& name) {
+  const TensorView* weight = checkpoint.find(name);
+  if (weight == nullptr) return static_cast<double>(bytes_of(DType::bf16));
+  const auto item = static_cast<double>(bytes_of(weight->dtype));
+  const TensorView* scales = checkpoint.find(name + "_scale_inv");
+  if (scales == nullptr || weight->bytes == 0) return item;
+  const double values = static_cast<double>(weight->bytes) / item;
+  return item + static_cast<double>(scales->bytes) / values;
+}
+
+int first_layer(const ModelConfig& config, bool moe) {
+  for (int layer = 0; layer < config.num_layers; ++layer)
+    if (config.is_moe(layer) == moe) return layer;
+  return 0;
+}
+
+}  // namespace
+
+ValueBytes value_bytes_of(const Checkpoint& checkpoint, const Numerics& numerics) {
+  const ModelConfig& config = checkpoint.config();
+  const auto mlp = [&](bool moe) {
+    return "model.layers." + std::to_string(first_layer(config, moe)) + ".mlp.";
+  };
+  const std::string attention = "model.layers.0.self_attn.";
+  ValueBytes bytes;
+  bytes.attention = stored_bytes(checkpoint, attention + "o_proj.weight");
+  const TensorView* kv_b = checkpoint.find(attention + "kv_b_proj.weight");
+  // As derive_absorbed: FP8 becomes what the mode computes with, the rest stays.
+  const bool quantised = kv_b != nullptr && kv_b->dtype == DType::f8_e4m3;
+  bytes.absorbed = quantised || kv_b == nullptr
+                       ? static_cast<double>(bytes_of(numerics.row_dtype()))
+                       : static_cast<double>(bytes_of(kv_b->dtype));
+  const bool has_dense = !config.is_moe(first_layer(config, false));
+  bytes.dense = stored_bytes(checkpoint, has_dense ? mlp(false) + "gate_proj.weight"
+                                                   : mlp(true) + "shared_experts.gate_proj.weight");
+  bytes.experts = stored_bytes(checkpoint, mlp(true) + "experts.0.gate_proj.weight");
+  bytes.gate = stored_bytes(checkpoint, mlp(true) + "gate.weight");
+  bytes.head = stored_bytes(checkpoint, "lm_head.weight");
+  bytes.cache = static_cast<double>(bytes_of(numerics.row_dtype()));
+  return bytes;
+}
+
+ParameterCounts parameter_counts(const ModelConfig& config) {
+  const Counts n(config);
+  const double experts = config.routed_experts - config.experts_per_token;
+  const double per_token = token_macs(config) + n.head;
+  return {per_token + n.head + n.moe_layers * experts * n.expert, per_token};
+}
+
+double experts_used(const ModelConfig& config, std::int64_t rows) {
+  if (config.routed_experts == 0) return 0;
+  const double experts = config.routed_experts;
+  return experts * (1 - power(1 - config.experts_per_token / experts, rows));
+}
+
+Work prompt_work(const ModelConfig& config, const ValueBytes& bytes, const PromptShape& shape) {
+  const std::int64_t rows = shape.sequences * shape.tokens;
+  if (rows <= 0) return {};
+  const std::int64_t steps = (rows + shape.step_rows - 1) / shape.step_rows;
+  const auto prompts = static_cast<double>(shape.sequences);
+  Work work;
+  work.weight_bytes =
+      static_cast<double>(steps) * weight_bytes(config, bytes, (rows + steps - 1) / steps);
+  for (std::int64_t end = 0; end < shape.tokens;) {
+    end = std::min(end + shape.step_rows, shape.tokens);
+    work.cache_bytes += prompts * static_cast<double>(end) * position_bytes(config, bytes);
+  }
+  work.flops = 2 * (static_cast<double>(rows) * token_macs(config) +
+                    prompts * sum_to(shape.tokens) * key_macs(config));
+  return work;
+}
+
+Work generation_work(const ModelConfig& config, const ValueBytes& bytes,
+                     const GenerationShape& shape) {
+  const Counts n(config);
+  const auto steps = static_cast<double>(shape.tokens);
+  const auto sequences = static_cast<double>(shape.sequences);
+  const double positions = sequences * sum_to(shape.tokens);
+  Work work;
+  work.weight_bytes = steps * (weight_bytes(config, bytes, shape.sequences) + n.head * bytes.head);
+  work.cache_bytes = positions * position_bytes(config, bytes);
+  work.flops =
+      2 * (steps * sequences * (token_macs(config) + n.head) + positions * key_macs(config));
+  return work;
+}
+
+}  // namespace troupe::model

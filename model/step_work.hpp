@@ -1,0 +1,65 @@
+// What a step must read and compute, from a model's dimensions: what speed is measured against.
+#pragma once
+#include <cstdint>
+
+#include "model/checkpoint/checkpoint.hpp"
+#include "model/config/model_config.hpp"
+#include "model/numerics.hpp"
+
+namespace troupe::model {
+
+/// Bytes that one value takes, its share of the block scales included.
+struct ValueBytes {
+  double attention = 2;  // q, kv_a, o projections
+  double absorbed = 2;   // W_UK and W_UV, derived at load
+  double dense = 2;      // dense and shared feed-forward
+  double experts = 2;    // routed
+  double gate = 2;
+  double head = 2;
+  double cache = 2;  // latent cache
+};
+
+/// As the checkpoint stores them and `numerics` derives and caches them; all tensors of a kind are
+/// taken to be stored like the first.
+ValueBytes value_bytes_of(const Checkpoint& checkpoint, const Numerics& numerics);
+
+/// Weights of the main model, MTP layers and norms left out.
+struct ParameterCounts {
+  double total = 0;
+  double per_token =
+      0;  // multiplied with every token: experts_per_token of the experts, no embedding
+};
+ParameterCounts parameter_counts(const ModelConfig& config);
+
+/// Work of one or many steps. `bytes` are the least that must come from memory: every weight that
+/// is used once per step, every cached position once per slice of rows. *Units*: two operations
+/// per multiply-add.
+struct Work {
+  double weight_bytes = 0;
+  double cache_bytes = 0;
+  double flops = 0;
+
+  double bytes() const { return weight_bytes + cache_bytes; }
+};
+
+/// Experts of one layer that a step of `rows` tokens is expected to use when routing is uniform:
+/// E * (1 - (1 - k / E)^rows).
+double experts_used(const ModelConfig& config, std::int64_t rows);
+
+/// `sequences` prompts of `tokens` each, computed in steps of at most `step_rows` rows; no logits.
+struct PromptShape {
+  std::int64_t sequences = 1;
+  std::int64_t tokens = 0;
+  std::int64_t step_rows = 256;
+};
+Work prompt_work(const ModelConfig& config, const ValueBytes& bytes, const PromptShape& shape);
+
+/// `tokens` steps of one row for each of `sequences`, from an empty cache on, logits of every row.
+struct GenerationShape {
+  std::int64_t sequences = 1;
+  std::int64_t tokens = 0;
+};
+Work generation_work(const ModelConfig& config, const ValueBytes& bytes,
+                     const GenerationShape& shape);
+
+}  // namespace troupe::model
