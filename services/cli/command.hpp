@@ -26,6 +26,8 @@ Command chat_command();
 Command serve_command();
 Command status_command();
 Command batch_command();
+Command bench_kernels_command();
+Command bench_model_command();
 Command bench_serve_command();
 Command inspect_command();
 Command cast_command();

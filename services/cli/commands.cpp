@@ -24,6 +24,8 @@ const std::vector<Command>& commands() {
       keys_add_command(),
       keys_list_command(),
       batch_command(),
+      bench_kernels_command(),
+      bench_model_command(),
       bench_serve_command(),
       doctor_command(),
       version_command(),

@@ -61,14 +61,18 @@ Expected<Layout> parse_layout(std::string_view text) {
   return layout;
 }
 
-void EngineOptions::declare(OptionSet& options, Spread spread) {
-  const bool processes = spread == Spread::processes;
+void EngineOptions::declare_numerics(OptionSet& options) {
   std::vector<std::string> levels{"auto"};  // whether this machine runs it is looked at later
   for (const std::string_view known : kernels::known_levels()) levels.emplace_back(known);
   options.add({"--level", "LEVEL", "CPU level: auto, reference, avx2, avx512 [auto]",
                choice(level, std::move(levels))});
   options.add({"--mode", "MODE", "Activations: f32, bf16, fp8-act [bf16]",
                choice(mode, {"f32", "bf16", "fp8-act"})});
+}
+
+void EngineOptions::declare(OptionSet& options, Spread spread) {
+  const bool processes = spread == Spread::processes;
+  declare_numerics(options);
   options.add({"--threads", "T", "Compute threads [the machine's cores]",
                integer(threads, {1, kThreadsMax})});
   Option shards{"--layout", "L",

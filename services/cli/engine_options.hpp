@@ -41,6 +41,8 @@ struct EngineOptions {
   bool no_progress = false;
 
   void declare(OptionSet& options, Spread spread);
+  /// --level and --mode alone, for commands with flags of their own for the rest.
+  void declare_numerics(OptionSet& options);
 
  private:
   Option transport_option();

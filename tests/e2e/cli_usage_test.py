@@ -14,7 +14,8 @@ from tests.support.free_ports import free_ports
 COMMANDS = ("run", "chat", "model inspect", "model cast", "eval logits", "eval tokenizer")
 COMMANDS += ("gateway", "attention", "router", "expert")
 COMMANDS += ("config check", "config print", "config print-defaults", "keys add", "keys list")
-COMMANDS += ("serve", "up", "status", "batch", "bench serve", "doctor", "version")
+COMMANDS += ("serve", "up", "status", "batch", "bench kernels", "bench model", "bench serve")
+COMMANDS += ("doctor", "version")
 FIRST_SCREEN_FLAGS_MAX = 13  # "about 12"
 
 

@@ -1,0 +1,98 @@
+// The product of presets, operations, dtypes and row counts.
+#include "services/bench/kernel_cases.hpp"
+
+#include <array>
+
+namespace troupe::services {
+namespace {
+
+constexpr std::array<std::int64_t, 5> kRowCounts{1, 8, 32, 128, 512};
+constexpr std::array kWeightTypes{DType::f8_e4m3, DType::bf16, DType::f32};
+constexpr std::array kExpertTypes{DType::f8_e4m3, DType::bf16};
+constexpr std::array kCacheTypes{DType::bf16};
+constexpr std::array kGateTypes{DType::bf16};
+constexpr std::array kRowTypes{DType::f32};
+
+/// Adds one case for every dtype and row count that the filter lets through.
+class Collector {
+ public:
+  explicit Collector(std::string_view filter) : filter_(filter) {}
+
+  template <class Types>
+  void add(KernelCase one, const Types& types) {
+    for (const DType dtype : types) {
+      for (const std::int64_t rows : kRowCounts) {
+        one.dtype = dtype;
+        one.rows = rows;
+        if (one.operation == KernelOperation::attention)
+          one.part = rows <= kDecodeRowsMax ? std::to_string(kDecodeKeys) + " keys" : "prompt";
+        if (one.name().find(filter_) != std::string::npos) cases_.push_back(one);
+      }
+    }
+  }
+  void linear(const BenchPreset& preset, const char* part, std::int64_t features,
+              std::int64_t inputs) {
+    add({.preset = &preset, .part = part, .features = features, .inputs = inputs}, kWeightTypes);
+  }
+  std::vector<KernelCase> take() { return std::move(cases_); }
+
+ private:
+  std::string_view filter_;
+  std::vector<KernelCase> cases_;
+};
+
+}  // namespace
+
+std::string_view to_string(KernelOperation operation) {
+  constexpr std::array<std::string_view, 8> kNames{"linear",   "experts", "attention", "gate",
+                                                   "rms_norm", "rope",    "swiglu",    "quantise"};
+  return kNames[static_cast<std::size_t>(operation)];
+}
+
+std::string_view short_name(DType dtype) {
+  return dtype == DType::f8_e4m3 ? "fp8" : dtype == DType::bf16 ? "bf16" : "f32";
+}
+
+std::string KernelCase::name() const {
+  std::string text(preset->name);
+  text += '/';
+  text += to_string(operation);
+  if (!part.empty()) text += '/' + part;
+  text += '/';
+  text += short_name(dtype);
+  return text + '/' + std::to_string(rows);
+}
+
+std::vector<KernelCase> kernel_cases(std::string_view filter) {
+  using enum KernelOperation;
+  Collector collector(filter);
+  for (const BenchPreset& preset : bench_presets()) {
+    const model::ModelConfig& c = preset.config;
+    const std::int64_t heads = c.num_heads;
+    collector.linear(preset, "q_b", heads * c.qk_head_dim(), c.q_lora_rank);
+    collector.linear(preset, "kv_a", c.kv_lora_rank + c.qk_rope_head_dim, c.hidden_size);
+    collector.linear(preset, "o", c.hidden_size, heads * c.v_head_dim);
+    collector.linear(preset, "expert up", c.moe_intermediate_size, c.hidden_size);
+    collector.linear(preset, "expert down", c.hidden_size, c.moe_intermediate_size);
+    collector.add({.preset = &preset, .operation = experts}, kExpertTypes);
+    collector.add({.preset = &preset, .operation = attention}, kCacheTypes);
+    collector.add({.preset = &preset, .operation = gate}, kGateTypes);
+    for (const KernelOperation operation : {rms_norm, rope, swiglu, quantise})
+      collector.add({.preset = &preset, .operation = operation}, kRowTypes);
+  }
+  return collector.take();
+}
+
+std::int64_t largest_piece_bytes(const KernelCase& one) {
+  const model::ModelConfig& c = one.preset->config;
+  const auto item = static_cast<std::int64_t>(bytes_of(one.dtype));
+  switch (one.operation) {
+    case KernelOperation::linear: return one.features * one.inputs * item;
+    case KernelOperation::experts:
+      return std::int64_t{c.moe_intermediate_size} * c.hidden_size * item;
+    case KernelOperation::gate: return std::int64_t{c.routed_experts} * c.hidden_size * item;
+    default: return 0;  // pages of 64 positions are far smaller than any pool
+  }
+}
+
+}  // namespace troupe::services

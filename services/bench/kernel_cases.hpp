@@ -1,0 +1,53 @@
+// Which kernels `troupe bench kernels` measures, by name.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/dtype.hpp"
+#include "services/bench/presets.hpp"
+
+namespace troupe::services {
+
+enum class KernelOperation : std::uint8_t {
+  linear,
+  experts,
+  attention,
+  gate,
+  rms_norm,
+  rope,
+  swiglu,
+  quantise,
+};
+std::string_view to_string(KernelOperation operation);
+
+/// One operation of one layer of a preset, for so many rows.
+struct KernelCase {
+  const BenchPreset* preset = nullptr;
+  KernelOperation operation = KernelOperation::linear;
+  std::string part = {};     // which of its kind: "q_b", "4096 keys"; may be empty
+  DType dtype = DType::f32;  // of weights or cache; F32 for what has only rows
+  std::int64_t rows = 1;
+  std::int64_t features = 0;  // linear: output features
+  std::int64_t inputs = 0;    // linear: input features
+
+  /// "deepseek-v3/linear/q_b/fp8/8": what --filter looks into.
+  std::string name() const;
+};
+
+/// Cached positions of each sequence that attention with 1, 8 or 32 rows goes over.
+inline constexpr std::int64_t kDecodeKeys = 4096;
+/// Rows of decode, small batches, prefill.
+inline constexpr std::int64_t kDecodeRowsMax = 32;
+
+/// All cases whose name contains `filter`, in the order of presets, operations, rows.
+std::vector<KernelCase> kernel_cases(std::string_view filter);
+
+/// Bytes of the largest weight or cache of the case that has to lie in one piece.
+std::int64_t largest_piece_bytes(const KernelCase& one);
+
+/// "fp8", "bf16", "f32".
+std::string_view short_name(DType dtype);
+
+}  // namespace troupe::services

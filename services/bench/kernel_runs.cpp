@@ -1,0 +1,323 @@
+// Buffers and arguments of each operation as the model calls it.
+#include "services/bench/kernel_runs.hpp"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <random>
+
+#include "kernels/probe.hpp"
+#include "model/router_model.hpp"
+
+namespace troupe::services {
+namespace {
+
+using kernels::Engine;
+using kernels::LinearArgs;
+using Floats = std::vector<float>;
+
+double as_double(std::int64_t value) { return static_cast<double>(value); }
+
+std::shared_ptr<Floats> zeros(std::int64_t count) {
+  return std::make_shared<Floats>(static_cast<std::size_t>(count));
+}
+
+/// Normal values that BF16 can hold, a block of them again and again.
+std::shared_ptr<Floats> random_values(std::int64_t count) {
+  constexpr std::size_t kBlock = std::size_t{1} << 16;
+  std::mt19937 random(2);
+  std::normal_distribution<float> normal;
+  auto values = zeros(count);
+  for (std::size_t i = 0; i < values->size(); ++i)
+    (*values)[i] = i < kBlock ? round_to_bf16(normal(random)) : (*values)[i - kBlock];
+  return values;
+}
+
+/// Stored bytes of a matrix, block scales included.
+double weight_bytes(DType dtype, std::int64_t rows, std::int64_t cols) {
+  const double values = as_double(rows * cols) * static_cast<double>(bytes_of(dtype));
+  if (dtype != DType::f8_e4m3) return values;
+  return values + as_double(kernels::scale_blocks(rows) * kernels::scale_blocks(cols)) *
+                      static_cast<double>(sizeof(float));
+}
+
+PreparedKernel prepare_linear(const KernelCase& one, const Engine& engine, WeightPool& pool) {
+  const auto x = random_values(one.rows * one.inputs);
+  const auto y = zeros(one.rows * one.features);
+  PreparedKernel made;
+  made.bytes = weight_bytes(one.dtype, one.features, one.inputs);
+  made.flops = 2 * as_double(one.rows * one.features * one.inputs);
+  made.from_memory = true;
+  made.once = [one, x, y, engine, &pool] {
+    engine.linear({.x = x->data(),
+                   .x_stride = one.inputs,
+                   .w = pool.matrix(one.dtype, one.features, one.inputs),
+                   .y = y->data(),
+                   .y_stride = one.features,
+                   .tokens = one.rows});
+  };
+  return made;
+}
+
+/// Rows spread evenly over the experts: pair i goes to expert i modulo the experts.
+struct ExpertLoad {
+  std::int64_t hidden, inner, pairs, used;
+
+  explicit ExpertLoad(const KernelCase& one)
+      : hidden(one.preset->config.hidden_size),
+        inner(one.preset->config.moe_intermediate_size),
+        pairs(one.rows * one.preset->config.experts_per_token),
+        used(std::min<std::int64_t>(pairs, one.preset->config.routed_experts)) {}
+  std::int64_t first(std::int64_t expert) const {
+    return expert * (pairs / used) + std::min(expert, pairs % used);
+  }
+  std::int64_t count(std::int64_t expert) const { return first(expert + 1) - first(expert); }
+};
+
+struct ExpertBuffers {
+  std::shared_ptr<Floats> x, gate, up, y;  // [pairs, hidden], [pairs, inner] twice, [pairs, hidden]
+};
+
+/// Gate and up of all experts together, SwiGLU, down of all together, as ExpertModel::run.
+void run_experts(const ExpertLoad& load, DType dtype, const ExpertBuffers& rows,
+                 const Engine& engine, WeightPool& pool) {
+  std::vector<LinearArgs> group;
+  const auto add = [&](std::int64_t expert, const Floats& x, std::int64_t width, Floats& y,
+                       std::int64_t features) {
+    const std::int64_t first = load.first(expert);
+    group.push_back({.x = x.data() + first * width,
+                     .x_stride = width,
+                     .w = pool.matrix(dtype, features, width),
+                     .y = y.data() + first * features,
+                     .y_stride = features,
+                     .tokens = load.count(expert)});
+  };
+  for (std::int64_t expert = 0; expert < load.used; ++expert) {
+    add(expert, *rows.x, load.hidden, *rows.gate, load.inner);
+    add(expert, *rows.x, load.hidden, *rows.up, load.inner);
+  }
+  engine.linears(group);
+  engine.swiglu({.gate = rows.gate->data(),
+                 .up = rows.up->data(),
+                 .y = rows.gate->data(),
+                 .rows = load.pairs,
+                 .width = load.inner,
+                 .round_to_bf16 = true});
+  group.clear();
+  for (std::int64_t expert = 0; expert < load.used; ++expert)
+    add(expert, *rows.gate, load.inner, *rows.y, load.hidden);
+  engine.linears(group);
+}
+
+PreparedKernel prepare_experts(const KernelCase& one, const Engine& engine, WeightPool& pool) {
+  const ExpertLoad load(one);
+  const ExpertBuffers rows{random_values(load.pairs * load.hidden), zeros(load.pairs * load.inner),
+                           zeros(load.pairs * load.inner), zeros(load.pairs * load.hidden)};
+  PreparedKernel made;
+  made.bytes = as_double(load.used) * (2 * weight_bytes(one.dtype, load.inner, load.hidden) +
+                                       weight_bytes(one.dtype, load.hidden, load.inner));
+  made.flops = 2 * 3 * as_double(load.pairs * load.inner * load.hidden);
+  made.from_memory = true;
+  made.once = [load, dtype = one.dtype, rows, engine, &pool] {
+    run_experts(load, dtype, rows, engine, pool);
+  };
+  return made;
+}
+
+/// Decode: every row a sequence of its own with kDecodeKeys positions. Prefill: one sequence from
+/// its first position on.
+PreparedKernel prepare_attention(const KernelCase& one, const Engine& engine, WeightPool& pool) {
+  const model::ModelConfig& c = one.preset->config;
+  const bool decode = one.rows <= kDecodeRowsMax;
+  const std::int64_t sequences = decode ? one.rows : 1;
+  const std::int64_t rows = decode ? 1 : one.rows;
+  const std::int64_t keys = decode ? kDecodeKeys : one.rows;
+  const std::int64_t width = c.kv_lora_rank + c.qk_rope_head_dim;
+  const std::int64_t entry = width * static_cast<std::int64_t>(bytes_of(one.dtype));
+  const std::int64_t pages = (keys + kernels::kPageTokens - 1) / kernels::kPageTokens;
+  const auto q = random_values(one.rows * c.num_heads * width);
+  const auto o = zeros(one.rows * c.num_heads * c.kv_lora_rank);
+  // Row r of a prefill goes over r + 1 keys.
+  const std::int64_t pairs = decode ? sequences * keys : rows * (rows + 1) / 2;
+  PreparedKernel made;
+  made.bytes = as_double(sequences * keys * entry);
+  made.flops =
+      2 * as_double(pairs * c.num_heads) * as_double(2 * c.kv_lora_rank + c.qk_rope_head_dim);
+  made.from_memory = true;
+  made.once = [=, dtype = one.dtype, &pool] {
+    std::vector<const void*> tables;
+    for (std::int64_t i = 0; i < sequences * pages; ++i)
+      tables.push_back(pool.next(kernels::kPageTokens * entry));
+    std::vector<kernels::MlaAttentionArgs> slices;
+    for (std::int64_t s = 0; s < sequences; ++s)
+      slices.push_back({.q = q->data() + s * c.num_heads * width,
+                        .pages = tables.data() + s * pages,
+                        .cache_dtype = dtype,
+                        .o = o->data() + s * c.num_heads * c.kv_lora_rank,
+                        .rows = rows,
+                        .heads = c.num_heads,
+                        .latent = c.kv_lora_rank,
+                        .rope = c.qk_rope_head_dim,
+                        .first_position = keys - rows,
+                        .scale = 0.01F});
+    engine.mla_attention(slices);
+  };
+  return made;
+}
+
+/// As RouterModel::gate: linear, sigmoid, group-limited top-k.
+PreparedKernel prepare_gate(const KernelCase& one, const Engine& engine, WeightPool& pool) {
+  const model::ModelConfig& c = one.preset->config;
+  const std::int64_t experts = c.routed_experts;
+  const std::int64_t chosen = c.experts_per_token;
+  const model::GateRule rule{.experts = experts,
+                             .groups = c.groups,
+                             .groups_kept = c.groups_kept,
+                             .experts_per_token = chosen,
+                             .norm_topk_prob = c.norm_topk_prob,
+                             .route_scale = c.route_scale};
+  const auto x = random_values(one.rows * c.hidden_size);
+  const auto scores = zeros(one.rows * experts);
+  const auto bias = zeros(experts);
+  const auto weights = zeros(one.rows * chosen);
+  const auto ids =
+      std::make_shared<std::vector<std::int32_t>>(static_cast<std::size_t>(one.rows * chosen));
+  PreparedKernel made;
+  made.bytes = weight_bytes(one.dtype, experts, c.hidden_size);
+  made.flops = 2 * as_double(one.rows * experts * c.hidden_size);
+  made.from_memory = true;
+  made.once = [=, rows = one.rows, dtype = one.dtype, hidden = std::int64_t{c.hidden_size}, &pool] {
+    engine.linear({.x = x->data(),
+                   .x_stride = hidden,
+                   .w = pool.matrix(dtype, experts, hidden),
+                   .y = scores->data(),
+                   .y_stride = experts,
+                   .tokens = rows});
+    engine.table->sigmoid(scores->data(), scores->data(), rows * experts);
+    for (std::int64_t row = 0; row < rows; ++row)
+      model::select_experts(rule, scores->data() + row * experts, bias->data(),
+                            ids->data() + row * chosen, weights->data() + row * chosen);
+  };
+  return made;
+}
+
+PreparedKernel prepare_rms_norm(const KernelCase& one, const Engine& engine) {
+  const std::int64_t width = one.preset->config.hidden_size;
+  const auto x = random_values(one.rows * width);
+  const auto w = random_values(width);
+  const auto y = zeros(one.rows * width);
+  PreparedKernel made;
+  made.bytes = 2 * as_double(one.rows * width) * sizeof(float);
+  made.once = [=, rows = one.rows] {
+    engine.rms_norm({.x = x->data(),
+                     .x_stride = width,
+                     .w = w->data(),
+                     .y = y->data(),
+                     .y_stride = width,
+                     .rows = rows,
+                     .width = width,
+                     .eps = 1e-6F,
+                     .round_to_bf16 = true});
+  };
+  return made;
+}
+
+/// The rotated part of every head's query.
+PreparedKernel prepare_rope(const KernelCase& one, const Engine& engine) {
+  const std::int64_t heads = one.preset->config.num_heads;
+  const std::int64_t rope = one.preset->config.qk_rope_head_dim;
+  const auto x = random_values(one.rows * heads * rope);
+  // Of an angle of 60 degrees: lengths stay, however often the rows are turned.
+  const auto cos = std::make_shared<Floats>(static_cast<std::size_t>(one.rows * rope / 2), 0.5F);
+  const auto sin =
+      std::make_shared<Floats>(static_cast<std::size_t>(one.rows * rope / 2), 0.8660254F);
+  PreparedKernel made;
+  made.bytes = 2 * as_double(one.rows * heads * rope) * sizeof(float);
+  made.once = [=, rows = one.rows] {
+    engine.rope({.x = x->data(),
+                 .row_stride = heads * rope,
+                 .head_stride = rope,
+                 .cos = cos->data(),
+                 .sin = sin->data(),
+                 .rows = rows,
+                 .heads = heads,
+                 .rope = rope});
+  };
+  return made;
+}
+
+/// The activation of one expert's width.
+PreparedKernel prepare_swiglu(const KernelCase& one, const Engine& engine) {
+  const std::int64_t width = one.preset->config.moe_intermediate_size;
+  const auto gate = random_values(one.rows * width);
+  const auto up = random_values(one.rows * width);
+  const auto y = zeros(one.rows * width);
+  PreparedKernel made;
+  made.bytes = 3 * as_double(one.rows * width) * sizeof(float);
+  made.once = [=, rows = one.rows] {
+    engine.swiglu({.gate = gate->data(),
+                   .up = up->data(),
+                   .y = y->data(),
+                   .rows = rows,
+                   .width = width,
+                   .round_to_bf16 = true});
+  };
+  return made;
+}
+
+PreparedKernel prepare_quantise(const KernelCase& one, const Engine& engine) {
+  const std::int64_t width = one.preset->config.hidden_size;
+  const auto x = random_values(one.rows * width);
+  const auto q = zeros(one.rows * width);
+  const auto scales = zeros(one.rows * kernels::scale_blocks(width));
+  PreparedKernel made;
+  made.bytes = 2 * as_double(one.rows * width) * sizeof(float);
+  made.once = [=, rows = one.rows] {
+    engine.quantise({.x = x->data(),
+                     .x_stride = width,
+                     .q = q->data(),
+                     .scales = scales->data(),
+                     .rows = rows,
+                     .width = width});
+  };
+  return made;
+}
+
+}  // namespace
+
+PreparedKernel prepare_kernel(const KernelCase& one, const Engine& engine, WeightPool& pool) {
+  switch (one.operation) {
+    case KernelOperation::linear: return prepare_linear(one, engine, pool);
+    case KernelOperation::experts: return prepare_experts(one, engine, pool);
+    case KernelOperation::attention: return prepare_attention(one, engine, pool);
+    case KernelOperation::gate: return prepare_gate(one, engine, pool);
+    case KernelOperation::rms_norm: return prepare_rms_norm(one, engine);
+    case KernelOperation::rope: return prepare_rope(one, engine);
+    case KernelOperation::swiglu: return prepare_swiglu(one, engine);
+    case KernelOperation::quantise: break;
+  }
+  return prepare_quantise(one, engine);
+}
+
+std::optional<KernelResult> measure_kernel(const KernelCase& one, const Engine& engine,
+                                           WeightPool& pool, const Repeating& repeating) {
+  const PreparedKernel prepared = prepare_kernel(one, engine, pool);
+  KernelResult result{.what = one,
+                      .seconds = 1e300,
+                      .bytes = prepared.bytes,
+                      .flops = prepared.flops,
+                      .from_memory = prepared.from_memory};
+  const kernels::MxcsrGuard guard;  // as every share of a pool
+  const double begin = kernels::probe_seconds(engine);
+  for (double start = begin; result.runs == 0 || start - begin < repeating.seconds_min;) {
+    if (repeating.stop()) return std::nullopt;
+    prepared.once();
+    const double end = kernels::probe_seconds(engine);
+    result.seconds = std::min(result.seconds, std::max(end - start, 1e-9));
+    start = end;
+    ++result.runs;
+  }
+  return result;
+}
+
+}  // namespace troupe::services

@@ -1,0 +1,81 @@
+// One allocation, filled by copies of a MiB of normal codes.
+#include "services/bench/weight_pool.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string>
+
+#include "core/check.hpp"
+
+namespace troupe::services {
+namespace {
+
+constexpr std::size_t kPageBytes = 4096;
+// The largest matrix of a preset, o_proj of DeepSeek-V3 [7168, 16384], has 56 x 128 blocks.
+constexpr std::size_t kScalesMax = std::size_t{1} << 16;
+
+std::vector<std::byte> some_codes() {
+  constexpr float kSpread = 100;
+  // Bit 6 of every byte is cleared: below 2 as e4m3, and neither infinite nor NaN as BF16 or F32.
+  constexpr unsigned kMask = 0xbf;
+  std::vector<std::byte> codes(std::size_t{1} << 20);
+  std::mt19937_64 random(1);
+  std::normal_distribution<float> normal(0, kSpread);
+  for (std::byte& code : codes) code = static_cast<std::byte>(f32_to_e4m3(normal(random)) & kMask);
+  return codes;
+}
+
+}  // namespace
+
+std::int64_t last_level_cache_bytes() {
+  const std::int64_t third = ::sysconf(_SC_LEVEL3_CACHE_SIZE);
+  const std::int64_t second = ::sysconf(_SC_LEVEL2_CACHE_SIZE);
+  const std::int64_t largest = std::max(third, second);
+  return largest > 0 ? largest : std::int64_t{32} << 20;
+}
+
+void WeightPool::Free::operator()(std::byte* memory) const { std::free(memory); }
+
+Expected<WeightPool> WeightPool::make(std::int64_t bytes) {
+  WeightPool pool;
+  pool.bytes_ = bytes;
+  const std::size_t rounded =
+      (static_cast<std::size_t>(bytes) + kPageBytes - 1) / kPageBytes * kPageBytes;
+  pool.memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kPageBytes, rounded)));
+  if (pool.memory_ == nullptr) {
+    return unexpected(Errc::resource_exhausted,
+                      std::to_string(bytes >> 20) +
+                          " MiB for weights could not be had. Free memory, or "
+                          "choose smaller cases by --filter");
+  }
+  const auto codes = some_codes();
+  for (std::size_t i = 0; i < rounded; i += codes.size())
+    std::memcpy(pool.memory_.get() + i, codes.data(), std::min(codes.size(), rounded - i));
+  pool.scales_.assign(kScalesMax, 0.01F);
+  return pool;
+}
+
+const std::byte* WeightPool::next(std::int64_t count) {
+  TROUPE_CHECK(count <= bytes_, std::to_string(count) + " of " + std::to_string(bytes_) + " bytes");
+  if (at_ + count > bytes_) at_ = 0;
+  const std::byte* found = memory_.get() + at_;
+  at_ += count;
+  return found;
+}
+
+kernels::WeightMatrix WeightPool::matrix(DType dtype, std::int64_t rows, std::int64_t cols) {
+  kernels::WeightMatrix matrix{.dtype = dtype, .rows = rows, .cols = cols};
+  matrix.data = next(matrix.bytes());
+  if (dtype != DType::f8_e4m3) return matrix;
+  const auto blocks =
+      static_cast<std::size_t>(kernels::scale_blocks(rows) * kernels::scale_blocks(cols));
+  TROUPE_CHECK(blocks <= kScalesMax, std::to_string(blocks) + " blocks");
+  matrix.scales = scales_.data();
+  return matrix;
+}
+
+}  // namespace troupe::services

@@ -1,0 +1,38 @@
+// Memory that stands for weights: so much that no cache holds the next matrix.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/expected.hpp"
+#include "kernels/ops/weight_matrix.hpp"
+
+namespace troupe::services {
+
+/// Bytes of the largest cache level as the system tells; 32 MiB when it does not.
+std::int64_t last_level_cache_bytes();
+
+/// Hands out its bytes round and round. They read as e4m3, BF16 or F32 of moderate size, with
+/// about as many subnormal e4m3 codes as real weights have.
+class WeightPool {
+ public:
+  /// *Errors*: `resource_exhausted` when the memory cannot be had.
+  static Expected<WeightPool> make(std::int64_t bytes);
+
+  /// A matrix behind the last one; e4m3 with scales. It must not be larger than the pool.
+  kernels::WeightMatrix matrix(DType dtype, std::int64_t rows, std::int64_t cols);
+  /// The next `count` bytes, likewise.
+  const std::byte* next(std::int64_t count);
+  std::int64_t bytes() const { return bytes_; }
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const;
+  };
+  std::unique_ptr<std::byte, Free> memory_;
+  std::int64_t bytes_ = 0;
+  std::int64_t at_ = 0;
+  std::vector<float> scales_;
+};
+
+}  // namespace troupe::services

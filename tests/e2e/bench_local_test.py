@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""`troupe bench kernels` and `troupe bench model`: tables, JSON, mistakes, Ctrl-C."""
+
+import json
+import signal
+import unittest
+
+from tests.support import program
+
+QUICK = ("--min-time", 0, "--working-set-mib", 16)
+
+
+class KernelsTest(program.ProgramTest):
+    def measured(self, text, *flags):
+        """The JSON of the cases with `text` in their name, each run once."""
+        flags = ("--filter", text, *QUICK, *flags)
+        found = json.loads(self.succeeds("bench", "kernels", *flags, "--json"))
+        for one in found["results"]:
+            self.assertIn(text, one["name"])
+            self.assertEqual(one["runs"], 1)
+            self.assertGreater(one["seconds"], 0)
+            self.assertAlmostEqual(one["gb_per_s"], one["bytes"] / one["seconds"] / 1e9)
+        return found
+
+    def test_shares_are_of_the_limits_of_the_same_run(self):
+        found = self.measured("bench-1b/linear/q_b/fp8", "--threads", 2)
+        self.assertEqual((found["threads"], found["pool_bytes"]), (2, 16 << 20))
+        self.assertEqual([one["rows"] for one in found["results"]], [1, 8, 32, 128, 512])
+        for one in found["results"]:
+            self.assertAlmostEqual(one["read_share"], one["gb_per_s"] / found["read_gb_per_s"])
+            self.assertAlmostEqual(one["fma_share"], one["gflops"] / found["fma_gflops"])
+
+    def test_every_operation_has_cases(self):
+        for operation in ("experts/fp8/1", "attention/prompt", "gate", "rms_norm", "rope"):
+            self.assertTrue(self.measured(f"bench-1b/{operation}")["results"], operation)
+        for operation in ("swiglu", "quantise"):
+            (one, *_) = self.measured(f"bench-1b/{operation}")["results"]
+            self.assertEqual((one["read_share"], one["fma_share"]), (None, None))
+
+    def test_the_level_can_be_chosen(self):
+        self.assertEqual(self.measured("1b/gate", "--level", "reference")["level"], "reference")
+
+    def test_a_matrix_larger_than_the_working_set_has_room(self):
+        found = self.measured("1b/linear/q_b/bf16/8", "--working-set-mib", 1)
+        self.assertEqual(found["pool_bytes"], 2 * 16 * 192 * 512)
+
+    def test_table(self):
+        text = self.succeeds("bench", "kernels", "--filter", "1b/swiglu", *QUICK, "--threads", 1)
+        lines = text.splitlines()
+        self.assertRegex(lines[0], r"^level \w+, threads 1: read [\d.]+ GB/s, FMA [\d.]+ GFLOP/s$")
+        self.assertEqual(lines[3].split()[:4], ["model", "operation", "part", "dtype"])
+        self.assertEqual(len(lines), 4 + 5)
+
+    def test_mistakes(self):
+        for says, *flags in (
+            (["zeppelin", "MODEL/OPERATION"], "--filter", "zeppelin"),
+            (["--threads"], "--threads", 0),
+            (["--min-time"], "--min-time", -1),
+            (["--level", "avx2"], "--level", "sse"),
+            (["--working-set-mib"], "--working-set-mib", "x"),
+        ):
+            self.fails(program.USAGE, 1003, says, "bench", "kernels", *flags)
+        self.fails(program.USAGE, 1005, "surplus", "bench", "kernels", "surplus")
+        self.fails(program.USAGE, 1001, "Did you mean --filter?", "bench", "kernels", "--fliter=x")
+        version = json.loads(self.succeeds("version", "--json"))
+        for level in set(version["known_levels"]) - set(version["levels"]):
+            self.fails(program.RESOURCE, 2001, level, "bench", "kernels", "--level", level)
+
+    def test_interrupt_ends_a_case(self):
+        flags = ("--filter", "1b/rms_norm", "--working-set-mib", 1, "--min-time", 600)
+        bench = program.start("bench", "kernels", *flags)
+        self.addCleanup(bench.communicate)
+        self.addCleanup(bench.kill)
+        self.assertIn(b"level", bench.stdout.readline())
+        bench.send_signal(signal.SIGINT)
+        _, err = bench.communicate(timeout=program.TIMEOUT_S)
+        self.assertEqual(bench.returncode, program.INTERRUPTED, err)
+
+    def test_ends_quietly_when_its_reader_leaves(self):
+        flags = ("--filter", "1b/rms_norm", "--working-set-mib", 1, "--min-time", 0)
+        bench = program.start("bench", "kernels", *flags)
+        bench.stdout.close()
+        self.assertEqual(bench.stderr.read(), b"")
+        self.assertEqual(bench.wait(timeout=program.TIMEOUT_S), 0)
+        for pipe in (bench.stdin, bench.stderr):
+            pipe.close()
+
+
+class ModelTest(program.ProgramTest):
+    def bench(self, *flags):
+        return ("bench", "model", program.TINY, "--repetitions", 2, *flags)
+
+    def test_every_batch_with_every_number_of_threads(self):
+        flags = ("--prompt", 8, "--generate", 4, "--batch", "1,3", "--threads", "1,2")
+        found = json.loads(self.succeeds(*self.bench(*flags, "--seed", 5, "--json")))
+        self.assertEqual((found["model"], found["seed"], found["mode"]), ("troupe-tiny", 5, "bf16"))
+        tests = [(one["threads"], one["batch"], one["test"]) for one in found["results"]]
+        expected = [(t, b, name) for t in (1, 2) for b in (1, 3) for name in ("pp8", "tg4")]
+        self.assertEqual(tests, expected)
+        for one in found["results"]:
+            self.assertEqual(len(one["samples"]), 2)
+            self.assertGreater(min(one["samples"]), 0)
+            self.assertAlmostEqual(one["tokens_per_s"], sum(one["samples"]) / 2)
+            rate = one["tokens_per_s"] / 1e9
+            self.assertAlmostEqual(one["gb_per_s"], one["bytes_per_token"] * rate)
+            self.assertAlmostEqual(one["gflops"], one["flops_per_token"] * rate)
+            self.assertAlmostEqual(one["read_share"], one["gb_per_s"] / one["read_gb_per_s"])
+            self.assertAlmostEqual(one["fma_share"], one["gflops"] / one["fma_gflops"])
+
+    def test_work_depends_on_the_shape_only(self):
+        def work(*flags):
+            return [
+                (one["bytes_per_token"], one["flops_per_token"])
+                for one in json.loads(self.succeeds(*self.bench(*flags, "--json")))["results"]
+            ]
+
+        flags = ("--prompt", 0, "--generate", 4, "--threads", 1)
+        one, eight = work(*flags, "--batch", "1,8")
+        self.assertLess(eight[0], one[0])  # sequences share the weights
+        self.assertEqual(eight[1], one[1])
+        self.assertEqual(work(*flags, "--mode", "f32")[0][1], one[1])
+
+    def test_table(self):
+        flags = ("--prompt", 4, "--generate", 0, "--threads", 1, "--batch", 2)
+        lines = self.succeeds(*self.bench(*flags)).splitlines()
+        self.assertRegex(lines[0], r"^seed \d+, mode bf16$")
+        self.assertEqual(len(lines), 5)
+        cells = [cell.strip() for cell in lines[4].strip("|").split("|")]
+        self.assertEqual((cells[0], cells[3:6]), ("troupe-tiny", ["1", "2", "pp4"]))
+        self.assertRegex(cells[6], r"^[\d.]+ ± +[\d.]+$")
+        self.assertEqual(len({len(line) for line in lines[2:]}), 1)
+
+    def test_mistakes(self):
+        nothing = ("--prompt", 0, "--generate", 0)
+        self.fails(program.USAGE, 1003, "nothing to measure", *self.bench(*nothing))
+        for flag in ("--batch", "--threads"):
+            for value in ("0", "1,,2", "1,", "x", "9999"):
+                self.fails(program.USAGE, 1003, [flag, "1,8,32"], *self.bench(flag, value))
+        self.fails(program.USAGE, 1003, "--level", *self.bench("--level", "sse"))
+        self.fails(program.USAGE, 1003, "--mode", *self.bench("--mode", "int3"))
+        self.fails(program.USAGE, 1102, ["5000", "4096"], *self.bench("--prompt", 5000))
+        self.fails(program.USAGE, 1102, ["4096"], *self.bench("--generate", 4096))
+        self.fails(program.USAGE, 1004, "DIR", "bench", "model")
+        self.fails(program.MODEL, 4001, "nowhere", "bench", "model", "nowhere")
+
+    def test_interrupt_ends_it_with_what_it_has(self):
+        flags = ("--prompt", 16, "--repetitions", 1000)
+        bench = program.start(*self.bench(*flags))
+        self.addCleanup(bench.communicate)
+        self.addCleanup(bench.kill)
+        self.assertIn(b"seed", bench.stdout.readline())
+        bench.send_signal(signal.SIGINT)
+        _, err = bench.communicate(timeout=program.TIMEOUT_S)
+        self.assertEqual(bench.returncode, program.INTERRUPTED, err)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,194 @@
+// Cases of `troupe bench kernels`: names, what they count, that they run, how they are written.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <set>
+
+#include "model/config/json_value.hpp"
+#include "services/bench/kernel_report.hpp"
+
+namespace troupe::services {
+namespace {
+
+constexpr std::int64_t kMiB = 1 << 20;
+
+KernelCase only_case(std::string_view name) {
+  const auto found = kernel_cases(name);
+  EXPECT_FALSE(found.empty()) << name;
+  const auto exact =
+      std::find_if(found.begin(), found.end(), [&](const auto& one) { return one.name() == name; });
+  EXPECT_NE(exact, found.end()) << name;
+  return exact == found.end() ? KernelCase{} : *exact;
+}
+
+const kernels::KernelTable* fastest() { return *kernels::select_level("auto"); }
+
+struct Counted {
+  double bytes, flops;
+  bool from_memory;
+};
+Counted counted(std::string_view name) {
+  const auto engine = BenchEngine::make(fastest(), 1);
+  auto pool = WeightPool::make(32 * kMiB);
+  const PreparedKernel made = prepare_kernel(only_case(name), engine->engine(), *pool);
+  return {made.bytes, made.flops, made.from_memory};
+}
+
+TEST(KernelCases, EveryNameIsThereOnce) {
+  const auto all = kernel_cases("");
+  std::set<std::string> names;
+  for (const KernelCase& one : all) names.insert(one.name());
+  EXPECT_EQ(names.size(), all.size());
+  // Three presets of 5 linears in 3 dtypes, experts in 2, attention, gate and 4 without weights.
+  EXPECT_EQ(all.size(), 3u * 5 * (5 * 3 + 2 + 1 + 1 + 4));
+}
+
+TEST(KernelCases, TheFilterLooksIntoTheWholeName) {
+  for (const KernelCase& one : kernel_cases("kimi-k2/experts"))
+    EXPECT_TRUE(one.name().starts_with("kimi-k2/experts/")) << one.name();
+  EXPECT_EQ(kernel_cases("kimi-k2/experts").size(), 10u);
+  EXPECT_EQ(kernel_cases("linear/q_b/fp8/8").size(), 3u);
+  EXPECT_TRUE(kernel_cases("zeppelin").empty());
+}
+
+TEST(KernelCases, LinearsHaveTheModelsShapes) {
+  const KernelCase up = only_case("deepseek-v3/linear/expert up/fp8/1");
+  EXPECT_EQ(up.features, 2048);
+  EXPECT_EQ(up.inputs, 7168);
+  const KernelCase q_b = only_case("kimi-k2/linear/q_b/bf16/1");
+  EXPECT_EQ(q_b.features, 64 * 192);
+  EXPECT_EQ(q_b.inputs, 1536);
+  EXPECT_EQ(largest_piece_bytes(q_b), 2 * 64 * 192 * 1536);
+}
+
+TEST(KernelCounts, ALinearReadsItsWeightWithScalesOnce) {
+  const Counted eight = counted("bench-1b/linear/expert up/fp8/8");
+  EXPECT_EQ(eight.bytes, 512 * 1024 + 4 * 8 * 4);  // 4 x 8 blocks
+  EXPECT_EQ(eight.flops, 2.0 * 8 * 512 * 1024);
+  EXPECT_TRUE(eight.from_memory);
+  EXPECT_EQ(counted("bench-1b/linear/expert up/f32/1").bytes, 512 * 1024 * 4);
+}
+
+TEST(KernelCounts, ExpertsAreReadOnceHoweverManyRowsTheyHave) {
+  EXPECT_EQ(counted("bench-1b/experts/bf16/1").bytes, 6.0 * 3 * 512 * 1024 * 2);
+  EXPECT_EQ(counted("bench-1b/experts/bf16/128").bytes, 64.0 * 3 * 512 * 1024 * 2);
+  EXPECT_EQ(counted("bench-1b/experts/bf16/128").flops, 2.0 * 128 * 6 * 3 * 512 * 1024);
+}
+
+TEST(KernelCounts, AttentionGoesOverItsKeys) {
+  const Counted decode = counted("bench-1b/attention/4096 keys/bf16/8");
+  EXPECT_EQ(decode.bytes, 8.0 * 4096 * 576 * 2);
+  EXPECT_EQ(decode.flops, 2.0 * 8 * 16 * 4096 * (576 + 512));
+  const Counted prompt = counted("bench-1b/attention/prompt/bf16/128");
+  EXPECT_EQ(prompt.bytes, 128.0 * 576 * 2);
+  EXPECT_EQ(prompt.flops, 2.0 * 16 * (128 * 129 / 2) * (576 + 512));
+}
+
+TEST(KernelCounts, RowWiseOperationsTouchCachedRows) {
+  const Counted norm = counted("bench-1b/rms_norm/f32/8");
+  EXPECT_EQ(norm.bytes, 2.0 * 8 * 1024 * 4);
+  EXPECT_EQ(norm.flops, 0);
+  EXPECT_FALSE(norm.from_memory);
+  EXPECT_EQ(counted("bench-1b/swiglu/f32/8").bytes, 3.0 * 8 * 512 * 4);
+}
+
+TEST(KernelRuns, EveryOperationRunsWithOneAndTwoThreads) {
+  auto pool = WeightPool::make(32 * kMiB);
+  for (const int threads : {1, 2}) {
+    const auto engine = BenchEngine::make(fastest(), threads);
+    for (const KernelCase& one : kernel_cases("bench-1b/")) {
+      if (one.rows > 8) continue;
+      const auto result = measure_kernel(one, engine->engine(), *pool, {0, [] { return false; }});
+      ASSERT_TRUE(result) << one.name();
+      EXPECT_EQ(result->runs, 1) << one.name();
+      EXPECT_GT(result->seconds, 0) << one.name();
+      EXPECT_GT(result->gb_per_s(), 0) << one.name();
+    }
+  }
+}
+
+TEST(KernelRuns, AreRepeatedUntilTheyAreStopped) {
+  auto pool = WeightPool::make(kMiB);
+  const auto engine = BenchEngine::make(fastest(), 1);
+  int asked = 0;
+  const auto result = measure_kernel(only_case("bench-1b/rms_norm/f32/1"), engine->engine(), *pool,
+                                     {1e9, [&] { return ++asked > 3; }});
+  EXPECT_FALSE(result);
+  EXPECT_EQ(asked, 4);
+}
+
+TEST(WeightPool, GoesThroughAllBytesBeforeItBeginsAgain) {
+  auto pool = WeightPool::make(4 * kMiB);
+  const std::byte* first = pool->next(kMiB);
+  for (int i = 1; i < 4; ++i) EXPECT_EQ(pool->next(kMiB), first + i * kMiB);
+  EXPECT_EQ(pool->next(kMiB), first);
+  EXPECT_EQ(pool->next(4 * kMiB), first);  // does not fit behind
+  const auto matrix = pool->matrix(DType::f8_e4m3, 512, 1024);
+  EXPECT_EQ(matrix.data, first);
+  EXPECT_NE(matrix.scales, nullptr);
+  EXPECT_EQ(pool->matrix(DType::bf16, 256, 1024).scales, nullptr);
+}
+
+TEST(WeightPool, HoldsNumbersInEveryDtype) {
+  auto pool = WeightPool::make(2 * kMiB);
+  const std::byte* bytes = pool->next(2 * kMiB);
+  for (std::int64_t i = 0; i < 2 * kMiB; i += 4) {
+    ASSERT_FALSE(is_e4m3_nan(static_cast<std::uint8_t>(bytes[i]))) << i;
+    float f32 = 0;
+    std::memcpy(&f32, bytes + i, sizeof f32);
+    ASSERT_LT(std::abs(f32), 4) << i;  // neither infinite nor NaN
+  }
+}
+
+TEST(WeightPool, SaysWhenMemoryCannotBeHad) {
+  const auto pool = WeightPool::make(std::int64_t{1} << 60);
+  ASSERT_FALSE(pool);
+  EXPECT_EQ(pool.error().code, Errc::resource_exhausted);
+  EXPECT_NE(pool.error().detail.find("--filter"), std::string::npos);
+}
+
+TEST(KernelReport, ALineHasRatesAndShares) {
+  const MachineLimits limits{2, "avx2", 40, 200};
+  const KernelResult linear{.what = only_case("deepseek-v3/linear/q_b/fp8/8"),
+                            .seconds = 0.002,
+                            .runs = 7,
+                            .bytes = 40e6,
+                            .flops = 100e6,
+                            .from_memory = true};
+  EXPECT_EQ(kernel_table_line(linear, limits),
+            "deepseek-v3 linear    q_b         fp8       8      2000.0    20.00    50%"
+            "      50.0    25%\n");
+  KernelResult norm = linear;
+  norm.what = only_case("deepseek-v3/rms_norm/f32/1");
+  norm.flops = 0;
+  norm.from_memory = false;
+  EXPECT_EQ(kernel_table_line(norm, limits),
+            "deepseek-v3 rms_norm              f32       1      2000.0    20.00      -"
+            "         -      -\n");
+}
+
+TEST(KernelReport, JsonHasTheLimitsAndNullForWhatHasNoShare) {
+  const KernelRun run{{2, "avx2", 40, 200}, 256 * kMiB, 32 * kMiB};
+  KernelResult norm{
+      .what = only_case("bench-1b/rms_norm/f32/1"), .seconds = 0.5, .runs = 1, .bytes = 1e9};
+  KernelResult linear = norm;
+  linear.what = only_case("bench-1b/linear/o/bf16/1");
+  linear.flops = 10e9;
+  linear.from_memory = true;
+  const auto json = model::parse_json(kernels_json(run, {norm, linear}));
+  ASSERT_TRUE(json) << json.error().detail;
+  EXPECT_EQ(json->find("threads")->integer(), 2);
+  EXPECT_EQ(json->find("read_gb_per_s")->number(), 40);
+  const auto& results = *json->find("results")->array();
+  ASSERT_EQ(results.size(), 2u);
+  EXPECT_TRUE(results[0].find("read_share")->is_null());
+  EXPECT_TRUE(results[0].find("fma_share")->is_null());
+  EXPECT_EQ(*results[1].find("name")->string(), "bench-1b/linear/o/bf16/1");
+  EXPECT_DOUBLE_EQ(*results[1].find("read_share")->number(), 2.0 / 40);
+  EXPECT_DOUBLE_EQ(*results[1].find("fma_share")->number(), 20.0 / 200);
+}
+
+}  // namespace
+}  // namespace troupe::services
