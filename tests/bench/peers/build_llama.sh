@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds llama.cpp's server and quantizer in DIR/bin from the sources in llama-cpp-python's archive.
+# Builds llama.cpp's server, quantizer and benchmarks in DIR/bin from llama-cpp-python's archive.
 #   build_llama.sh DIR [VERSION]      JOBS=N   PIP="python3 -m pip"
 # Wants cmake, g++, ninja or make, and pip; about 15 minutes on two cores, 1.2 GB of disk.
 set -euo pipefail
@@ -28,9 +28,9 @@ cmake -S "$source/vendor/llama.cpp" -B "$dir/build" -G "$generator" \
   -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
   -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF \
   -DLLAMA_BUILD_NUMBER=0 -DLLAMA_BUILD_COMMIT="llama-cpp-python-$version"
-for target in llama-server llama-quantize; do
-  cmake --build "$dir/build" -j "${JOBS:-$(nproc)}" --target "$target"
-done
 mkdir -p "$dir/bin"
-cp "$dir/build/bin/llama-server" "$dir/build/bin/llama-quantize" "$dir/bin/"
+for target in llama-server llama-quantize llama-bench llama-batched-bench; do
+  cmake --build "$dir/build" -j "${JOBS:-$(nproc)}" --target "$target"
+  cp "$dir/build/bin/$target" "$dir/bin/"
+done
 "$dir/bin/llama-server" --version

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Troupe and llama.cpp on the same weights in one run, in turns: ratios with min / median / max.
+#   run.sh [CHECKPOINT] [flags of compare.py, as --rounds 3 --threads 1,2]
+#   TROUPE=build/ci/troupe   DIR=build/peers (all that is made)   PYTHON=python3 (numpy, gguf)
+# CHECKPOINT is one with FP8 weights; without it bench-1b of make_model.py is made. Compared are its
+# FP8 with Q8_0, and both as BF16. Whatever is in DIR already is used again: 10 GB with bench-1b.
+set -euo pipefail
+peers=$(cd "$(dirname "$0")" && pwd)
+source=$(cd "$peers/../../.." && pwd)
+dir=${DIR:-$source/build/peers}
+troupe=${TROUPE:-$source/build/ci/troupe}
+python=${PYTHON:-python3}
+checkpoint=$dir/bench-1b
+if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then
+  checkpoint=$(cd "$1" && pwd)
+  shift
+fi
+
+if ! [ -x "$troupe" ]; then
+  echo "run.sh: no program at $troupe. Build it, or name it by TROUPE=" >&2
+  exit 2
+fi
+if ! "$python" -c "import numpy, gguf"; then
+  echo "run.sh: $python lacks numpy or gguf. Install them, or name another by PYTHON=" >&2
+  exit 2
+fi
+mkdir -p "$dir"
+llama=$dir/llama
+for tool in llama-bench llama-batched-bench llama-quantize; do
+  if ! [ -x "$llama/bin/$tool" ]; then
+    PIP="$python -m pip" "$peers/build_llama.sh" "$llama"
+    break
+  fi
+done
+
+# Makes FILE by COMMAND ... FILE.part unless it is there; a stopped run leaves no half file.
+make_once() {
+  local file=$1
+  shift
+  if [ -e "$file" ]; then return; fi
+  rm -rf "$file.part"
+  "$@" "$file.part"
+  mv "$file.part" "$file"
+}
+make_model() { "$python" "$source/tests/goldens/tools/make_model.py" "$1" --preset bench-1b; }
+cast() { "$troupe" model cast --to bf16 "$checkpoint" "$1"; }
+convert() { "$python" "$peers/to_gguf.py" "$checkpoint" "$1" --outtype bf16; }
+quantise() { "$llama/bin/llama-quantize" "$dir/$name-bf16.gguf" "$1" "$2"; }
+to_q8_0() { quantise "$1" Q8_0; }
+
+name=$(basename "$checkpoint")
+if [ "$checkpoint" = "$dir/bench-1b" ]; then make_once "$checkpoint" make_model; fi
+make_once "$dir/$name-bf16" cast
+make_once "$dir/$name-bf16.gguf" convert
+make_once "$dir/$name-q8_0.gguf" to_q8_0
+
+echo "# $(date -u +%FT%TZ)  $(lscpu | sed -n 's/^Model name: *//p')  $(nproc) cores"
+echo "# troupe $(git -C "$source" rev-parse --short HEAD 2>/dev/null || echo 'of no repository')"
+exec "$python" "$peers/compare.py" --troupe "$troupe" --llama "$llama/bin" \
+  --pair fp8/Q8_0 "$checkpoint" "$dir/$name-q8_0.gguf" \
+  --pair bf16/BF16 "$dir/$name-bf16" "$dir/$name-bf16.gguf" "$@"
