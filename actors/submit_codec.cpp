@@ -15,6 +15,7 @@ proto::GrammarKind wire_grammar(Kind kind) {
     case Kind::json_object: return proto::GrammarKind::json_object;
     case Kind::json_schema: return proto::GrammarKind::json_schema;
     case Kind::regex: return proto::GrammarKind::regex;
+    case Kind::tool_calls: return proto::GrammarKind::tool_calls;
   }
   return proto::GrammarKind::none;
 }
@@ -25,6 +26,7 @@ Kind read_grammar(proto::GrammarKind kind) {
     case proto::GrammarKind::json_object: return Kind::json_object;
     case proto::GrammarKind::json_schema: return Kind::json_schema;
     case proto::GrammarKind::regex: return Kind::regex;
+    case proto::GrammarKind::tool_calls: return Kind::tool_calls;
   }
   return Kind::none;
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "model/grammar/automaton.hpp"
+#include "model/grammar/call_language.hpp"
 #include "model/grammar/configurations.hpp"
 #include "model/grammar/regex.hpp"
 #include "model/grammar/schema.hpp"
@@ -13,7 +14,8 @@
 namespace troupe::model {
 namespace {
 
-Expected<void> write_spec(grammar::Nfa& nfa, const GrammarSpec& spec, const GrammarLimits& limits) {
+Expected<void> write_spec(grammar::Nfa& nfa, const GrammarSpec& spec, const TokenTable& tokens,
+                          const GrammarLimits& limits) {
   if (spec.text.size() > limits.spec_bytes_max) {
     return unexpected(Errc::resource_exhausted,
                       "the grammar has " + std::to_string(spec.text.size()) +
@@ -22,6 +24,8 @@ Expected<void> write_spec(grammar::Nfa& nfa, const GrammarSpec& spec, const Gram
   if (spec.kind == GrammarSpec::Kind::json_object) return grammar::write_json_object(nfa);
   if (spec.kind == GrammarSpec::Kind::json_schema)
     return grammar::write_schema(nfa, spec.text, limits);
+  if (spec.kind == GrammarSpec::Kind::tool_calls)
+    return grammar::write_tool_calls(nfa, spec.text, tokens, limits);
   if (spec.kind != GrammarSpec::Kind::regex)
     return unexpected(Errc::invalid_argument, "no grammar was asked for");
   const auto regex = grammar::parse_regex(spec.text, grammar::Anchoring::whole, limits);
@@ -85,7 +89,8 @@ Expected<std::shared_ptr<const Grammar>> Grammar::compile(const GrammarSpec& spe
                                                           std::shared_ptr<const TokenTable> tokens,
                                                           const GrammarLimits& limits) {
   grammar::Nfa nfa(limits.nfa_states_max);
-  if (auto written = write_spec(nfa, spec, limits); !written) return unexpected(written.error());
+  if (auto written = write_spec(nfa, spec, *tokens, limits); !written)
+    return unexpected(written.error());
   auto automaton = grammar::make_automaton(nfa, usable_bytes(*tokens), limits);
   if (!automaton) return unexpected(automaton.error());
   auto machine = std::make_unique<Machine>(std::move(*automaton), limits, std::move(tokens));
@@ -98,11 +103,13 @@ GrammarState::GrammarState(std::shared_ptr<const Grammar> grammar, std::int32_t 
       begin_after_(begin_after) {}
 
 bool GrammarState::advance(std::int32_t token) {
+  Grammar::Machine& machine = *grammar_->machine_;
   if (begin_after_ >= 0) {
+    const auto markers = machine.tokens->call_markers();
+    if (std::find(markers.begin(), markers.end(), token) != markers.end()) return false;
     if (token == begin_after_) begin_after_ = -1;
     return true;
   }
-  Grammar::Machine& machine = *grammar_->machine_;
   const std::string_view text = machine.tokens->bytes_of(token);
   if (text.empty()) return false;
   const std::lock_guard lock(machine.mutex);
@@ -119,6 +126,7 @@ void GrammarState::mask(std::span<std::uint64_t> allowed,
   if (begin_after_ >= 0) {
     allow_below(allowed, std::max(machine.tokens->size(), begin_after_ + 1));
     for (const std::int32_t id : stop_ids) clear_bit(allowed, id);
+    for (const std::int32_t id : machine.tokens->call_markers()) clear_bit(allowed, id);
     set_bit(allowed, begin_after_);
     return;
   }

@@ -43,7 +43,8 @@ class Grammar {
 class GrammarState {
  public:
   /// While the model reasons first, the grammar begins after `begin_after` (the id of </think>);
-  /// until then every token but stop ids is allowed. -1: the grammar begins at the first token.
+  /// until then every token but stop ids and the markers of tool calls, which would end the
+  /// thoughts, is allowed. -1: the grammar begins at the first token.
   explicit GrammarState(std::shared_ptr<const Grammar> grammar, std::int32_t begin_after = -1);
 
   /// Takes the next token of the answer, stop ids excepted (they end it). False when the grammar

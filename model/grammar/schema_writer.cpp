@@ -15,8 +15,8 @@ StateId SchemaWriter::fail(const Error& error) {
   return nothing();
 }
 
-Expected<void> SchemaWriter::write() {
-  rule_of({&root_, "$"});
+Expected<RuleId> SchemaWriter::write() {
+  const RuleId root = rule_of({&root_, "$"});
   while (!unwritten_.empty() && !error_ && !nfa_.full()) {
     const SchemaPlace place = std::move(unwritten_.back());
     unwritten_.pop_back();
@@ -24,7 +24,7 @@ Expected<void> SchemaWriter::write() {
     nfa_.epsilon(value(place, nfa_.rule_begin(rule)), nfa_.rule_end(rule));
   }
   if (error_) return unexpected(*error_);
-  return {};
+  return root;
 }
 
 RuleId SchemaWriter::rule_of(const SchemaPlace& place) {
@@ -154,7 +154,9 @@ Expected<void> write_json_object(Nfa& nfa) {
 Expected<void> write_schema(Nfa& nfa, std::string_view json, const GrammarLimits& limits) {
   const auto root = parse_json(json, {.depth_max = limits.spec_depth_max});
   if (!root) return unexpected(root.error().code, "JSON schema: " + root.error().detail);
-  return SchemaWriter(nfa, *root, limits).write();
+  if (auto written = SchemaWriter(nfa, *root, limits).write(); !written)
+    return unexpected(written.error());
+  return {};
 }
 
 }  // namespace troupe::model::grammar

@@ -20,7 +20,8 @@ class SchemaWriter {
   SchemaWriter(Nfa& nfa, const JsonValue& root, const GrammarLimits& limits)
       : nfa_(nfa), root_(root), limits_(limits) {}
 
-  Expected<void> write();
+  /// The rule that became the root.
+  Expected<RuleId> write();
 
  private:
   StateId value(const SchemaPlace& place, StateId from);

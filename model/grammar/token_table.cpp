@@ -7,10 +7,25 @@
 namespace troupe::model {
 namespace {
 
+bool is_marker_byte(char byte) {
+  return static_cast<std::uint8_t>(byte) >= TokenTable::kFirstMarkerByte;
+}
+
+bool is_of_calls(Marker marker) {
+  return marker != Marker::think_begin && marker != Marker::think_end;
+}
+
 std::vector<std::string> text_tokens(const Tokenizer& tokenizer) {
   std::vector<std::string> texts(static_cast<std::size_t>(tokenizer.size()));
   for (std::int32_t id = 0; id < tokenizer.size(); ++id) {
-    if (!tokenizer.is_added(id)) texts[static_cast<std::size_t>(id)] = tokenizer.bytes_of(id);
+    std::string& text = texts[static_cast<std::size_t>(id)];
+    if (!tokenizer.is_added(id)) {
+      text = tokenizer.bytes_of(id);
+      if (std::any_of(text.begin(), text.end(), is_marker_byte)) text.clear();
+    } else if (const auto marker = marker_of(tokenizer.bytes_of(id));
+               marker && is_of_calls(*marker)) {
+      text = static_cast<char>(TokenTable::byte_of(*marker));
+    }
   }
   return texts;
 }
@@ -22,7 +37,11 @@ std::size_t common_prefix(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-TokenTable::TokenTable(const Tokenizer& tokenizer) : TokenTable(text_tokens(tokenizer)) {}
+TokenTable::TokenTable(const Tokenizer& tokenizer) : TokenTable(text_tokens(tokenizer)) {
+  for (std::int32_t id = 0; id < size(); ++id) {
+    if (!bytes_of(id).empty() && is_marker_byte(bytes_of(id).front())) call_markers_.push_back(id);
+  }
+}
 
 TokenTable::TokenTable(std::vector<std::string> texts) : texts_(std::move(texts)) { build(); }
 

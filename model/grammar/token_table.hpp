@@ -8,15 +8,24 @@
 #include <string_view>
 #include <vector>
 
+#include "model/chat/answer/marker.hpp"
 #include "model/tokenizer/tokenizer.hpp"
 
 namespace troupe::model {
 
 /// The text tokens of a vocabulary. Added tokens ("<think>", "<｜User｜>", EOS) are not among them:
-/// a grammar never allows one, whatever it spells. Immutable; share it by std::shared_ptr.
-/// *Threading*: const calls from any thread.
+/// a grammar never allows one, whatever it spells. The exceptions are the markers of tool calls:
+/// each is in the table as one byte that no text has, which a grammar of calls asks for.
+/// Immutable; share it by std::shared_ptr. *Threading*: const calls from any thread.
 class TokenTable {
  public:
+  /// The byte that stands for a marker of tool calls: from 0xf8 on UTF-8 has none. Tokens of the
+  /// vocabulary that contain such a byte spell no text and are left out.
+  static constexpr std::uint8_t byte_of(Marker marker) {
+    return static_cast<std::uint8_t>(kFirstMarkerByte + static_cast<std::uint8_t>(marker));
+  }
+  static constexpr std::uint8_t kFirstMarkerByte = 0xf8;
+
   explicit TokenTable(const Tokenizer& tokenizer);
   /// `texts[id]` are the bytes of token `id`; an empty one is no text token.
   explicit TokenTable(std::vector<std::string> texts);
@@ -25,6 +34,8 @@ class TokenTable {
   std::int32_t size() const { return static_cast<std::int32_t>(texts_.size()); }
   /// Empty for ids that are no text token.
   std::string_view bytes_of(std::int32_t id) const;
+  /// The tokens that are markers of tool calls.
+  std::span<const std::int32_t> call_markers() const { return call_markers_; }
   /// Whether some token is this byte alone. A grammar uses such bytes only, so that whatever it
   /// allows next can be written.
   bool has_byte(std::uint8_t byte) const { return single_bytes_[byte]; }
@@ -53,6 +64,7 @@ class TokenTable {
   std::vector<std::string> texts_;
   std::vector<Node> nodes_;
   std::vector<std::int32_t> tokens_;
+  std::vector<std::int32_t> call_markers_;
   std::array<bool, 256> single_bytes_{};
   std::size_t depth_max_ = 0;
 };

@@ -93,7 +93,13 @@ enum SubmitFlags : std::uint32_t {
 inline constexpr std::uint32_t kSubmitFlagsAll = 7;
 
 /// What the generated text has to match. Values travel: append only.
-enum class GrammarKind : std::uint16_t { none = 0, json_object = 1, json_schema = 2, regex = 3 };
+enum class GrammarKind : std::uint16_t {
+  none = 0,
+  json_object = 1,
+  json_schema = 2,
+  regex = 3,
+  tool_calls = 4
+};
 
 /// A request to continue `token_ids`.
 struct Submit {

@@ -115,9 +115,9 @@ std::optional<Malformed> find_pair_fault(const PackedArray<Pair>& pairs, std::ui
 /// A schema and an expression have a text, the others none.
 std::optional<Malformed> find_grammar_fault(const Submit& x) {
   const auto kind = static_cast<std::uint16_t>(x.grammar);
-  if (kind > static_cast<std::uint16_t>(GrammarKind::regex)) return bad_value("grammar", kind);
+  if (kind > static_cast<std::uint16_t>(GrammarKind::tool_calls)) return bad_value("grammar", kind);
   if (x.grammar_after < -1) return bad_value("grammar_after", x.grammar_after);
-  const bool worded = x.grammar == GrammarKind::json_schema || x.grammar == GrammarKind::regex;
+  const bool worded = x.grammar != GrammarKind::none && x.grammar != GrammarKind::json_object;
   if (worded != x.grammar_text.empty()) return std::nullopt;
   return fault(MalformedReason::value, "grammar " + std::to_string(kind) + " with " +
                                            std::to_string(x.grammar_text.size()) +

@@ -323,6 +323,21 @@ TEST(SubmitCodec, BringsARequestAcrossUnchanged) {
   EXPECT_EQ(read.grammar_after, 12);
 }
 
+TEST(SubmitCodec, EveryKindOfGrammarArrivesAsItself) {
+  using Kind = model::GrammarSpec::Kind;
+  GenerateRequest request;
+  request.prompt = {1};
+  for (const model::GrammarSpec& grammar :
+       {model::GrammarSpec{Kind::none, ""}, model::GrammarSpec{Kind::json_object, ""},
+        model::GrammarSpec{Kind::json_schema, "{}"}, model::GrammarSpec{Kind::regex, "a"},
+        model::GrammarSpec{Kind::tool_calls, "{}"}}) {
+    request.grammar = grammar;
+    const SubmitBody submit(request, 1, request.prompt);
+    ASSERT_TRUE(submit.check());
+    EXPECT_EQ(read_submit({}, submit.body(), 0, kSoon).grammar, grammar);
+  }
+}
+
 TEST(SubmitCodec, SaysWhatAFrameCannotCarry) {
   GenerateRequest request;
   request.prompt = {1};

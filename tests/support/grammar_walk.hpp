@@ -12,6 +12,7 @@ namespace troupe::tests {
 
 struct Walk {
   std::string text;
+  std::vector<std::int32_t> ids;
   std::int64_t tokens = 0;
   bool complete = false;
 };
@@ -58,6 +59,7 @@ inline Walk random_walk(const std::shared_ptr<const model::Grammar>& grammar,
     const std::int32_t id = ids[random() % ids.size()];
     TROUPE_CHECK(state.advance(id), walk.text);
     walk.text += table.bytes_of(id);
+    walk.ids.push_back(id);
     ++walk.tokens;
   }
   return walk;

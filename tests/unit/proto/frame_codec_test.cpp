@@ -271,7 +271,7 @@ TEST(FrameCodec, RefusesValuesWithoutMeaning) {
                                              {"129 choices", 96, 129, value},
                                              {"prompt_logprobs 21", 100, 21, value},
                                              {"prompt_logprobs -2", 100, 0xfffffffe, value},
-                                             {"grammar 4", 104, 4, value},
+                                             {"grammar 5", 104, 5, value},
                                              {"json_object with a text", 104, 1, value},
                                              {"no grammar with a text", 104, 0, value},
                                              {"grammar_after -2", 112, 0xfffffffe, value},

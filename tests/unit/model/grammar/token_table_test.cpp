@@ -1,4 +1,4 @@
-// The trie holds every text token once, in order, and no added token.
+// The trie holds every text token once, in order, and of added tokens the markers of tool calls.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -34,15 +34,30 @@ void check_trie(const TokenTable& table) {
 TEST(TokenTable, TheDeepSeekVocabularyIsAllThere) {
   const TokenTable table(deepseek_tokenizer());
   EXPECT_EQ(table.size(), 128815);
-  EXPECT_EQ(table.tokens().size(), 127997u);  // 128000 less BOS, EOS and padding
+  // 128000 less BOS, EOS, padding and the 8 bytes that no text has, and the 5 markers.
+  EXPECT_EQ(table.tokens().size(), 127994u);
   check_trie(table);
-  for (int byte = 0; byte < 256; ++byte)
+  for (int byte = 0; byte < TokenTable::kFirstMarkerByte; ++byte)
     EXPECT_TRUE(table.has_byte(static_cast<std::uint8_t>(byte)));
-  for (const std::int32_t id : {0, 1, 2, 128798, 128799, 128803, 128806, 128814}) {
+  for (const std::int32_t id : {0, 1, 2, 128798, 128799, 128803}) {
     EXPECT_TRUE(deepseek_tokenizer().is_added(id)) << id;
     EXPECT_TRUE(table.bytes_of(id).empty()) << id;
   }
   EXPECT_FALSE(deepseek_tokenizer().is_added(100));
+}
+
+TEST(TokenTable, MarkersOfCallsAreBytesThatNoTextHas) {
+  const TokenTable table(deepseek_tokenizer());
+  EXPECT_EQ(table.call_markers().size(), 5u);
+  for (const Marker marker : {Marker::calls_begin, Marker::calls_end, Marker::call_begin,
+                              Marker::call_end, Marker::separator}) {
+    const std::int32_t id = *deepseek_tokenizer().id_of(text_of(marker));
+    EXPECT_EQ(table.bytes_of(id), std::string(1, static_cast<char>(TokenTable::byte_of(marker))));
+    EXPECT_EQ(std::count(table.call_markers().begin(), table.call_markers().end(), id), 1);
+  }
+  for (const Marker marker : {Marker::think_begin, Marker::think_end})
+    EXPECT_FALSE(table.has_byte(TokenTable::byte_of(marker)));
+  EXPECT_FALSE(table.has_byte(0xff)) << "the vocabulary's own";
 }
 
 TEST(TokenTable, EqualTextsShareANode) {
@@ -59,10 +74,10 @@ TEST(TokenTable, AnEmptyVocabularyHasATrieToo) {
   check_trie(TokenTable(std::vector<std::string>{}));
 }
 
-TEST(TokenTable, AddedTokensAreLeftOut) {
+TEST(TokenTable, OtherAddedTokensAreLeftOut) {
   const auto tokenizer = Tokenizer::parse(small_tokenizer().dump()).value();
   const TokenTable table(tokenizer);
-  EXPECT_EQ(table.tokens().size(), 259u);
+  EXPECT_EQ(table.tokens().size(), 251u);  // 259 less the 8 bytes that no text has
   EXPECT_TRUE(table.bytes_of(300).empty());
   EXPECT_TRUE(table.bytes_of(301).empty());
   EXPECT_EQ(table.bytes_of(258), " a");
