@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "services/cli/access_options.hpp"
 #include "services/cli/batch_run.hpp"
 #include "services/cli/command.hpp"
 #include "services/cli/compute.hpp"
@@ -24,7 +25,8 @@ constexpr std::int64_t kRetriesMax = 1000;
 constexpr std::int64_t kAdmittedMax = std::int64_t{1} << 40;
 
 struct Flags {
-  std::string input, output, url, model, api_key;
+  std::string input, output, model;
+  ServerAccess server;
   std::optional<std::int64_t> parallel, retries;
   EngineOptions engine;
 };
@@ -38,19 +40,14 @@ void declare(OptionSet& options, Flags& flags) {
   options.add(std::move(input));
   options.add(std::move(output));
   options.add({"--url", "HOST:PORT", "HTTP port of a running gateway instead of a model here",
-               text(flags.url)});
+               text(flags.server.url)});
   options.add({"--model", "DIR", "Hugging Face checkpoint directory [the bundled troupe-tiny]",
                text(flags.model)});
   options.add(
       {"--parallel", "N", "Requests in flight [8]", integer(flags.parallel, {1, kParallelMax})});
   options.add({"--retries", "N", "Times a request is asked again that may go well later [5]",
                integer(flags.retries, {0, kRetriesMax})});
-  options.add({"--api-key",
-               "KEY",
-               "For --url; better as TROUPE_API_KEY, which other users do not see",
-               text(flags.api_key),
-               {},
-               Shown::help_all});
+  declare_access(options, flags.server);
   options.group("Engine");
   flags.engine.declare(options, Spread::one_process);
 }
@@ -71,7 +68,7 @@ int report_stop(const Flags& flags, const BatchStop& stop) {
     return report(Fault::cannot_connect, stop.endpoint->problem + go_on);
   }
   if (stop.endpoint) {
-    return report(Fault::try_later, flags.url + " still answers with status " +
+    return report(Fault::try_later, flags.server.url + " still answers with status " +
                                         std::to_string(stop.endpoint->status) +
                                         " after all retries" + go_on);
   }
@@ -147,6 +144,7 @@ int run_local(const Flags& flags, BatchOutput& output, std::size_t lines) {
 }
 
 int batch(const Flags& flags) {
+  if (const auto failed = check_access_flags(flags.server)) return *failed;
   const auto ids = index_batch(flags.input);
   if (!ids) return report(Fault::bad_input_file, ids.error().detail);
   auto output = BatchOutput::open(flags.output, *ids);
@@ -155,8 +153,8 @@ int batch(const Flags& flags) {
     return report(ours ? Fault::bad_input_file : Fault::output_failed, output.error().detail);
   }
   if (output->repaired()) warn(flags.output + ": the torn line at its end was taken away");
-  if (flags.url.empty()) return run_local(flags, *output, ids->size());
-  const OpenAiClient client(flags.url, flags.api_key);
+  if (flags.server.url.empty()) return run_local(flags, *output, ids->size());
+  const OpenAiClient client(flags.server);
   return run(flags, *output, ids->size(),
              [&client](const auto& path, const auto& body) { return client.post(path, body); });
 }

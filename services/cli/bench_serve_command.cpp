@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "model/config/json_value.hpp"
+#include "services/cli/access_options.hpp"
 #include "services/cli/bench_load.hpp"
 #include "services/cli/bench_report.hpp"
 #include "services/cli/command.hpp"
@@ -22,7 +23,8 @@ constexpr std::int64_t kRequestsMax = std::int64_t{1} << 20;
 constexpr std::int64_t kThreadsMax = 4096;
 
 struct Flags {
-  std::string url, model, api_key;
+  ServerAccess server;
+  std::string model;
   std::string api = "grpc";
   std::optional<std::int64_t> clients, requests, warmup, max_tokens, shared_prefix, in_flight_max;
   std::optional<float> rate;
@@ -82,17 +84,11 @@ void declare_load(OptionSet& options, Flags& flags) {
 
 void declare(OptionSet& options, Flags& flags) {
   options.group("Server");
-  options.add({"--url", "HOST:PORT", "A running gateway", text(flags.url)});
+  options.add({"--url", "HOST:PORT", "A running gateway", text(flags.server.url)});
   options.add({"--api", "API", "grpc, or openai: HTTP, as other servers have it, too [grpc]",
                choice(flags.api, {"grpc", "openai"})});
   options.add({"--model", "NAME", "A served name [the only one]", text(flags.model)});
-  options.add(
-      {"--api-key",
-       "KEY",
-       "For --api openai; better as TROUPE_API_KEY, which other users of the machine do not see",
-       text(flags.api_key),
-       {},
-       Shown::help_all});
+  declare_access(options, flags.server);
   declare_load(options, flags);
   options.group("Output");
   Option output{"--output", "FORM", "table or json [table]",
@@ -143,7 +139,8 @@ std::vector<LoadSetting> settings_of(const Flags& flags, const LoadPlan& plan,
   if (plan.prompt_tokens_max != plan.prompt_tokens_min) {
     prompt += ":" + number(plan.prompt_tokens_max);
   }
-  std::vector<LoadSetting> settings{{"url", flags.url}, {"api", flags.api}, {"model", model}};
+  std::vector<LoadSetting> settings{
+      {"url", flags.server.url}, {"api", flags.api}, {"model", model}};
   if (plan.rate > 0) {
     std::array<char, 32> rate{};
     std::snprintf(rate.data(), rate.size(), "%g", plan.rate);
@@ -204,15 +201,16 @@ std::string body_of(const Flags& flags, const std::string& model,
 }
 
 int bench(const Flags& flags) {
-  if (flags.url.empty()) {
+  if (flags.server.url.empty()) {
     return report(Fault::missing_argument,
                   "troupe bench serve needs --url, a running gateway. `troupe serve` starts one");
   }
+  if (const auto failed = check_access_flags(flags.server)) return *failed;
   const auto unreachable = [&flags](const ClientFailure& failure) {
-    return report(client_fault(failure), client_message(failure, flags.url));
+    return report(client_fault(failure), client_message(failure, flags.server.url));
   };
   if (flags.api == "openai") {
-    const OpenAiClient client(flags.url, flags.api_key);
+    const OpenAiClient client(flags.server);
     const auto described = client.describe(flags.model);
     if (const auto* failure = std::get_if<ClientFailure>(&described)) return unreachable(*failure);
     const auto& model = std::get<ClientModel>(described);
@@ -220,7 +218,7 @@ int bench(const Flags& flags) {
       return client.stream("/v1/completions", body_of(flags, model.id, prompt));
     });
   }
-  InferenceClient client(flags.url);
+  const InferenceClient client(flags.server);
   const auto described = client.describe(flags.model);
   if (const auto* failure = std::get_if<ClientFailure>(&described)) return unreachable(*failure);
   return measure(flags, std::get<ClientModel>(described),

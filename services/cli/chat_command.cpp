@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "model/config/json_value.hpp"
+#include "services/cli/access_options.hpp"
 #include "services/cli/command.hpp"
 #include "services/cli/conversation.hpp"
 #include "services/runtime/faults.hpp"
@@ -64,7 +65,8 @@ int converse(Flags& flags, ChatPartner& partner) {
 
 /// Partners read the sampling flags before each answer: /set changes them.
 int chat(Flags& flags) {
-  if (!flags.generation.url.empty()) {
+  if (!flags.generation.server.url.empty()) {
+    if (const auto failed = check_access_flags(flags.generation.server)) return *failed;
     RemoteGeneration generation(flags.generation, kMaxTokensDefault);
     RemotePartner partner(generation, flags.chat);
     return converse(flags, partner);

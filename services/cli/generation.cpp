@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "services/cli/access_options.hpp"
 #include "services/cli/engine_answer.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/model_lookup.hpp"
@@ -25,9 +26,11 @@ Fault fault_of(const Answer& answer) {
 void GenerationFlags::declare_model(OptionSet& options) {
   options.add({"--model", "DIR", "Hugging Face checkpoint directory [the bundled troupe-tiny]",
                text(model)});
-  options.add({"--url", "HOST:PORT",
-               "Ask a running gateway; --model is then a served name, engine flags have no effect",
-               text(url)});
+  options.add({"--url", "[SCHEME://]HOST:PORT",
+               "Ask a running gateway: grpc, grpcs (TLS), http or https; --model is then a served "
+               "name, engine flags have no effect [grpc]",
+               text(server.url)});
+  declare_access(options, server);
 }
 
 std::optional<int> Generation::open() {

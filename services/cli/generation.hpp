@@ -9,13 +9,14 @@
 #include "services/cli/compute.hpp"
 #include "services/cli/engine_options.hpp"
 #include "services/cli/sampling_options.hpp"
+#include "services/client/server_access.hpp"
 #include "services/prompt/open_model.hpp"
 
 namespace troupe::services {
 
 struct GenerationFlags {
   std::string model;
-  std::string url;  // not empty: a gateway there answers, and `model` is a served name
+  ServerAccess server;  // with a url, a gateway there answers, and `model` is a served name
   EngineOptions engine;
   SamplingOptions sampling;
 

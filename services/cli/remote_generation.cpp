@@ -58,6 +58,8 @@ Fault client_fault(const ClientFailure& failure) {
   switch (failure.code) {
     case ApiCode::invalid_argument: return Fault::bad_value;
     case ApiCode::not_found: return Fault::model_missing;
+    case ApiCode::unauthenticated:
+    case ApiCode::permission_denied: return Fault::key_refused;
     case ApiCode::deadline_exceeded: return Fault::timed_out;
     case ApiCode::resource_exhausted: return Fault::try_later;
     case ApiCode::unavailable:
@@ -69,7 +71,13 @@ Fault client_fault(const ClientFailure& failure) {
 }
 
 std::string client_message(const ClientFailure& failure, const std::string& url) {
+  if (client_fault(failure) == Fault::key_refused) {
+    return url + " refuses: " + failure.message +
+           ". Give a key that may with --api-key, or in TROUPE_API_KEY";
+  }
   if (!failure.reason.empty()) return failure.message;
+  if (failure.untrusted)
+    return "no answer from " + url + ": " + failure.message + ". " + kTrustHint;
   if (client_fault(failure) != Fault::cannot_connect) return url + ": " + failure.message;
   return "no answer from " + url + ": " + failure.message +
          ". Check that a gateway listens there; `troupe serve` starts one";
@@ -152,40 +160,44 @@ Answer RemoteAnswer::to_answer(ClientEnd end) {
     const auto room = number_of(failure, "context_length") - number_of(failure, "prompt_tokens");
     if (room > 0) room_ = static_cast<std::int32_t>(room);
     if (failure.reason.empty()) answer.error.code = Errc::io;  // not the gateway's words
+    failure_ = failure;
   }
   return answer;
 }
 
 RemoteGeneration::RemoteGeneration(const GenerationFlags& flags, std::int64_t max_tokens_default)
-    : flags_(flags), max_tokens_default_(max_tokens_default), client_(flags.url) {}
+    : flags_(flags), max_tokens_default_(max_tokens_default), client_(open_client(flags.server)) {}
+
+/// The answer, printed; why there is none, in words for a user of this URL.
+PrintedAnswer RemoteGeneration::ask(RemoteAnswer& answer) const {
+  PrintedAnswer printed = print_answer(answer, progress_style(flags_.engine.no_progress));
+  const auto& failure = answer.failure();
+  const bool ours =
+      printed.answer.fault == Fault::cannot_connect || printed.answer.fault == Fault::key_refused;
+  if (failure && ours) printed.answer.error.detail = client_message(*failure, flags_.server.url);
+  return printed;
+}
 
 Generation::Result RemoteGeneration::answer(GenerateCall call, bool as_ids) {
   call.model = flags_.model;
   call.sampling = to_fields(flags_.sampling);
   const bool soft = !call.sampling.max_tokens;
   if (soft) call.sampling.max_tokens = static_cast<std::int32_t>(max_tokens_default_);
-  const ProgressStyle style = progress_style(flags_.engine.no_progress);
-  RemoteAnswer first(client_.generate(call), as_ids);
-  PrintedAnswer printed = print_answer(first, style);
+  RemoteAnswer first(client_->generate(call), as_ids);
+  PrintedAnswer printed = ask(first);
   if (soft && printed.answer.fault == Fault::prompt_too_long && first.room()) {
     // Nobody asked for that many tokens: what there is room for will do.
     call.sampling.max_tokens = *first.room();
-    RemoteAnswer again(client_.generate(call), as_ids);
-    printed = print_answer(again, style);
-  }
-  if (printed.answer.fault == Fault::cannot_connect) {
-    ClientFailure failure;
-    failure.code = ApiCode::unavailable;
-    failure.message = printed.answer.error.detail;
-    printed.answer.error.detail = client_message(failure, flags_.url);
+    RemoteAnswer again(client_->generate(call), as_ids);
+    printed = ask(again);
   }
   return conclude(std::move(printed));
 }
 
 Answered<bool, int> RemoteGeneration::speaks_text() {
-  const auto answered = client_.describe(flags_.model);
+  const auto answered = client_->describe(flags_.model);
   if (const auto* failure = std::get_if<ClientFailure>(&answered)) {
-    return report(client_fault(*failure), client_message(*failure, flags_.url));
+    return report(client_fault(*failure), client_message(*failure, flags_.server.url));
   }
   return std::get<ClientModel>(answered).text;
 }

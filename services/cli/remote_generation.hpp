@@ -18,6 +18,8 @@ class RemoteAnswer final : public AnswerSource {
 
   /// Room for an answer behind a prompt that fitted only without max_tokens; after the end.
   std::optional<std::int32_t> room() const { return room_; }
+  /// Why there is no answer, after the end.
+  const std::optional<ClientFailure>& failure() const { return failure_; }
 
  private:
   enum class Aside { none, thoughts, tool_call };
@@ -31,11 +33,12 @@ class RemoteAnswer final : public AnswerSource {
   std::optional<TokenText> ids_;
   bool cancelled_ = false;
   std::optional<std::int32_t> room_;
+  std::optional<ClientFailure> failure_;
 };
 
 class RemoteGeneration {
  public:
-  /// `flags.url` is not empty; `flags.model` is a served name.
+  /// `flags.server` is one that check_access_flags() takes; `flags.model` is a served name.
   RemoteGeneration(const GenerationFlags& flags, std::int64_t max_tokens_default);
 
   /// Streams the answer as Generation::answer does. `call` holds the input.
@@ -44,9 +47,11 @@ class RemoteGeneration {
   Answered<bool, int> speaks_text();
 
  private:
+  PrintedAnswer ask(RemoteAnswer& answer) const;
+
   const GenerationFlags& flags_;
   std::int64_t max_tokens_default_;
-  InferenceClient client_;
+  std::unique_ptr<GenerateClient> client_;
 };
 
 /// What a failure of a call to `url` is to a user.

@@ -1,6 +1,7 @@
 // `troupe run`: completes raw text, or token ids.
 #include <memory>
 
+#include "services/cli/access_options.hpp"
 #include "services/cli/command.hpp"
 #include "services/cli/generation.hpp"
 #include "services/cli/prompt_source.hpp"
@@ -48,6 +49,7 @@ int run_local(const Flags& flags, const std::string* text) {
 }
 
 int run_remote(const Flags& flags, const std::string* text) {
+  if (const auto failed = check_access_flags(flags.generation.server)) return *failed;
   RemoteGeneration generation(flags.generation, kMaxTokensDefault);
   GenerateCall call;
   if (text != nullptr) {
@@ -61,7 +63,7 @@ int run_remote(const Flags& flags, const std::string* text) {
 }
 
 int run(const Flags& flags) {
-  const auto work = flags.generation.url.empty() ? run_local : run_remote;
+  const auto work = flags.generation.server.url.empty() ? run_local : run_remote;
   if (!flags.ids) {
     const auto text = prompt_text(flags);
     if (const int* failed = std::get_if<int>(&text)) return *failed;
@@ -105,6 +107,7 @@ Command run_command() {
       "troupe run --temperature 0 --prompt-file story.txt",
       "troupe run --model DIR --ids 0,17,4 --output-ids",
       "troupe run --url 127.0.0.1:50051 \"In the beginning\"",
+      "troupe run --url https://llm.example.org --tls-ca ca.pem \"In the beginning\"",
   };
   command.make = [](OptionSet& options) {
     auto flags = std::make_shared<Flags>();

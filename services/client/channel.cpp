@@ -12,22 +12,33 @@ namespace {
 
 constexpr int kMessageBytesMax = 64 << 20;
 
-std::string without_scheme(const std::string& url) {
-  const std::size_t at = url.find("://");
-  std::string rest = at == std::string::npos ? url : url.substr(at + 3);
-  while (rest.ends_with('/')) rest.pop_back();
-  return rest;
+std::shared_ptr<grpc::ChannelCredentials> credentials_of(const ServerAccess& access) {
+  if (!access.speaks_tls()) return grpc::InsecureChannelCredentials();
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = read_authorities(access).value_or("");
+  return grpc::SslCredentials(options);
+}
+
+/// gRPC says that TLS failed and not why, but for a certificate of another name.
+bool is_untrusted(const std::string& message) {
+  for (const char* words : {"andshake failed", "certificate"}) {
+    if (message.find(words) != std::string::npos) return true;
+  }
+  return false;
 }
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> open_channel(const std::string& url) {
+std::shared_ptr<grpc::Channel> open_channel(const ServerAccess& access) {
   gpr_set_log_function([](gpr_log_func_args*) {});  // what matters of it is in the status
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return grpc::CreateCustomChannel(without_scheme(url), grpc::InsecureChannelCredentials(),
-                                   arguments);
+  return grpc::CreateCustomChannel(access.address(), credentials_of(access), arguments);
+}
+
+void authorize(grpc::ClientContext& context, const std::string& api_key) {
+  if (!api_key.empty()) context.AddMetadata("authorization", "Bearer " + api_key);
 }
 
 void await_connection(grpc::Channel& channel) {
@@ -46,6 +57,7 @@ ClientFailure to_failure(const grpc::Status& status) {
   if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED && failure.message.empty()) {
     failure.message = "what listens there is another gRPC service";
   }
+  failure.untrusted = failure.code == ApiCode::unavailable && is_untrusted(status.error_message());
   google::rpc::Status details;
   if (!details.ParseFromString(status.error_details())) return failure;
   for (const auto& packed : details.details()) {

@@ -10,7 +10,9 @@
 
 namespace troupe::services {
 
-std::shared_ptr<grpc::Channel> open_channel(const std::string& url);
+/// With TLS where the scheme says so. The key goes with each call: authorize().
+std::shared_ptr<grpc::Channel> open_channel(const ServerAccess& access);
+void authorize(grpc::ClientContext& context, const std::string& api_key);
 /// Waits until `channel` is connected or has failed to, at most a few seconds: a call on it then
 /// fails at once and says why.
 void await_connection(grpc::Channel& channel);

@@ -53,7 +53,7 @@ bool known(const admin::Member& member) {
 
 Answered<actors::ClusterReport, ClientFailure> fetch_cluster_report(
     const std::string& url, std::chrono::milliseconds bound) {
-  const auto channel = open_channel(url);
+  const auto channel = open_channel({.url = url});
   await_connection(*channel);
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + bound);

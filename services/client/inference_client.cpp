@@ -71,8 +71,12 @@ double seconds_since(Clock::time_point start) {
 
 class GrpcStream final : public ClientStream {
  public:
-  GrpcStream(std::shared_ptr<grpc::Channel> channel, v1::GenerateRequest request)
-      : channel_(std::move(channel)), request_(std::move(request)), reader_([this] { read(); }) {}
+  GrpcStream(std::shared_ptr<grpc::Channel> channel, const std::string& api_key,
+             v1::GenerateRequest request)
+      : channel_(std::move(channel)), request_(std::move(request)) {
+    authorize(context_, api_key);
+    reader_ = std::thread([this] { read(); });
+  }
   ~GrpcStream() override {
     cancel();
     reader_.join();
@@ -127,19 +131,21 @@ class GrpcStream final : public ClientStream {
 
 struct InferenceClient::Channel {
   std::shared_ptr<grpc::Channel> channel;
+  std::string api_key;
 };
 
-InferenceClient::InferenceClient(const std::string& url)
-    : channel_(std::make_unique<Channel>(Channel{open_channel(url)})) {}
+InferenceClient::InferenceClient(const ServerAccess& access)
+    : channel_(std::make_unique<Channel>(Channel{open_channel(access), access.api_key})) {}
 InferenceClient::~InferenceClient() = default;
 
-std::unique_ptr<ClientStream> InferenceClient::generate(const GenerateCall& call) {
-  return std::make_unique<GrpcStream>(channel_->channel, to_request(call));
+std::unique_ptr<ClientStream> InferenceClient::generate(const GenerateCall& call) const {
+  return std::make_unique<GrpcStream>(channel_->channel, channel_->api_key, to_request(call));
 }
 
-Answered<ClientModel, ClientFailure> InferenceClient::describe(const std::string& model) {
+Answered<ClientModel, ClientFailure> InferenceClient::describe(const std::string& model) const {
   await_connection(*channel_->channel);
   grpc::ClientContext context;
+  authorize(context, channel_->api_key);
   v1::GetModelRequest request;
   request.set_model(model);
   v1::GetModelResponse response;

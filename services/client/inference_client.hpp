@@ -1,4 +1,4 @@
-// A gateway as a client sees it: one call, its pieces as they come. No gRPC in here.
+// A gateway as a client sees it: one call, its pieces as they come. No gRPC and no HTTP in here.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "actors/membership.hpp"
+#include "services/client/server_access.hpp"
 #include "services/gateway/api_error.hpp"
 #include "services/gateway/generate_call.hpp"
 
@@ -17,6 +18,11 @@ namespace troupe::services {
 
 /// How long a client waits for a connection.
 inline constexpr std::chrono::seconds kConnectBound{5};
+
+/// What to do about ClientFailure::untrusted.
+inline constexpr const char* kTrustHint =
+    "If it speaks TLS, its certificate is not trusted here or is another host's: name the file of "
+    "the authority that signed it with --tls-ca, and the host as the certificate does";
 
 /// Why a call failed; with the reason and metadata of a gateway's error, or none when nobody
 /// answered.
@@ -26,6 +32,7 @@ struct ClientFailure {
   std::string reason;  // empty: it is no gateway's
   std::map<std::string, std::string> metadata;
   std::vector<std::string> fields;
+  bool untrusted = false;  // TLS failed, as it does where a certificate is not trusted
 };
 
 /// The request was taken.
@@ -72,16 +79,26 @@ struct ClientModel {
   std::int64_t context = 0;     // tokens; 0: not told
 };
 
-/// *Threading*: any. Calls block.
-class InferenceClient {
+/// A gateway, whichever of its APIs is asked. *Threading*: any. Calls block.
+class GenerateClient {
  public:
-  /// `url`: host:port, with or without grpc:// or http:// in front. Connects with the first call.
-  explicit InferenceClient(const std::string& url);
-  ~InferenceClient();
-
-  std::unique_ptr<ClientStream> generate(const GenerateCall& call);
+  virtual ~GenerateClient() = default;
+  virtual std::unique_ptr<ClientStream> generate(const GenerateCall& call) const = 0;
   /// Empty `model`: the only one that is served.
-  Answered<ClientModel, ClientFailure> describe(const std::string& model);
+  virtual Answered<ClientModel, ClientFailure> describe(const std::string& model) const = 0;
+};
+
+/// The API that the scheme of `access.url` names. `check_access` has found it well.
+std::unique_ptr<GenerateClient> open_client(const ServerAccess& access);
+
+/// Over gRPC, whatever the scheme but for its TLS. Connects with the first call.
+class InferenceClient final : public GenerateClient {
+ public:
+  explicit InferenceClient(const ServerAccess& access);
+  ~InferenceClient() override;
+
+  std::unique_ptr<ClientStream> generate(const GenerateCall& call) const override;
+  Answered<ClientModel, ClientFailure> describe(const std::string& model) const override;
 
  private:
   struct Channel;

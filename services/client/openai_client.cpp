@@ -3,11 +3,14 @@
 
 #include <httplib.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <charconv>
 #include <thread>
 
 #include "model/config/json_value.hpp"
+#include "services/client/completion_body.hpp"
 #include "services/client/event_queue.hpp"
 
 namespace troupe::services {
@@ -24,8 +27,13 @@ httplib::Headers headers_for(const std::string& api_key) {
   return headers;
 }
 
-std::unique_ptr<httplib::Client> open_client(const std::string& url) {
-  auto client = std::make_unique<httplib::Client>(url);
+std::string url_of(const ServerAccess& access) {
+  return (access.speaks_tls() ? "https://" : "http://") + access.address();
+}
+
+std::unique_ptr<httplib::Client> connect_to(const ServerAccess& access) {
+  auto client = std::make_unique<httplib::Client>(url_of(access));
+  if (!access.tls_ca.empty()) client->set_ca_cert_path(access.tls_ca);
   client->set_connection_timeout(kConnectBound);
   client->set_read_timeout(kSilenceBound);
   client->set_tcp_nodelay(true);
@@ -44,6 +52,8 @@ std::int64_t integer_of(const model::JsonValue* value) {
 ApiCode code_of(int status) {
   switch (status) {
     case 400: return ApiCode::invalid_argument;
+    case 401: return ApiCode::unauthenticated;
+    case 403: return ApiCode::permission_denied;
     case 404: return ApiCode::not_found;
     case 413: return ApiCode::resource_exhausted;
     case 429: return ApiCode::resource_exhausted;
@@ -51,6 +61,13 @@ ApiCode code_of(int status) {
     case 504: return ApiCode::deadline_exceeded;
     default: return ApiCode::internal;
   }
+}
+
+/// A code as gRPC's reasons are written: "context_length_exceeded" in capitals.
+std::string reason_of(std::string code) {
+  std::transform(code.begin(), code.end(), code.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return code;
 }
 
 /// {"error": {"message", "code"}}, of a body or an event.
@@ -61,8 +78,12 @@ ClientFailure to_failure(int status, const std::string& body) {
   const auto json = model::parse_json(body);
   const auto* error = json ? json->find("error") : nullptr;
   if (error == nullptr) return failure;
-  failure.reason = text_of(error->find("code"));
-  if (failure.reason.empty()) failure.reason = text_of(error->find("type"));
+  failure.reason = reason_of(text_of(error->find("code")));
+  if (failure.reason.empty()) failure.reason = reason_of(text_of(error->find("type")));
+  for (const char* key : {"prompt_tokens", "context_length"}) {
+    if (const std::int64_t number = integer_of(error->find(key)); number > 0)
+      failure.metadata[key] = std::to_string(number);
+  }
   if (const std::string said = text_of(error->find("message")); !said.empty()) {
     failure.message = said;
   }
@@ -73,6 +94,7 @@ ClientFailure unreachable(httplib::Error error) {
   ClientFailure failure;
   failure.code = ApiCode::unavailable;
   failure.message = httplib::to_string(error);
+  failure.untrusted = error == httplib::Error::SSLServerVerification;
   return failure;
 }
 
@@ -100,8 +122,8 @@ class EventReader {
 
 class OpenAiStream final : public ClientStream {
  public:
-  OpenAiStream(const std::string& url, httplib::Request request)
-      : url_(url), client_(open_client(url)), request_(std::move(request)) {
+  OpenAiStream(const ServerAccess& access, httplib::Request request)
+      : url_(url_of(access)), client_(connect_to(access)), request_(std::move(request)) {
     reader_ = std::thread([this] { read(); });
   }
   ~OpenAiStream() override {
@@ -121,7 +143,7 @@ class OpenAiStream final : public ClientStream {
   void read() {
     request_.response_handler = [this](const httplib::Response& response) {
       status_ = response.status;
-      if (status_ == 200) events_.push(ClientStart{});
+      if (status_ == 200) events_.push(start_of(response));
       return !cancelled_;
     };
     request_.content_receiver = [this](const char* data, std::size_t size, auto, auto) {
@@ -141,6 +163,15 @@ class OpenAiStream final : public ClientStream {
     }
     end_.duration_s = seconds();
     events_.push(std::move(end_));
+  }
+
+  static ClientStart start_of(const httplib::Response& response) {
+    ClientStart start;
+    const std::string seed = response.get_header_value("x-troupe-seed");
+    std::uint64_t drawn = 0;
+    const auto parsed = std::from_chars(seed.data(), seed.data() + seed.size(), drawn);
+    if (!seed.empty() && parsed.ec == std::errc{}) start.drawn_seed = drawn;
+    return start;
   }
 
   void take(const std::string& data) {
@@ -177,9 +208,26 @@ class OpenAiStream final : public ClientStream {
     } else if (!piece.text.empty() || !piece.reasoning.empty()) {
       piece.ids.push_back(-1);
     }
-    if (piece.ids.empty()) return;
+    const auto calls = tool_calls_of(choice);
+    if (piece.ids.empty() && calls.empty()) return;
     if (end_.time_to_first_token_s == 0) end_.time_to_first_token_s = seconds();
+    if (!calls.empty()) piece.tool_call = calls.front();
     events_.push(std::move(piece));
+    for (std::size_t i = 1; i < calls.size(); ++i) events_.push(ClientPiece{{}, "", "", calls[i]});
+  }
+
+  static std::vector<ClientToolCall> tool_calls_of(const model::JsonValue& choice) {
+    const auto* delta = choice.find("delta");
+    const auto* calls = delta == nullptr ? nullptr : delta->find("tool_calls");
+    std::vector<ClientToolCall> out;
+    if (calls == nullptr || calls->array() == nullptr) return out;
+    for (const model::JsonValue& one : *calls->array()) {
+      const auto* function = one.find("function");
+      if (function == nullptr) continue;
+      out.push_back({static_cast<std::int32_t>(integer_of(one.find("index"))),
+                     text_of(function->find("name")), text_of(function->find("arguments"))});
+    }
+    return out;
   }
 
   double seconds() const { return std::chrono::duration<double>(Clock::now() - started_).count(); }
@@ -200,18 +248,21 @@ class OpenAiStream final : public ClientStream {
 
 }  // namespace
 
-OpenAiClient::OpenAiClient(std::string url, std::string api_key)
-    : url_(std::move(url)), api_key_(std::move(api_key)) {
-  if (url_.find("://") == std::string::npos) url_.insert(0, "http://");
-  while (url_.ends_with('/')) url_.pop_back();
+OpenAiClient::OpenAiClient(ServerAccess access)
+    : access_(std::move(access)), url_(url_of(access_)) {}
+
+std::unique_ptr<ClientStream> OpenAiClient::generate(const GenerateCall& call) const {
+  return stream(completion_path(call), completion_body(call));
 }
 
 HttpAnswer OpenAiClient::post(const std::string& path, const std::string& body) const {
-  const auto client = open_client(url_);
-  const auto result = client->Post(path, headers_for(api_key_), body, "application/json");
+  const auto client = connect_to(access_);
+  const auto result = client->Post(path, headers_for(access_.api_key), body, "application/json");
   HttpAnswer answer;
   if (!result) {
-    answer.problem = "no answer from " + url_ + ": " + unreachable(result.error()).message;
+    const ClientFailure failure = unreachable(result.error());
+    answer.problem = "no answer from " + url_ + ": " + failure.message;
+    if (failure.untrusted) answer.problem += std::string(". ") + kTrustHint;
     return answer;
   }
   answer.status = result->status;
@@ -223,7 +274,7 @@ HttpAnswer OpenAiClient::post(const std::string& path, const std::string& body) 
 }
 
 Answered<ClientModel, ClientFailure> OpenAiClient::describe(const std::string& model) const {
-  const auto result = open_client(url_)->Get("/v1/models", headers_for(api_key_));
+  const auto result = connect_to(access_)->Get("/v1/models", headers_for(access_.api_key));
   if (!result) return unreachable(result.error());
   if (result->status != 200) return to_failure(result->status, result->body);
   const auto json = model::parse_json(result->body);
@@ -235,7 +286,10 @@ Answered<ClientModel, ClientFailure> OpenAiClient::describe(const std::string& m
     const std::string id = text_of(one.find("id"));
     served += (served.empty() ? "" : ", ") + id;
     if (!model.empty() && id != model) continue;
-    return ClientModel{id, true, integer_of(one.find("vocabulary_size")),
+    const auto* capabilities = one.find("capabilities");
+    const auto* text = capabilities == nullptr ? nullptr : capabilities->find("text");
+    const bool speaks = text == nullptr || text->boolean().value_or(true);
+    return ClientModel{id, speaks, integer_of(one.find("vocabulary_size")),
                        integer_of(one.find("max_model_len"))};
   }
   ClientFailure failure;
@@ -250,10 +304,15 @@ std::unique_ptr<ClientStream> OpenAiClient::stream(const std::string& path,
   httplib::Request request;
   request.method = "POST";
   request.path = path;
-  request.headers = headers_for(api_key_);
+  request.headers = headers_for(access_.api_key);
   request.headers.emplace("Content-Type", "application/json");
   request.body = std::move(body);
-  return std::make_unique<OpenAiStream>(url_, std::move(request));
+  return std::make_unique<OpenAiStream>(access_, std::move(request));
+}
+
+std::unique_ptr<GenerateClient> open_client(const ServerAccess& access) {
+  if (access.speaks_http()) return std::make_unique<OpenAiClient>(access);
+  return std::make_unique<InferenceClient>(access);
 }
 
 }  // namespace troupe::services

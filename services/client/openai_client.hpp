@@ -19,21 +19,22 @@ struct HttpAnswer {
 };
 
 /// *Threading*: any. Calls block; each makes a connection of its own.
-class OpenAiClient {
+class OpenAiClient final : public GenerateClient {
  public:
-  /// `url`: [http://]host:port. `api_key` may be empty.
-  OpenAiClient(std::string url, std::string api_key);
+  /// Over HTTP, whatever the scheme but for its TLS. `check_access` has found `access` well.
+  explicit OpenAiClient(ServerAccess access);
 
   HttpAnswer post(const std::string& path, const std::string& body) const;
+  std::unique_ptr<ClientStream> generate(const GenerateCall& call) const override;
   /// The model of that name, or the first one that is served.
-  Answered<ClientModel, ClientFailure> describe(const std::string& model) const;
+  Answered<ClientModel, ClientFailure> describe(const std::string& model) const override;
   /// A completion of `body`, which asks for a stream. Its pieces tell no ids where the server does
   /// not: see ClientPiece.
   std::unique_ptr<ClientStream> stream(const std::string& path, std::string body) const;
 
  private:
-  std::string url_;
-  std::string api_key_;
+  ServerAccess access_;
+  std::string url_;  // http[s]://HOST:PORT
 };
 
 }  // namespace troupe::services

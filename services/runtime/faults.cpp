@@ -39,6 +39,7 @@ constexpr auto kCatalogue = std::to_array<FaultEntry>({
     {Fault::cannot_bind, "a port cannot be opened"},
     {Fault::cannot_connect, "a service cannot be reached"},
     {Fault::cluster_refused, "the cluster refuses this service"},
+    {Fault::key_refused, "a server refuses the API key, or wants one"},
     {Fault::timed_out, "something waited for did not happen in time"},
     {Fault::try_later, "not now; asking again later may help"},
     {Fault::output_failed, "output could not be written"},

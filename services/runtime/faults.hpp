@@ -53,6 +53,7 @@ enum class Fault : int {
   cannot_bind = 5001,
   cannot_connect = 5002,
   cluster_refused = 5003,
+  key_refused = 5004,
   timed_out = 7001,
   try_later = 8001,
   output_failed = 9001,

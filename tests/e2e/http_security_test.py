@@ -146,6 +146,29 @@ class KeysTest(program.ProgramTest):
         eventually(lambda: self.status(served, alice) == 401, "alice is let in no more")
         self.assertEqual(self.status(served, bob), 200)
 
+    def test_commands_give_a_key_over_both_faces(self):
+        alice = self.add("alice")
+        reader = self.add("reader", "--rights", "tokenize")
+        served = self.serve()
+        words = ("run", "In the beginning", "--max-tokens", 8, "--temperature", 0)
+        here = self.succeeds(*words)
+        for url in (served.address, f"grpc://{served.address}", served.url, served.url + "/v1/"):
+            self.assertEqual(self.succeeds(*words, "--url", url, "--api-key", alice), here)
+            env = {"TROUPE_API_KEY": alice}
+            self.assertEqual(self.succeeds(*words, "--url", url, env=env), here)
+            said = self.succeeds("chat", "--url", url, stdin=b"Hello\n", env=env)
+            self.assertTrue(said.strip())
+            for flags in ((), ("--api-key", "wrong"), ("--api-key", reader)):
+                for command in (words, ("run", "--ids", "5,6"), ("chat", "--once", "Hello")):
+                    self.fails(program.CONNECTION, 5004, [url, "--api-key", "TROUPE_API_KEY"],
+                               *command, "--url", url, *flags)
+        for api, url in (("grpc", served.address), ("openai", served.url)):
+            bench = ("bench", "serve", "--url", url, "--api", api, "--requests", 2, "-o", "json")
+            self.succeeds(*bench, "--api-key", alice)
+            self.fails(program.CONNECTION, 5004, "--api-key", *bench)
+        self.fails(program.USAGE, 1003, "--api-key", *words, "--url", served.url,
+                   "--api-key", "a\r\nb")
+
     @staticmethod
     def status(served, key):
         return oai.ask(served.url, "/v1/models", headers=bearer(key)).status
@@ -181,6 +204,37 @@ class TlsTest(program.ProgramTest):
         answer = urllib.request.urlopen(served.url + "/livez", context=context, timeout=60)
         with answer:
             self.assertEqual(answer.read(), b"ok\n")
+
+    def test_commands_speak_tls_to_both_ports(self):
+        served = client.Served("--tls-cert-file", self.CERT, "--tls-key-file", self.KEY)
+        self.addCleanup(served.stop)
+        words = ("run", "In the beginning", "--max-tokens", 8, "--temperature", 0)
+        here = self.succeeds(*words)
+        urls = (served.url, f"grpcs://{served.address}")
+        for url in urls:
+            trusting = ("--url", url, "--tls-ca", self.CERT)
+            self.assertEqual(self.succeeds(*words, *trusting), here)
+            said = self.succeeds("chat", *trusting, stdin=b"Hello\n")
+            self.assertTrue(said.strip())
+            message = self.fails(program.CONNECTION, 5002, [url, "--tls-ca", "certificate"],
+                                 *words, "--url", url)
+            self.assertNotIn("`troupe serve` starts one", message)
+            self.fails(program.CONNECTION, 5002, [url, "--tls-ca"], "run", "--ids", "5", "--url",
+                       url)
+            plain = url.replace("https", "http").replace("grpcs", "grpc")
+            self.fails(program.CONNECTION, 5002, plain, *words, "--url", plain)
+            self.fails(program.USAGE, 1003, ["--tls-ca", "TLS"], *words, "--url", plain,
+                       "--tls-ca", self.CERT)
+            self.fails(program.USAGE, 1103, ["--tls-ca", "none.pem"], *words, "--url", url,
+                       "--tls-ca", self.path("none.pem"))
+            self.fails(program.USAGE, 1003, ["--tls-ca", "PEM"], *words, "--url", url,
+                       "--tls-ca", self.file("bad.pem", "no certificate\n"))
+        line = '{"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": '
+        requests = self.file("in.jsonl", line + '{"prompt": "Hi", "max_tokens": 2}}\n')
+        batch = ("batch", requests, self.path("out.jsonl"), "--url", served.url)
+        self.fails(program.CONNECTION, 5002, "--tls-ca", *batch, "--retries", 0)
+        self.succeeds(*batch, "--tls-ca", self.CERT)
+        self.fails(program.USAGE, 1003, "grpcs", *words, "--url", f"ftp://{served.address}")
 
     def test_files_that_cannot_be_used_are_named(self):
         bad = self.file("bad.pem", "no certificate\n")
