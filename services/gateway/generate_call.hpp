@@ -19,6 +19,21 @@ struct ChatNames {
   std::string messages = "chat.messages";
   std::string variables = "chat.template_variables_json";
   std::string tools = "chat.tools";
+  std::string choice = "chat.tool_choice";
+};
+
+/// Whether an answer calls functions.
+struct ToolChoice {
+  enum class Kind : std::uint8_t {
+    automatic,  // as the model likes
+    none,       // nothing in the prompt tells of them
+    required,   // it does nothing but call, any of them
+    named       // it calls `name` once and does nothing else
+  };
+  Kind kind = Kind::automatic;
+  std::string name = {};  // of kind named
+
+  bool forces() const { return kind == Kind::required || kind == Kind::named; }
 };
 
 /// A conversation to answer.
@@ -28,10 +43,12 @@ struct ChatCall {
   bool add_generation_prompt = true;
   ChatNames names = {};
   /// Functions the model may call, each a JSON text {"type": "function", "function": {"name",
-  /// ...}}. Nothing in the prompt tells of them when they are not to be called.
+  /// ...}}.
   std::vector<std::string> tools = {};
-  bool may_call = true;        // tool_choice is not "none"
+  ToolChoice choice = {};
   bool parallel_calls = true;  // more than one call in an answer
+
+  bool may_call() const { return !tools.empty() && choice.kind != ToolChoice::Kind::none; }
 };
 
 /// What an API calls the fields of a request, for errors.

@@ -8,6 +8,7 @@
 #include "core/sha256.hpp"
 #include "model/chat/answer/answer_format.hpp"
 #include "model/chat/answer/answer_parser.hpp"
+#include "services/gateway/tool_calls.hpp"
 #include "services/prompt/generation_defaults.hpp"
 
 namespace troupe::services {
@@ -31,7 +32,7 @@ std::optional<model::AnswerOptions> parts_of(const ServedModel& model, const Cha
                                              const Prompt& prompt) {
   model::AnswerOptions options{model.answer_format(), prompt.opens_reasoning,
                                model::spelled_markers(*model.tokenizer())};
-  if (chat.tools.empty() || !chat.may_call) options.format.tool_calls = model::ToolCallFormat::none;
+  if (!chat.may_call()) options.format.tool_calls = model::ToolCallFormat::none;
   if (options.format == model::AnswerFormat{}) return std::nullopt;
   return options;
 }
@@ -139,16 +140,25 @@ std::optional<ApiError> refuse_resuming(const GenerateCall& call, bool draws) {
         "needs " + call.names.sampling + "seed: the request's own, or the one that Started told"}});
 }
 
+/// What form the text must have: calls where the request forces them, which leaves no content that
+/// another form could be of.
+FormatCall form_of(const ServedModel& model, const GenerateCall& call) {
+  const auto* chat = std::get_if<ChatCall>(&call.input);
+  if (chat == nullptr || !chat->choice.forces()) return call.format;
+  return form_of_calls(*chat, model.answer_format().tool_calls);
+}
+
 /// The form of the answer, behind the thoughts if it begins with some.
 std::optional<ApiError> form_answer(const ServedModel& model, const GenerateCall& call,
                                     const Prompt& prompt, actors::GenerateRequest& request) {
-  if (call.format.grammar.kind == model::GrammarSpec::Kind::none) return std::nullopt;
-  if (auto refused = model.refuse_format(call.format)) return refused;
-  request.grammar = call.format.grammar;
+  FormatCall form = form_of(model, call);
+  if (form.grammar.kind == model::GrammarSpec::Kind::none) return std::nullopt;
+  if (auto refused = model.refuse_format(form)) return refused;
+  request.grammar = std::move(form.grammar);
   if (!prompt.opens_reasoning) return std::nullopt;
   const auto end = model.tokenizer()->id_of(model::text_of(model::Marker::think_end));
   if (!end || !model.tokenizer()->is_added(*end)) {
-    return invalid_fields({{call.format.field,
+    return invalid_fields({{form.field,
                             "does not go with thinking: where thoughts end is no token of this "
                             "model. Set thinking to false"}});
   }

@@ -37,7 +37,37 @@ std::optional<FieldViolation> check_tool(const std::string& text, const std::str
                           "takes 1 to " + std::to_string(kNameBytesMax) +
                               " letters, digits, dots, dashes and underscores"};
   }
+  const auto fits = [&](const char* key, auto is) {
+    const auto* value = function->find(key);
+    return value == nullptr || value->is_null() || is(*value);
+  };
+  if (!fits("description", [](const auto& value) { return value.string() != nullptr; }))
+    return FieldViolation{path + ".function.description", "takes a string"};
+  if (!fits("parameters", [](const auto& value) { return value.object() != nullptr; }))
+    return FieldViolation{path + ".function.parameters", "takes a JSON schema, an object"};
   return std::nullopt;
+}
+
+/// The name of a tool that check_tool() has found well.
+std::string name_of(const model::JsonValue& tool) {
+  return *tool.find("function")->find("name")->string();
+}
+
+/// A choice that forces a call needs something to call.
+std::optional<FieldViolation> check_choice(const ChatCall& chat) {
+  if (!chat.choice.forces()) return std::nullopt;
+  if (chat.tools.empty())
+    return FieldViolation{chat.names.choice, "has no tools to choose from. Send " +
+                                                 chat.names.tools + ", or leave it out"};
+  if (chat.choice.kind == ToolChoice::Kind::required) return std::nullopt;
+  std::string known;
+  for (const std::string& text : chat.tools) {
+    const std::string name = name_of(*model::parse_json(text));
+    if (name == chat.choice.name) return std::nullopt;
+    known += (known.empty() ? "" : ", ") + model::quote_json(name);
+  }
+  return FieldViolation{chat.names.choice, "takes one of " + known + ", not " +
+                                               model::quote_json(chat.choice.name.substr(0, 80))};
 }
 
 }  // namespace
@@ -68,6 +98,8 @@ std::vector<FieldViolation> check_tools(const ChatCall& chat) {
     const std::string path = chat.names.tools + "[" + std::to_string(i) + "]";
     if (auto found = check_tool(chat.tools[i], path)) wrong.push_back(*std::move(found));
   }
+  if (!wrong.empty()) return wrong;
+  if (auto found = check_choice(chat)) wrong.push_back(*std::move(found));
   for (std::size_t i = 0; i < chat.messages.size(); ++i) {
     const auto& calls = chat.messages[i].tool_calls;
     for (std::size_t k = 0; k < calls.size(); ++k) {
@@ -83,14 +115,29 @@ std::vector<FieldViolation> check_tools(const ChatCall& chat) {
 }
 
 std::string tools_json(const ChatCall& chat) {
-  if (chat.tools.empty() || !chat.may_call) return "";
+  if (!chat.may_call()) return "";
   std::string json = "[";
   for (const std::string& tool : chat.tools) json += (json.size() > 1 ? "," : "") + tool;
   return json + "]";
 }
 
+FormatCall form_of_calls(const ChatCall& chat, model::ToolCallFormat format) {
+  std::vector<model::CallableFunction> functions;
+  for (const std::string& text : chat.tools) {
+    const auto tool = model::parse_json(text);
+    std::string name = name_of(*tool);
+    if (!chat.choice.name.empty() && name != chat.choice.name) continue;
+    const auto* parameters = tool->find("function")->find("parameters");
+    functions.push_back({std::move(name), parameters == nullptr || parameters->is_null()
+                                              ? ""
+                                              : model::to_json(*parameters)});
+  }
+  const bool several = chat.parallel_calls && chat.choice.kind == ToolChoice::Kind::required;
+  return {model::tool_calls_spec(format, functions, several), chat.names.choice};
+}
+
 std::optional<std::string> first_of_calls(const ChatCall& chat) {
-  if (!chat.tools.empty() && chat.may_call) return chat.names.tools;
+  if (chat.may_call()) return chat.names.tools;
   for (std::size_t i = 0; i < chat.messages.size(); ++i) {
     const std::string path = chat.names.messages + "[" + std::to_string(i) + "].";
     if (!chat.messages[i].tool_calls.empty()) return path + "tool_calls";

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "model/grammar/call_language.hpp"
 #include "services/gateway/api_error.hpp"
 #include "services/gateway/generate_call.hpp"
 
@@ -28,6 +29,9 @@ std::vector<FieldViolation> check_tools(const ChatCall& chat);
 
 /// JSON array of the tools that the prompt tells of; empty: none.
 std::string tools_json(const ChatCall& chat);
+
+/// The form of an answer that the choice forces to call, for a chat whose tools are well.
+FormatCall form_of_calls(const ChatCall& chat, model::ToolCallFormat format);
 
 /// The path of the first thing that only templates with calls can show; nothing: there is none.
 std::optional<std::string> first_of_calls(const ChatCall& chat);

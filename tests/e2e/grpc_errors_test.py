@@ -85,10 +85,9 @@ class RequestErrorTest(ErrorTest):
         asked.response_format.grammar = "root ::= x"
         cases.append((asked, "response_format.grammar"))
         tool = '{"type": "function", "function": {"name": "f"}}'  # the template has no calls
-        for field, value in (("tools", [tool]), ("tool_choice", "required")):
-            asked = request(messages=[("user", "x")])
-            asked.chat.MergeFrom(pb.ChatInput(**{field: value}))
-            cases.append((asked, f"chat.{field}"))
+        asked = request(messages=[("user", "x")])
+        asked.chat.tools.append(tool)
+        cases.append((asked, "chat.tools"))
         asked = request(messages=[("user", "x")])
         asked.chat.messages[0].tool_call_id = "1"
         cases.append((asked, "chat.messages[0].tool_call_id"))

@@ -39,7 +39,10 @@ class HttpTest(unittest.TestCase):
         shown = (path, body, answer.body)
         self.assertEqual(answer.status, status, shown)
         error = answer.error
-        self.assertEqual(set(error), {"message", "type", "param", "code", "request_id"})
+        members = {"message", "type", "param", "code", "request_id"}
+        if code == "context_length_exceeded":
+            members |= {"prompt_tokens", "context_length"}
+        self.assertEqual(set(error), members)
         self.assertEqual((error["code"], error["param"]), (code, param), shown)
         self.assertEqual(answer.headers["x-request-id"], error["request_id"])
         for part in [says] if isinstance(says, str) else says:
@@ -95,7 +98,12 @@ class RefusalTest(HttpTest):
             ({"messages": QUESTION, "top_logprobs": 2}, "top_logprobs"),
             ({"messages": QUESTION, "logprobs": True, "top_logprobs": 21}, "top_logprobs"),
             ({"messages": QUESTION, "n": 0}, "n"), ({"messages": QUESTION, "n": 129}, "n"),
-            ({"messages": QUESTION, "prompt_logprobs": 1, "stream": True}, "prompt_logprobs"),
+            ({"messages": QUESTION, "tool_choice": "required"}, "tool_choice"),
+            ({"messages": QUESTION, "guided_choice": []}, "guided_choice"),
+            ({"messages": QUESTION, "guided_choice": "a"}, "guided_choice"),
+            ({"messages": QUESTION, "guided_choice": ["a", 1]}, "guided_choice[1]"),
+            ({"messages": [{"role": "assistant", "tool_calls": [
+                {"type": "x", "function": {"name": "f"}}]}]}, "messages[0].tool_calls[0].type"),
             ({"messages": QUESTION, "priority": 1.5}, "priority"),
             ({"messages": QUESTION, "priority": 10**7}, "priority"),
             ({"messages": QUESTION, "cache_salt": 5}, "cache_salt"),
@@ -120,6 +128,14 @@ class RefusalTest(HttpTest):
         for path in ("/tokenize", "/apply-template", "/detokenize"):
             self.assertEqual(oai.ask(self.url, path, {}).status, 400)
         self.refused(400, "invalid_value", "/detokenize", {"tokens": [-1]}, "tokens[0]")
+        # What says something of conversations only has its type beside a text, too.
+        for field, value in (("add_generation_prompt", "yes"), ("messages", [5]),
+                             ("parallel_tool_calls", {}), ("tools", [5])):
+            self.assertEqual(oai.ask(self.url, "/tokenize", {"prompt": "a", field: value}).status,
+                             400, field)
+        ignored = oai.ask(self.url, "/tokenize", {"prompt": "a", "add_generation_prompt": True})
+        self.assertEqual((ignored.status, ignored.headers["x-troupe-ignored-fields"]),
+                         (200, "add_generation_prompt"))
 
     def test_a_form_that_cannot_be_kept_to_names_the_keyword_and_the_place(self):
         schema = {"type": "object", "properties": {"age": {"type": "number", "multipleOf": 5}}}
@@ -146,9 +162,9 @@ class RefusalTest(HttpTest):
     def test_what_is_not_served_yet_is_never_ignored(self):
         tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
         for extra, param in (
-            ({"tools": tools}, "tools"), ({"tool_choice": "required"}, "tool_choice"),
+            ({"tools": tools}, "tools"), ({"guided_grammar": "root ::= x"}, "guided_grammar"),
             ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
-            ({"guided_choice": ["a"]}, "guided_choice"), ({"grammar": "root ::= x"}, "grammar"),
+            ({"grammar": "root ::= x"}, "grammar"),
             ({"audio": {}}, "audio"), ({"modalities": ["audio"]}, "modalities"),
             ({"functions": [{}]}, "functions"),
         ):
@@ -187,6 +203,14 @@ class RefusalTest(HttpTest):
                                     ("DELETE", "/v1/models", "GET, HEAD"), ("PUT", CHAT, "POST")):
             answer = self.refused(405, "method_not_allowed", path, method=method)
             self.assertEqual(answer.headers["allow"], allow)
+        # Methods that no library of ours knows.
+        for method, path, allow in (
+            ("QUERY", CHAT, "POST"), ("QUERY", "/livez?verbose", "GET, HEAD"),
+            ("BREW", "/v1/models/x", "GET, HEAD"), ("QUERY", "/", "GET, HEAD"),
+        ):
+            answer = self.refused(405, "method_not_allowed", path, method=method)
+            self.assertEqual(answer.headers["allow"], allow)
+        self.refused(404, "not_found", "/v1/nothing", method="QUERY")
         self.assertEqual(oai.ask(self.url, "/v1/models", method="HEAD").body, b"")
 
     def test_bodies_that_are_too_large_or_compressed(self):

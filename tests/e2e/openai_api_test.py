@@ -357,6 +357,36 @@ class LoglikelihoodTest(ServedTest):
         for choice, prompt in zip(answer.choices, ("The sea", "The sea", "A ship", "A ship")):
             self.assertTrue(choice.text.startswith(prompt))
 
+    def test_logprobs_of_the_prompt_come_once_in_a_stream(self):
+        for path, body in (
+            ("/v1/chat/completions", {"messages": QUESTION, "n": 2}),
+            ("/v1/completions", {"prompt": ["The sea", "A ship"], "n": 2}),
+            ("/v1/completions", {"prompt": "The sea", "echo": True, "logprobs": 1}),
+            ("/v1/completions", {"prompt": [5], "n": 2}),
+            ("/v1/completions", {"prompt": "The sea", "max_tokens": 0}),
+        ):
+            body = {"max_tokens": 6, "temperature": 0, "prompt_logprobs": 2, **body}
+            with self.subTest(path=path, body=body):
+                whole = oai.ask(self.url, path, body).json
+                events = oai.ask(self.url, path, {**body, "stream": True}).events
+                self.assertEqual(events[-1], "[DONE]")
+                told, begun = {}, set()
+                for event in events[:-1]:
+                    for choice in event["choices"]:
+                        place = event if "messages" in body else choice
+                        if "prompt_logprobs" in place:
+                            self.assertNotIn(choice["index"], told)
+                            self.assertNotIn(choice["index"], begun, "the text was first")
+                            told[choice["index"]] = place["prompt_logprobs"]
+                        if choice.get("text") or choice.get("delta", {}).get("content"):
+                            begun.add(choice["index"])
+                if "messages" in body:
+                    self.assertEqual(told, {0: whole["prompt_logprobs"]})
+                else:
+                    self.assertEqual(told, {
+                        choice["index"]: choice["prompt_logprobs"]
+                        for choice in whole["choices"] if "prompt_logprobs" in choice})
+
     def test_logprobs_of_the_prompt_alone(self):
         body = {"prompt": "The sea", "max_tokens": 0, "prompt_logprobs": 1}
         choice = oai.ask(self.url, "/v1/completions", body).json["choices"][0]

@@ -62,6 +62,12 @@ class FormTest(ServedTest):
         for extra in ({"response_format": {"type": "regex", "pattern": "a{3}|b{3}"}},
                       {"guided_regex": "a{3}|b{3}"}):
             self.assertIn(self.complete(extra_body=extra).choices[0].text, ("aaa", "bbb"))
+        texts = ["yes (1+1)", "no.", "a|b\\", "中\n"]
+        for extra in ({"guided_choice": texts}, {"structured_outputs": {"choice": texts}}):
+            for seed in range(6):
+                answer = self.complete(extra_body=extra, temperature=2, seed=seed).choices[0]
+                self.assertIn(answer.text, texts)
+                self.assertEqual(answer.finish_reason, "stop")
         some = self.chat(response_format={"type": "json_object"}, max_tokens=8)
         self.assertTrue(some.choices[0].message.content.startswith("{"))
 

@@ -13,9 +13,7 @@ import tempfile
 from tests.support import grpc_client, ops, program, requirement
 from tests.support.patience import patient
 
-# Left out: what the document cannot say, such as which text is a regular expression, makes valid
-# requests refused (positive_data_acceptance); methods without a meaning here, as QUERY, are
-# malformed requests (unsupported_method).
+# what_fits_is_accepted is of tests/support/openapi_rules.py.
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -23,13 +21,17 @@ CHECKS = (
     "response_headers_conformance",
     "response_schema_conformance",
     "allow_header_conformance",
+    "negative_data_rejection",
+    "what_fits_is_accepted",
+    "unsupported_method",
 )
 REQUESTS_LEAST = 400
 
 
 def schemathesis(url, given):
     """(exit code, output) of a run against the server at `url`."""
-    start = "import sys; from schemathesis.cli import schemathesis; sys.exit(schemathesis())"
+    start = ("import sys, tests.support.openapi_rules; from schemathesis.cli import schemathesis; "
+             "sys.exit(schemathesis())")
     words = [sys.executable, "-c", start, "run", f"{url}/openapi.json"]
     words += ["--checks", ",".join(CHECKS), "--continue-on-failure", "--warnings", "off"]
     words += ["--max-examples", str(given.examples), "--seed", str(given.seed)]

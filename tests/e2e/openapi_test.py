@@ -47,6 +47,7 @@ FINE = {
     "cache_salt": "mine",
     "guided_json": {"type": "null"},
     "guided_regex": "a",
+    "guided_choice": ["a", "b"],
     "structured_outputs": {"regex": "a"},
     "suffix": "",
     "temperature": 0,
@@ -151,6 +152,7 @@ class OpenApiTest(unittest.TestCase):
             extra = {"logprobs": True if chat else 0, "return_token_ids": True, "timings": True,
                      "include_prompt_progress": True}
             extra["stream_options"] = {"include_usage": True}
+            extra["prompt_logprobs"] = 1
             answer = oai.ask(self.url, path, {**self.body(schema), **extra, "stream": True})
             self.assertEqual(answer.events[-1], "[DONE]")
             for event in answer.events[:-1]:

@@ -8,8 +8,13 @@ import unittest
 
 from tests.support import grpc_client as client
 from tests.support import openai_client as oai
-from tests.support import openai_case, program
+from tests.support import openai_case, program, requirement
 from tests.support.grpc_client import pb
+
+try:
+    import jsonschema
+except ImportError:
+    requirement.lacking("Python's jsonschema")
 
 TEMPLATES = os.path.join(program.GOLDENS, "chat")
 MODEL = os.path.join(program.SOURCE, "examples", "troupe-tiny")
@@ -178,15 +183,161 @@ class ToolCallTest(TemplateTest):
             ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "invalid_value",
              "tools[0].function.name"),
             ({"tools": TOOLS * 65}, "invalid_value", "tools"),
-            ({"tools": TOOLS, "tool_choice": "required"}, "unsupported_parameter", "tool_choice"),
-            ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "time"}}},
-             "unsupported_parameter", "tool_choice"),
+            ({"tools": [{"type": "function", "function": {"name": "f", "description": 5}}]},
+             "invalid_value", "tools[0].function.description"),
+            ({"tools": [{"type": "function", "function": {"name": "f", "parameters": "{}"}}]},
+             "invalid_value", "tools[0].function.parameters"),
+            ({"tools": TOOLS, "tool_choice": "maybe"}, "invalid_value", "tool_choice"),
+            ({"tools": TOOLS, "tool_choice": 5}, "invalid_value", "tool_choice"),
+            ({"tools": TOOLS, "tool_choice": {"type": "tool"}}, "invalid_value",
+             "tool_choice.type"),
+            ({"tools": TOOLS, "tool_choice": {"type": "function"}}, "invalid_value",
+             "tool_choice.function"),
+            ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "fly"}}},
+             "invalid_value", "tool_choice"),
+            ({"tool_choice": "required"}, "invalid_value", "tool_choice"),
+            # This model spells its markers, so arguments could spell them, too.
+            ({"tools": TOOLS, "tool_choice": "required"}, "invalid_value", "tool_choice"),
             ({"messages": [*QUESTION, {"role": "assistant", "tool_calls": [{"id": "1"}]}]},
              "invalid_value", "messages[1].tool_calls[0].function"),
         ):
             answer = oai.ask(self.url, "/v1/chat/completions", {"messages": QUESTION, **extra})
             self.assertEqual((answer.status, answer.error["code"], answer.error["param"]),
                              (400, code, param), answer.body)
+
+
+def bundled_model(folder):
+    """The bundled model as it is: it has tokens for all markers."""
+    for name in os.listdir(MODEL):
+        os.symlink(os.path.join(MODEL, name), os.path.join(folder, name))
+
+
+class ForcedCallTest(TemplateTest):
+    """tool_choice "required" and by name: whatever the model would say, it makes valid calls."""
+
+    SCHEMAS = {
+        "weather": {"type": "object", "required": ["city", "days"], "properties": {
+            "city": {"type": "string", "maxLength": 6}, "days": {"type": "integer", "minimum": 1,
+                                                                 "maximum": 14}}},
+        "turn": {"type": "object", "required": ["to"],
+                 "properties": {"to": {"enum": ["left", "right"]}}},
+        "now": None,
+    }
+    TOOLS = [{"type": "function", "function": {"name": name, "parameters": schema}}
+             for name, schema in SCHEMAS.items()]
+    ENDS = {"4086": 30}  # the marker behind the last call: this model would go on and on
+    SEEDS = range(10)
+    prepare = staticmethod(bundled_model)
+
+    def ask(self, seed, choice="required", **options):
+        options = {"tools": self.TOOLS, "logit_bias": self.ENDS, **options}
+        return self.chat(seed=seed, temperature=2, tool_choice=choice,
+                         extra_headers={"X-Request-Id": f"forced-{seed}"}, **options)
+
+    def check_calls(self, choice):
+        self.assertEqual(choice.finish_reason, "tool_calls", choice)
+        self.assertIsNone(choice.message.content)
+        for call in choice.message.tool_calls:
+            arguments = json.loads(call.function.arguments)
+            schema = self.SCHEMAS[call.function.name] or {"type": "object", "maxProperties": 0}
+            jsonschema.Draft202012Validator(schema).validate(arguments)
+        return [call.function.name for call in choice.message.tool_calls]
+
+    @staticmethod
+    def named(name):
+        return {"type": "function", "function": {"name": name}}
+
+    def test_required_gives_valid_calls_of_any_tool(self):
+        called = set()
+        for seed in self.SEEDS:
+            called.update(self.check_calls(self.ask(seed).choices[0]))
+        self.assertGreater(len(called), 1, "one tool is called only")
+
+    def test_several_calls_one_after_the_other(self):
+        answer = self.ask(1, logit_bias={"4086": -100}).choices[0]
+        self.assertEqual(answer.finish_reason, "length")  # it may not end
+        whole = answer.message.tool_calls[:-1]
+        self.assertGreater(len(whole), 1)
+        answer.message.tool_calls, answer.finish_reason = whole, "tool_calls"
+        self.check_calls(answer)
+
+    def test_streams_give_the_same_calls(self):
+        for seed in self.SEEDS:
+            whole = self.ask(seed).choices[0].message.tool_calls
+            chunks = list(self.ask(seed, stream=True))
+            joined = Joined(chunks)
+            self.assertEqual(joined.calls, [[call.id, "function", call.function.name,
+                                             call.function.arguments] for call in whole])
+            self.assertEqual((joined.content, joined.reason), ("", "tool_calls"))
+            self.assertGreater(len(chunks), len(whole) + 2, "arguments come piece by piece")
+
+    def test_one_call_where_calls_are_not_parallel_or_one_is_named(self):
+        for seed in self.SEEDS:
+            names = self.check_calls(self.ask(seed, parallel_tool_calls=False).choices[0])
+            self.assertEqual(len(names), 1)
+            for name in self.SCHEMAS:
+                answer = self.ask(seed, self.named(name), logit_bias={}).choices[0]
+                self.assertEqual(self.check_calls(answer), [name])
+
+    def test_choices_and_a_form_for_the_text_that_is_not_there(self):
+        answer = self.ask(1, n=3, response_format={"type": "json_object"})
+        for choice in answer.choices:
+            self.check_calls(choice)
+
+    def test_grpc_gives_the_same(self):
+        for seed in list(self.SEEDS)[:3]:
+            for choice in ("required", "turn"):
+                asked = client.request(
+                    messages=[("user", QUESTION[0]["content"])], temperature=2, seed=seed,
+                    max_tokens=400, request_id=f"forced-{seed}", logit_bias={4086: 30})
+                asked.chat.tools.extend(json.dumps(tool) for tool in self.TOOLS)
+                asked.chat.tool_choice = choice
+                answer, _ = client.unary(self.served, asked)
+                self.assertEqual(answer.finish_reason, pb.FINISH_REASON_TOOL_CALLS)
+                told = self.ask(seed, choice if choice == "required" else self.named(choice))
+                self.assertEqual(
+                    [(call.id, call.name, call.arguments_json) for call in answer.tool_calls],
+                    [(call.id, call.function.name, call.function.arguments)
+                     for call in told.choices[0].message.tool_calls])
+        asked.chat.tool_choice = "fly"
+        failed = client.failure_of(self.served.inference.Generate, asked)
+        self.assertEqual(failed.fields, ["chat.tool_choice"])
+
+    def test_a_call_that_is_cut_is_no_end(self):
+        answer = self.ask(1, max_tokens=4).choices[0]
+        self.assertEqual(answer.finish_reason, "length")
+
+    def test_parameters_that_cannot_be_kept_to_are_named(self):
+        schema = {"type": "object", "properties": {"n": {"type": "integer", "multipleOf": 5}}}
+        tool = {"type": "function", "function": {"name": "count", "parameters": schema}}
+        body = {"messages": QUESTION, "tools": [*self.TOOLS, tool], "max_tokens": 4}
+        self.assertEqual(oai.ask(self.url, "/v1/chat/completions", body).status, 200)
+        for choice in ("required", self.named("count")):
+            answer = oai.ask(self.url, "/v1/chat/completions", {**body, "tool_choice": choice})
+            self.assertEqual((answer.status, answer.error["param"]), (400, "tool_choice"))
+            for part in ("count", "$.properties.n", "multipleOf"):
+                self.assertIn(part, answer.error["message"])
+        body["tool_choice"] = self.named("now")  # nobody asks for the other one
+        self.assertEqual(oai.ask(self.url, "/v1/chat/completions", body).status, 200)
+
+
+class NewerForcedCallTest(ForcedCallTest):
+    """V3.1's form of calls, which has no fence around arguments; and calls behind thoughts."""
+
+    TEMPLATE = "v31"
+
+    def test_thoughts_come_first_and_never_call(self):
+        done = 0
+        for seed in self.SEEDS:
+            answer = self.ask(seed, logit_bias={**self.ENDS, "4095": 9},
+                              extra_body={"chat_template_kwargs": {"thinking": True}})
+            choice = answer.choices[0]
+            if choice.finish_reason == "length":
+                self.assertIsNone(choice.message.tool_calls)  # it is still thinking
+                continue
+            self.check_calls(choice)
+            done += 1
+        self.assertTrue(done, "none has ended its thoughts")
 
 
 class ReasoningTest(TemplateTest):
@@ -197,10 +348,7 @@ class ReasoningTest(TemplateTest):
     SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"],
               "additionalProperties": False}
 
-    @staticmethod
-    def prepare(folder):
-        for name in os.listdir(MODEL):
-            os.symlink(os.path.join(MODEL, name), os.path.join(folder, name))
+    prepare = staticmethod(bundled_model)
 
     def ask(self, seed, **options):
         return self.chat(seed=seed, temperature=1.5, max_tokens=200, logit_bias=self.BIAS,

@@ -45,10 +45,7 @@ Outcome<v1::DetokenizeResponse> detokenize(const ServedModel& model,
 Outcome<v1::ApplyChatTemplateResponse> apply_chat_template(
     const ServedModel& model, const v1::ApplyChatTemplateRequest& asked) {
   if (auto refused = model.refuse_name(asked.model())) return *std::move(refused);
-  std::vector<std::string> later;
-  const ChatCall chat = to_call(asked.chat(), "chat", later);
-  if (!later.empty()) return not_served(later.front());
-  auto encoded = model.encode(chat);
+  auto encoded = model.encode(to_call(asked.chat()));
   if (auto* error = std::get_if<ApiError>(&encoded)) return std::move(*error);
   const auto& prompt = std::get<model::EncodedChat>(encoded);
   v1::ApplyChatTemplateResponse response;

@@ -38,9 +38,7 @@ void take_input(const v1::GenerateRequest& request, GenerateCall& call) {
       call.input = GenerateCall::IdsInput(request.token_ids().ids().begin(),
                                           request.token_ids().ids().end());
       break;
-    case v1::GenerateRequest::kChat:
-      call.input = to_call(request.chat(), "chat", call.not_served);
-      break;
+    case v1::GenerateRequest::kChat: call.input = to_call(request.chat()); break;
     case v1::GenerateRequest::INPUT_NOT_SET: break;
   }
 }
@@ -122,10 +120,18 @@ void add_deltas(const AnswerPiece& piece, const std::string& request_id, std::si
   if (more) *out.emplace_back().mutable_delta() = std::move(first);
 }
 
+/// A word, or the name of a tool.
+ToolChoice to_tool_choice(const std::string& text) {
+  using Kind = ToolChoice::Kind;
+  if (text.empty() || text == "auto") return {};
+  if (text == "none") return {Kind::none};
+  if (text == "required") return {Kind::required};
+  return {Kind::named, text};
+}
+
 }  // namespace
 
-ChatCall to_call(const v1::ChatInput& chat, const std::string& field,
-                 std::vector<std::string>& not_served) {
+ChatCall to_call(const v1::ChatInput& chat) {
   ChatCall call;
   for (int i = 0; i < chat.messages_size(); ++i) {
     const v1::ChatMessage& message = chat.messages(i);
@@ -138,10 +144,7 @@ ChatCall to_call(const v1::ChatInput& chat, const std::string& field,
       added.tool_calls.push_back({made.id(), made.name(), made.arguments_json()});
   }
   call.tools.assign(chat.tools().begin(), chat.tools().end());
-  const std::string& choice = chat.tool_choice();
-  call.may_call = choice != "none";
-  if (!choice.empty() && choice != "none" && choice != "auto")
-    not_served.push_back(field + ".tool_choice");
+  call.choice = to_tool_choice(chat.tool_choice());
   call.parallel_calls = !chat.has_parallel_tool_calls() || chat.parallel_tool_calls();
   call.variables_json = chat.template_variables_json();
   call.add_generation_prompt = !chat.has_add_generation_prompt() || chat.add_generation_prompt();

@@ -15,9 +15,7 @@ namespace v1 = ::troupe::inference::v1;
 
 /// Nothing is checked here but which fields need a later feature.
 GenerateCall to_call(const v1::GenerateRequest& request);
-/// `field` is where `chat` stands; paths of fields that need a later feature go to `not_served`.
-ChatCall to_call(const v1::ChatInput& chat, const std::string& field,
-                 std::vector<std::string>& not_served);
+ChatCall to_call(const v1::ChatInput& chat);
 
 struct StartedCall {
   std::string request_id;

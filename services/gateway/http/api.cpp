@@ -14,6 +14,7 @@ namespace troupe::services::http {
 namespace {
 
 constexpr std::string_view kModelPath = "/v1/models/";
+constexpr const char* kReading = "GET, HEAD";  // methods
 /// Depth and number of values of a body: what a hostile one can make us build. A value takes about
 /// 60 bytes, so this is 60 MiB for the most of token ids.
 constexpr model::JsonLimits kBodyLimits{.depth_max = 64};
@@ -134,7 +135,7 @@ Api::Api(GatewayState& state, ApiSettings settings)
 std::optional<Reply> Api::answer_early(HttpCall& call, const Request& request) const {
   const bool get = request.method == "GET" || request.method == "HEAD";
   if (const PageFile* file = find_page_file(request.path)) {
-    return get ? page_reply(*file, request) : call.fail(wrong_method(request, "GET, HEAD"));
+    return get ? page_reply(*file, request) : call.fail(refuse_method(request));
   }
   const Route* route = find(request.path);
   if (route == nullptr) {
@@ -143,7 +144,7 @@ std::optional<Reply> Api::answer_early(HttpCall& call, const Request& request) c
   }
   if (*route->api != '\0') call.count_as(route->api);
   if (route->post ? request.method != "POST" : !get) {
-    return call.fail(wrong_method(request, route->post ? "POST" : "GET, HEAD"));
+    return call.fail(refuse_method(request));
   }
   if (*route->api != '\0') {
     const Right* right = route->post ? &route->right : nullptr;
@@ -151,6 +152,13 @@ std::optional<Reply> Api::answer_early(HttpCall& call, const Request& request) c
   }
   if (!route->post) return this->get(call, request);
   return std::nullopt;
+}
+
+HttpError Api::refuse_method(const Request& request) const {
+  if (find_page_file(request.path) != nullptr) return wrong_method(request, kReading);
+  const Route* route = find(request.path);
+  if (route == nullptr) return no_such_path(request.path);
+  return wrong_method(request, route->post ? "POST" : kReading);
 }
 
 Reply Api::answer(HttpCall& call, Request request) const {

@@ -29,6 +29,9 @@ class Api {
 
   /// What to answer from the line and the headers alone. Nothing: the body has to be read.
   std::optional<Reply> answer_early(HttpCall& call, const Request& request) const;
+  /// 405, or 404 where there is no such path: of a method that the path does not have. Only method
+  /// and path of `request` are asked.
+  HttpError refuse_method(const Request& request) const;
   /// The reply to a request with its body. Before it, `answer_early` gave nothing.
   Reply answer(HttpCall& call, Request request) const;
 

@@ -100,7 +100,7 @@ JsonValue delta_value(const ReplyFrame& frame, const ChoiceState& choice,
 
 /// The choices of a prompt have it in common: the first one tells of it.
 bool tells_prompt(const ReplyFrame& frame, const ChoiceState& choice) {
-  return frame.form.echo || choice.index % frame.form.choices == 0;
+  return frame.form.prompt_logprobs && (frame.form.echo || choice.index % frame.form.choices == 0);
 }
 
 JsonValue whole_choice(const ReplyFrame& frame, const ChoiceState& choice) {
@@ -118,9 +118,9 @@ JsonValue whole_choice(const ReplyFrame& frame, const ChoiceState& choice) {
              logprobs ? text_logprobs(frame, choice, choice.whole, echoes, offset) : json_null());
   }
   out.add("finish_reason", finish_or_null(choice));
-  if (frame.form.token_ids) out.add("prompt_token_ids", json_array(choice.prompt_ids));
+  if (frame.form.token_ids) out.add("prompt_token_ids", json_array(*choice.prompt_ids));
   if (shows_ids(frame)) out.add("token_ids", json_array(choice.whole.ids));
-  if (frame.form.prompt_logprobs && !frame.form.chat && tells_prompt(frame, choice))
+  if (!frame.form.chat && tells_prompt(frame, choice))
     out.add("prompt_logprobs", prompt_logprobs(frame, choice));
   return out.value();
 }
@@ -130,11 +130,26 @@ bool awaits_prompt(const ReplyFrame& frame, const ChoiceState& choice) {
   return frame.form.echo && frame.form.logprobs && !choice.echoed;
 }
 
-/// A chunk with one choice. Chat has a delta, text has the text itself.
-std::string choice_chunk(const ReplyFrame& frame, JsonValue choice) {
+bool has_prompt(const ChoiceState& choice) {
+  return choice.whole.prompt.size() + 1 >= choice.prompt_ids->size();
+}
+
+/// The logprobs of the prompt, once: as soon as they are all there.
+std::optional<JsonValue> told_prompt(const ReplyFrame& frame, ChoiceState& choice) {
+  if (choice.told || !tells_prompt(frame, choice) || !has_prompt(choice)) return std::nullopt;
+  choice.told = true;
+  return prompt_logprobs(frame, choice);
+}
+
+/// A chunk with one choice. Chat has a delta, text has the text itself; what is told of a prompt
+/// stands where whole replies have it.
+std::string choice_chunk(const ReplyFrame& frame, JsonObject choice,
+                         std::optional<JsonValue> prompt = std::nullopt) {
   JsonObject out = envelope(frame, chunk_object(frame));
-  out.add("choices", JsonValue::Array{std::move(choice)});
+  if (prompt && !frame.form.chat) choice.add("prompt_logprobs", *std::move(prompt));
+  out.add("choices", JsonValue::Array{choice.value()});
   if (frame.form.include_usage) out.add("usage", json_null());
+  if (prompt && frame.form.chat) out.add("prompt_logprobs", *std::move(prompt));
   return out.text();
 }
 
@@ -161,7 +176,7 @@ std::string first_chunk(const ReplyFrame& frame, ChoiceState& choice) {
     delta.add("role", "assistant").add("content", "").add("refusal", json_null());
     out.add("delta", delta.value());
   } else {
-    const bool later = awaits_prompt(frame, choice) && choice.prompt_ids.size() > 1;
+    const bool later = awaits_prompt(frame, choice) && choice.prompt_ids->size() > 1;
     out.add("text", later ? "" : choice.echo);
     if (!frame.form.logprobs) choice.offset = characters(choice.echo);
     choice.echoed = !later;
@@ -169,22 +184,24 @@ std::string first_chunk(const ReplyFrame& frame, ChoiceState& choice) {
       logprobs = text_logprobs(frame, choice, {}, true, choice.offset);
   }
   out.add("logprobs", std::move(logprobs)).add("finish_reason", json_null());
-  if (frame.form.token_ids) out.add("prompt_token_ids", json_array(choice.prompt_ids));
-  return choice_chunk(frame, out.value());
+  if (frame.form.token_ids) out.add("prompt_token_ids", json_array(*choice.prompt_ids));
+  return choice_chunk(frame, std::move(out), told_prompt(frame, choice));
 }
 
 std::optional<std::string> piece_chunk(const ReplyFrame& frame, ChoiceState& choice,
                                        const AnswerPiece& piece) {
   std::string echo;
   bool echoes = false;
+  choice.whole.prompt.insert(choice.whole.prompt.end(), piece.prompt.begin(), piece.prompt.end());
   if (awaits_prompt(frame, choice)) {
-    choice.whole.prompt.insert(choice.whole.prompt.end(), piece.prompt.begin(), piece.prompt.end());
-    echoes = choice.echoed = choice.whole.prompt.size() + 1 >= choice.prompt_ids.size();
+    echoes = choice.echoed = has_prompt(choice);
     if (echoes) echo = choice.echo;
   }
+  auto prompt = told_prompt(frame, choice);
   const bool logprobs = frame.form.logprobs && (echoes || !piece.logprobs.empty());
   const bool text = !piece.text.empty() || !piece.reasoning.empty() || !piece.calls.empty();
-  if (!text && !logprobs && !(shows_ids(frame) && !piece.ids.empty())) return std::nullopt;
+  if (!text && !logprobs && !prompt && !(shows_ids(frame) && !piece.ids.empty()))
+    return std::nullopt;
   JsonObject out;
   out.add("index", static_cast<std::int64_t>(choice.index));
   if (frame.form.chat) {
@@ -197,7 +214,7 @@ std::optional<std::string> piece_chunk(const ReplyFrame& frame, ChoiceState& cho
   }
   out.add("finish_reason", json_null());
   if (shows_ids(frame)) out.add("token_ids", json_array(piece.ids));
-  return choice_chunk(frame, out.value());
+  return choice_chunk(frame, std::move(out), std::move(prompt));
 }
 
 std::string progress_chunk(const ReplyFrame& frame, const PromptProgress& progress) {
@@ -219,7 +236,7 @@ std::string finish_chunk(const ReplyFrame& frame, const ChoiceState& choice) {
   }
   out.add("logprobs", json_null()).add("finish_reason", finish_or_null(choice));
   if (frame.form.timings) out.add("timings", timings_value(*choice.finish));
-  return choice_chunk(frame, out.value());
+  return choice_chunk(frame, std::move(out));
 }
 
 std::string usage_chunk(const ReplyFrame& frame, const ReplyUsage& usage) {

@@ -74,8 +74,6 @@ void read_shared(FieldReader& fields, Findings& findings, CompletionRequest& out
   call.sampling.prompt_logprobs = fields.whole("prompt_logprobs");
   out.form.prompt_logprobs = call.sampling.prompt_logprobs;
   out.form.choices = static_cast<std::size_t>(std::max(call.sampling.n.value_or(1), 1));
-  if (out.form.prompt_logprobs && out.form.stream)
-    fields.fail("prompt_logprobs", "does not go with \"stream\": true. Ask for one of them");
   call.format = read_format(fields, findings);
 }
 

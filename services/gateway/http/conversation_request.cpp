@@ -54,7 +54,8 @@ std::vector<ChatToolCall> read_calls(FieldReader& message, Findings& findings) {
     FieldReader call(*object, message.path(key) + ".", findings);
     ChatToolCall& made = calls.emplace_back();
     made.id = call.text("id").value_or("");
-    call.text("type");
+    if (const auto type = call.text("type"); type && *type != "function")
+      call.fail("type", "takes \"function\", not " + model::quote_json(type->substr(0, 40)));
     call.any("index");  // streams have it
     if (const auto* function = call.object("function")) {
       FieldReader inner(*function, call.path("function."), findings);
@@ -120,18 +121,47 @@ std::string read_variables(FieldReader& fields, Findings& findings) {
   return variables.empty() ? "" : model::to_json(json(std::move(variables)));
 }
 
+/// A word, or {"type": "function", "function": {"name": ...}}.
+ToolChoice read_tool_choice(FieldReader& fields, Findings& findings) {
+  using Kind = ToolChoice::Kind;
+  const JsonValue* choice = fields.any("tool_choice");
+  if (choice == nullptr) return {};
+  if (const auto* word = choice->string()) {
+    if (*word == "none") return {Kind::none};
+    if (*word == "required") return {Kind::required};
+    if (*word != "auto")
+      fields.fail("tool_choice",
+                  "takes auto, none, required or an object that names a function, "
+                  "not " +
+                      model::quote_json(word->substr(0, 40)));
+    return {};
+  }
+  const auto* object = fields.object("tool_choice");
+  if (object == nullptr) return {};
+  FieldReader inner(*object, "tool_choice.", findings);
+  const std::string type = inner.text("type").value_or("");
+  if (type != "function") {
+    inner.fail("type", "takes \"function\", not " + model::quote_json(type.substr(0, 40)));
+    return {};
+  }
+  ToolChoice named{Kind::named};
+  if (const auto* function = inner.object("function")) {
+    FieldReader names(*function, "tool_choice.function.", findings);
+    named.name = names.text("name").value_or("");
+    names.ignore_rest();
+  }
+  if (named.name.empty() && findings.wrong.empty())
+    inner.fail("function", "is absent: {\"name\": ...}");
+  inner.ignore_rest();
+  return named;
+}
+
 /// Tools stay the texts they are: templates show them as they were given.
 void read_tools(FieldReader& fields, Findings& findings, ChatCall& chat) {
   const auto* tools = fields.array("tools");
   for (std::size_t i = 0; tools != nullptr && i < tools->size(); ++i)
     chat.tools.push_back(model::to_json((*tools)[i]));
-  const JsonValue* choice = fields.any("tool_choice");
-  const std::string* word = choice == nullptr ? nullptr : choice->string();
-  if (word != nullptr && (*word == "none" || *word == "auto")) {
-    chat.may_call = *word == "auto";
-  } else if (choice != nullptr) {
-    findings.add_not_served(fields.path("tool_choice"), "other than \"auto\" and \"none\"");
-  }
+  chat.choice = read_tool_choice(fields, findings);
   chat.parallel_calls = fields.boolean("parallel_tool_calls").value_or(true);
   fields.refuse_unless("functions", json(JsonValue::Array{}));
   fields.refuse("function_call");
@@ -139,9 +169,15 @@ void read_tools(FieldReader& fields, Findings& findings, ChatCall& chat) {
 
 }  // namespace
 
+void read_template_options(FieldReader& fields, Findings& findings, ChatCall& chat) {
+  chat.names = {"messages", "messages", "chat_template_kwargs", "tools", "tool_choice"};
+  chat.variables_json = read_variables(fields, findings);
+  chat.add_generation_prompt = fields.boolean("add_generation_prompt").value_or(true);
+  read_tools(fields, findings, chat);
+}
+
 ChatCall read_conversation(FieldReader& fields, Findings& findings) {
   ChatCall chat;
-  chat.names = {"messages", "messages", "chat_template_kwargs", "tools"};
   const auto* messages = fields.array("messages");
   if (messages == nullptr && findings.wrong.empty()) fields.fail("messages", "is absent");
   for (std::size_t i = 0; messages != nullptr && i < messages->size(); ++i) {
@@ -152,9 +188,7 @@ ChatCall read_conversation(FieldReader& fields, Findings& findings) {
     }
     chat.messages.push_back(read_message(*(*messages)[i].object(), path + ".", findings));
   }
-  chat.variables_json = read_variables(fields, findings);
-  chat.add_generation_prompt = fields.boolean("add_generation_prompt").value_or(true);
-  read_tools(fields, findings, chat);
+  read_template_options(fields, findings, chat);
   return chat;
 }
 

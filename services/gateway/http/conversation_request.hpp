@@ -7,5 +7,7 @@ namespace troupe::services::http {
 
 /// As /v1/chat/completions, /tokenize and /apply-template have it.
 ChatCall read_conversation(FieldReader& fields, Findings& findings);
+/// All of it but the messages.
+void read_template_options(FieldReader& fields, Findings& findings, ChatCall& chat);
 
 }  // namespace troupe::services::http

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <string_view>
 
 #include "services/gateway/http/json_tree.hpp"
@@ -85,6 +86,14 @@ HttpError to_http(const ApiError& error) {
   out.message = error.message;
   out.param = param_of(error);
   out.retry_after = error.retry_after;
+  for (const char* key : {"prompt_tokens", "context_length"}) {
+    const auto found = error.metadata.find(key);
+    std::int64_t number = 0;
+    if (found == error.metadata.end()) continue;
+    const std::string& text = found->second;
+    if (std::from_chars(text.data(), text.data() + text.size(), number).ec == std::errc{})
+      out.numbers.emplace_back(key, number);
+  }
   return out;
 }
 
@@ -122,6 +131,7 @@ std::string error_body(const HttpError& error, const std::string& request_id) {
       .add("param", error.param.empty() ? json_null() : json(error.param))
       .add("code", error.code)
       .add("request_id", request_id);
+  for (const auto& [name, value] : error.numbers) inner.add(name, value);
   return JsonObject().add("error", inner.value()).text();
 }
 

@@ -1,8 +1,11 @@
 // Errors as OpenAI's clients know them: a status, and a body with type, code, param and message.
 #pragma once
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "services/gateway/api_error.hpp"
 #include "services/gateway/http/message.hpp"
@@ -17,6 +20,8 @@ struct HttpError {
   std::string param = {};  // JSON path of the field; empty: none
   std::optional<std::chrono::milliseconds> retry_after = std::nullopt;
   std::string allow = {};  // of a 405: the methods there are
+  /// More members of the body, for programs: how long the prompt is, and the context.
+  std::vector<std::pair<std::string, std::int64_t>> numbers = {};
 };
 
 /// The one place where errors of the APIs become HTTP's.

@@ -1,6 +1,7 @@
 // Types of members, and the sentences when they are others.
 #include "services/gateway/http/field_reader.hpp"
 
+#include <cmath>
 #include <limits>
 
 namespace troupe::services::http {
@@ -17,9 +18,26 @@ void add(std::vector<FieldViolation>& list, std::string path, std::string descri
   if (list.size() < Findings::kMax) list.push_back({std::move(path), std::move(description)});
 }
 
+/// A number without a fraction, however it is written: 2.0 is 2, as JSON schemas have it.
+std::optional<std::int64_t> integer_of(const JsonValue& value) {
+  if (const auto integer = value.integer()) return integer;
+  constexpr double kExactMax = 9007199254740992.0;  // 2^53: beyond, doubles leave numbers out
+  const auto* real = std::get_if<double>(&value.data);
+  if (real == nullptr || std::abs(*real) > kExactMax || std::trunc(*real) != *real)
+    return std::nullopt;
+  return static_cast<std::int64_t>(*real);
+}
+
 bool is_whole(const JsonValue& value) {
-  const auto number = value.integer();
+  const auto number = integer_of(value);
   return number && *number >= kWholeMin && *number <= kWholeMax;
+}
+
+/// The nearest float, but none of 0 for a number above or below it: ranges leave 0 out.
+float narrow(double number) {
+  const auto near = static_cast<float>(number);
+  if (near != 0 || number == 0) return near;
+  return std::copysign(std::numeric_limits<float>::min(), near);
 }
 
 std::string instead(const char* takes, const JsonValue& got) {
@@ -55,7 +73,7 @@ std::vector<std::int32_t> read_ids(const JsonValue::Array& array, const std::str
   ids.reserve(array.size());
   for (std::size_t i = 0; i < array.size(); ++i) {
     if (is_whole(array[i])) {
-      ids.push_back(static_cast<std::int32_t>(*array[i].integer()));
+      ids.push_back(static_cast<std::int32_t>(*integer_of(array[i])));
       continue;
     }
     add(findings.wrong, path + "[" + std::to_string(i) + "]", instead("a token id", array[i]));
@@ -98,25 +116,25 @@ std::optional<bool> FieldReader::boolean(std::string_view key) {
 std::optional<float> FieldReader::number(std::string_view key) {
   const auto* value = typed(
       key, [](const JsonValue& one) { return one.number().has_value(); }, "a number");
-  return value == nullptr ? std::nullopt : std::optional(static_cast<float>(*value->number()));
+  return value == nullptr ? std::nullopt : std::optional(narrow(*value->number()));
 }
 
 std::optional<std::int32_t> FieldReader::whole(std::string_view key) {
   const auto* value = typed(key, is_whole, kWhole);
   return value == nullptr ? std::nullopt
-                          : std::optional(static_cast<std::int32_t>(*value->integer()));
+                          : std::optional(static_cast<std::int32_t>(*integer_of(*value)));
 }
 
 std::optional<std::uint64_t> FieldReader::seed(std::string_view key) {
   const auto* value = typed(
       key,
       [](const JsonValue& one) {
-        return one.integer() || std::holds_alternative<std::uint64_t>(one.data);
+        return integer_of(one) || std::holds_alternative<std::uint64_t>(one.data);
       },
       "a whole number of 64 bits");
   if (value == nullptr) return std::nullopt;
   if (const auto* big = std::get_if<std::uint64_t>(&value->data)) return *big;
-  return static_cast<std::uint64_t>(*value->integer());
+  return static_cast<std::uint64_t>(*integer_of(*value));
 }
 
 const JsonValue::Array* FieldReader::array(std::string_view key) {

@@ -1,6 +1,9 @@
 // Each way to ask for a form becomes one grammar.
 #include "services/gateway/http/format_request.hpp"
 
+#include <algorithm>
+#include <array>
+
 namespace troupe::services::http {
 namespace {
 
@@ -58,7 +61,32 @@ FormatCall read_response_format(FieldReader& fields, Findings& findings) {
   return out;
 }
 
-/// {"json": schema} or {"regex": pattern} or {"json_object": true}.
+/// A pattern that matches these texts and nothing else.
+std::string any_of(const std::vector<std::string>& texts) {
+  static constexpr std::string_view kSigns = "\\^$.*+?()[]{}|";
+  std::string pattern;
+  for (const std::string& text : texts) {
+    if (!pattern.empty()) pattern += '|';
+    pattern += "(?:";
+    for (const char c : text) {
+      if (kSigns.find(c) != kSigns.npos) pattern += '\\';
+      pattern += c;
+    }
+    pattern += ')';
+  }
+  return pattern;
+}
+
+/// A list of texts, of which the answer is one.
+std::optional<std::string> read_choices(FieldReader& fields, const char* key) {
+  const auto* list = fields.array(key);
+  if (list == nullptr) return std::nullopt;
+  const auto texts = fields.texts(key);
+  if (list->empty()) fields.fail(key, "takes at least one text that the answer may be");
+  return any_of(texts);
+}
+
+/// {"json": schema}, {"regex": pattern}, {"choice": [text, ...]} or {"json_object": true}.
 FormatCall read_structured(FieldReader& fields, Findings& findings) {
   const auto* object = fields.object("structured_outputs");
   if (object == nullptr) return {};
@@ -68,11 +96,13 @@ FormatCall read_structured(FieldReader& fields, Findings& findings) {
     out = {{Kind::json_schema, *schema}, inner.path("json")};
   if (const auto pattern = inner.text("regex"))
     out = {{Kind::regex, *pattern}, inner.path("regex")};
+  if (const auto choices = read_choices(inner, "choice"))
+    out = {{Kind::regex, *choices}, inner.path("choice")};
   if (inner.boolean("json_object").value_or(false))
     out = {{Kind::json_object, ""}, inner.path("json_object")};
   for (const JsonMember& other : *object) {
-    if (other.key != "json" && other.key != "regex" && other.key != "json_object")
-      inner.refuse(other.key);
+    static constexpr std::array kKnown{"json", "regex", "choice", "json_object"};
+    if (std::find(kKnown.begin(), kKnown.end(), other.key) == kKnown.end()) inner.refuse(other.key);
   }
   return out;
 }
@@ -85,10 +115,11 @@ FormatCall read_format(FieldReader& fields, Findings& findings) {
     given.push_back({{Kind::json_schema, *schema}, "guided_json"});
   if (const auto pattern = fields.text("guided_regex"))
     given.push_back({{Kind::regex, *pattern}, "guided_regex"});
+  if (const auto choices = read_choices(fields, "guided_choice"))
+    given.push_back({{Kind::regex, *choices}, "guided_choice"});
   given.push_back(read_structured(fields, findings));
   // Leaving these out would change what comes.
-  for (const char* key : {"guided_choice", "guided_grammar", "grammar", "json_schema", "regex"})
-    fields.refuse(key);
+  for (const char* key : {"guided_grammar", "grammar", "json_schema", "regex"}) fields.refuse(key);
   FormatCall out;
   for (FormatCall& one : given) {
     if (one.grammar.kind == Kind::none) continue;

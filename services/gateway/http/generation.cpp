@@ -69,7 +69,7 @@ std::optional<ApiError> Generation::plan_one(const GenerateCall& one,
   plan.request.deadline = settings_.request_time_max;
   ChoiceState choice;
   if (frame_.form.echo) choice.echo = echo_of(frame_.model, one, plan.request.prompt);
-  choice.prompt_ids = plan.request.prompt;
+  choice.prompt_ids = std::make_shared<const std::vector<std::int32_t>>(plan.request.prompt);
   choice.silent_ids = plan.form.silent_ids;
   call_.record().prompt_tokens += static_cast<std::int64_t>(plan.request.prompt.size());
   if (plan.drawn_seed) drawn_seed_ = plan.drawn_seed;

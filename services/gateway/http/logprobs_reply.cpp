@@ -120,7 +120,7 @@ JsonValue text_logprobs(const ReplyFrame& frame, const ChoiceState& choice,
                         const AnswerPiece& piece, bool with_prompt, std::size_t& offset) {
   TextLists lists(frame, choice, offset);
   if (with_prompt) {
-    lists.add(choice.prompt_ids.front(), std::nullopt, {});
+    lists.add(choice.prompt_ids->front(), std::nullopt, {});
     for (const actors::PromptLogprob& one : choice.whole.prompt)
       lists.add(one.token, one.logprob, one.top);
   }

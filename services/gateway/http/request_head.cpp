@@ -62,4 +62,12 @@ BodyFraming check_framing(const httplib::Request& request, std::size_t body_byte
   return framing;
 }
 
+std::optional<std::string> path_of_unknown_method(const httplib::Request& request) {
+  // The library takes the path last: it has none when it did not like what stands before it.
+  const bool version = request.version == "HTTP/1.1" || request.version == "HTTP/1.0";
+  if (!request.path.empty() || !version || !is_token(request.method)) return std::nullopt;
+  if (!request.target.starts_with('/')) return std::nullopt;
+  return request.target.substr(0, request.target.find_first_of("?#"));
+}
+
 }  // namespace troupe::services::http

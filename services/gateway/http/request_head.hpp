@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <string>
 
 #include "services/gateway/http/error_reply.hpp"
 
@@ -18,5 +19,9 @@ struct BodyFraming {
 /// Two lengths, a length beside chunks, names with spaces: where servers disagree about the end of
 /// a request, strangers smuggle another one in. All of it is refused. *Source*: RFC 9112, 5 and 6.
 BodyFraming check_framing(const httplib::Request& request, std::size_t body_bytes_max);
+
+/// The path of a request that the library refuses for its method alone, as QUERY; it has read the
+/// request line only then. Nothing: it is refused for something else.
+std::optional<std::string> path_of_unknown_method(const httplib::Request& request);
 
 }  // namespace troupe::services::http

@@ -227,6 +227,12 @@ class Answers final : public httplib::Server {
     call.count_as("unknown");
     exchange->last = true;
     HttpError error = exchange->framing.refused.value_or(refusal(response.status));
+    if (const auto path = path_of_unknown_method(from); path && failure == Failure::none) {
+      Request request;
+      request.method = from.method;
+      request.path = *path;
+      error = api_.refuse_method(request);
+    }
     if (failure == Failure::header_bytes) error = refusal(431);
     if (failure == Failure::read_time) error = refusal(408);
     fill(call.fail(error), response);

@@ -2,6 +2,7 @@
 #include "services/gateway/http/text_endpoints.hpp"
 
 #include "services/gateway/http/conversation_request.hpp"
+#include "services/gateway/tool_calls.hpp"
 
 namespace troupe::services::http {
 namespace {
@@ -29,6 +30,27 @@ TextAnswer tokenize_chat(const ServedModel& model, const ChatCall& chat) {
   return ids_text(model, std::get<model::EncodedChat>(encoded).ids);
 }
 
+/// The conversation to tokenize where there is no text. What a request has of one beside a text is
+/// read, so that nothing wrong is let through, and ignored.
+std::optional<ChatCall> read_instead_of(bool text, FieldReader& fields, Findings& findings) {
+  ChatCall chat;
+  const bool messages = fields.any("messages") != nullptr;
+  if (messages) {
+    chat = read_conversation(fields, findings);
+  } else {
+    read_template_options(fields, findings, chat);
+  }
+  if (!text && messages) return chat;
+  if (!text && findings.wrong.empty())
+    fields.fail("prompt", "is absent: give prompt, content or messages");
+  for (FieldViolation& wrong : check_tools(chat))
+    fields.fail(wrong.field, std::move(wrong.description));
+  for (const char* key : {"messages", "chat_template_kwargs", "reasoning_effort", "thinking",
+                          "add_generation_prompt", "tools", "tool_choice", "parallel_tool_calls"})
+    fields.ignore(key);
+  return std::nullopt;
+}
+
 }  // namespace
 
 TextAnswer tokenize(const ServedModel& model, const JsonValue::Object& body,
@@ -42,14 +64,7 @@ TextAnswer tokenize(const ServedModel& model, const JsonValue::Object& body,
   RawText how;
   how.bos = fields.boolean("add_special_tokens").value_or(true);
   how.added_tokens = fields.boolean("parse_special").value_or(false);
-  std::optional<ChatCall> chat;
-  if (!text) {
-    if (fields.any("messages") == nullptr) {
-      fields.fail("prompt", "is absent: give prompt, content or messages");
-    } else {
-      chat = read_conversation(fields, findings);
-    }
-  }
+  const std::optional<ChatCall> chat = read_instead_of(text.has_value(), fields, findings);
   fields.ignore_rest();
   ignored = findings.ignored;
   if (auto error = refuse(model, findings, name)) return *std::move(error);

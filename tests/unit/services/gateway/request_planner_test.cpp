@@ -290,6 +290,30 @@ TEST(RequestPlanner, AFormBeginsBehindTheThoughtsOfTheAnswer) {
             tiny_model().tokenizer->id_of("</think>"));
 }
 
+TEST(RequestPlanner, AForcedCallIsTheFormWhateverElseIsAskedOfTheText) {
+  GenerateCall call;
+  ChatCall chat{{{"user", "hello"}}};
+  chat.tools = {R"({"type": "function", "function": {"name": "f", "parameters": {}}})"};
+  chat.choice.kind = ToolChoice::Kind::required;
+  call.input = chat;
+  call.format.grammar.kind = model::GrammarSpec::Kind::json_object;
+  const auto plan = plan_of(call, tiny_speaking("v31"));
+  EXPECT_EQ(plan.request.grammar.kind, model::GrammarSpec::Kind::tool_calls);
+  EXPECT_EQ(plan.request.grammar_after, -1);
+  EXPECT_EQ(plan_of(call, tiny_speaking("r1")).request.grammar_after,
+            tiny_model().tokenizer->id_of("</think>"));
+  chat.choice = {};
+  call.input = chat;
+  EXPECT_EQ(plan_of(call, tiny_speaking("v31")).request.grammar, call.format.grammar);
+  chat.choice.kind = ToolChoice::Kind::required;
+  chat.tools = {R"({"type": "function", "function": {"name": "f",
+      "parameters": {"properties": {"a": {"multipleOf": 2}}}}})"};
+  call.input = chat;
+  const auto error = error_of(call, tiny_speaking("v31"));
+  EXPECT_EQ(error.fields.front().field, "chat.tool_choice");
+  EXPECT_NE(error.message.find("parameters of \"f\""), std::string::npos) << error.message;
+}
+
 TEST(RequestPlanner, ThePromptAndMaxTokensMustFitTheContext) {
   GenerateCall call = text_call();
   call.input = GenerateCall::IdsInput(4000, 5);

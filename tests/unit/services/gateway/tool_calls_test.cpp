@@ -59,6 +59,10 @@ TEST(ToolCalls, ToolsThatAreNoneAreNamed) {
            std::pair{R"({"type":"function","function":{}})", "chat.tools[1].function.name"},
            std::pair{R"({"type":"function","function":{"name":"a b"}})",
                      "chat.tools[1].function.name"},
+           std::pair{R"({"type":"function","function":{"name":"a","description":1}})",
+                     "chat.tools[1].function.description"},
+           std::pair{R"({"type":"function","function":{"name":"a","parameters":"{}"}})",
+                     "chat.tools[1].function.parameters"},
        }) {
     const auto wrong = check_tools(chat_with({kTool, tool}));
     ASSERT_EQ(wrong.size(), 1u) << tool;
@@ -71,13 +75,47 @@ TEST(ToolCalls, ToolsThatAreNoneAreNamed) {
   EXPECT_EQ(check_tools(chat).front().field, "chat.messages[1].tool_calls[0]");
 }
 
+TEST(ToolCalls, AChoiceThatForcesNeedsItsTool) {
+  ChatCall chat = chat_with({});
+  chat.choice.kind = ToolChoice::Kind::required;
+  EXPECT_EQ(check_tools(chat).front().field, "chat.tool_choice");
+  chat.tools = {kTool};
+  EXPECT_TRUE(check_tools(chat).empty());
+  chat.choice = {ToolChoice::Kind::named, "f"};
+  EXPECT_TRUE(check_tools(chat).empty());
+  chat.choice.name = "g";
+  const auto wrong = check_tools(chat);
+  ASSERT_EQ(wrong.size(), 1u);
+  EXPECT_EQ(wrong[0].field, "chat.tool_choice");
+  EXPECT_EQ(wrong[0].description, "takes one of \"f\", not \"g\"");
+  chat.tools = {"{"};  // told first
+  EXPECT_EQ(check_tools(chat).front().field, "chat.tools[0]");
+}
+
+TEST(ToolCalls, AForcedCallIsAFormOfTheToolsThatMayBeCalled) {
+  ChatCall chat = chat_with({kTool, R"({"type":"function","function":{"name":"g"}})"});
+  chat.choice.kind = ToolChoice::Kind::required;
+  const auto format = model::ToolCallFormat::deepseek_v31;
+  const FormatCall any = form_of_calls(chat, format);
+  EXPECT_EQ(any.field, "chat.tool_choice");
+  EXPECT_EQ(any.grammar.kind, model::GrammarSpec::Kind::tool_calls);
+  EXPECT_EQ(any.grammar.text, R"({"format":"deepseek_v31","several":true,"functions":[)"
+                              R"({"name":"f","parameters":{}},{"name":"g"}]})");
+  chat.parallel_calls = false;
+  EXPECT_NE(form_of_calls(chat, format).grammar, any.grammar);
+  chat.parallel_calls = true;
+  chat.choice = {ToolChoice::Kind::named, "g"};
+  EXPECT_EQ(form_of_calls(chat, format).grammar.text,
+            R"({"format":"deepseek_v31","several":false,"functions":[{"name":"g"}]})");
+}
+
 TEST(ToolCalls, ATemplateWithoutCallsRefusesThem) {
   EXPECT_EQ(error_of(tiny_served(), chat_with({kTool})).metadata.at("field"), "chat.tools");
   ChatCall chat = chat_with({});
   chat.messages.push_back({"tool", "result"});
   EXPECT_EQ(error_of(tiny_served(), chat).metadata.at("field"), "chat.messages[1].role");
   chat = chat_with({kTool});
-  chat.may_call = false;  // nothing tells of them
+  chat.choice.kind = ToolChoice::Kind::none;  // nothing tells of them
   EXPECT_EQ(prompt_of(tiny_served(), chat), prompt_of(tiny_served(), chat_with({})));
 }
 

@@ -127,11 +127,48 @@ TEST(CompletionRequest, EveryWrongMemberIsNamedUpToABound) {
 }
 
 TEST(CompletionRequest, WhatIsNotServedIsRefusedByName) {
-  EXPECT_EQ(chat_refusal(R"(, "tool_choice": "required")").metadata.at("field"), "tool_choice");
   EXPECT_EQ(chat_refusal(R"(, "functions": [{}])").metadata.at("field"), "functions");
-  EXPECT_EQ(chat_refusal(R"(, "guided_choice": [])").metadata.at("field"), "guided_choice");
-  EXPECT_EQ(chat_refusal(R"(, "structured_outputs": {"choice": ["a"]})").metadata.at("field"),
-            "structured_outputs.choice");
+  EXPECT_EQ(chat_refusal(R"(, "guided_grammar": "root ::= x")").metadata.at("field"),
+            "guided_grammar");
+  EXPECT_EQ(chat_refusal(R"(, "structured_outputs": {"grammar": "x"})").metadata.at("field"),
+            "structured_outputs.grammar");
+}
+
+TEST(CompletionRequest, AToolChoiceIsAWordOrNamesAFunction) {
+  using Kind = ToolChoice::Kind;
+  const auto choice = [](const std::string& value) {
+    const auto read = chat(R"(, "tool_choice": )" + value);
+    return std::get<ChatCall>(read.calls.front().input).choice;
+  };
+  EXPECT_EQ(choice("null").kind, Kind::automatic);
+  EXPECT_EQ(choice(R"("auto")").kind, Kind::automatic);
+  EXPECT_EQ(choice(R"("none")").kind, Kind::none);
+  EXPECT_EQ(choice(R"("required")").kind, Kind::required);
+  const auto named = choice(R"({"type": "function", "function": {"name": "f"}})");
+  EXPECT_EQ(named.kind, Kind::named);
+  EXPECT_EQ(named.name, "f");
+  for (const auto& [value, field] : {
+           std::pair{R"("any")", "tool_choice"},
+           std::pair{"[]", "tool_choice"},
+           std::pair{R"({"type": "tool"})", "tool_choice.type"},
+           std::pair{R"({"type": "function"})", "tool_choice.function"},
+           std::pair{R"({"type": "function", "function": {"name": 5}})",
+                     "tool_choice.function.name"},
+       }) {
+    EXPECT_EQ(chat_refusal(std::string(R"(, "tool_choice": )") + value).fields.front().field,
+              field);
+  }
+}
+
+TEST(CompletionRequest, NumbersAreTakenHoweverTheyAreWritten) {
+  const auto call =
+      chat(R"(, "n": 2.0, "seed": 3.0, "stop_token_ids": [4.0], "top_p": 5e-324)").calls.front();
+  EXPECT_EQ(call.sampling.n, 2);
+  EXPECT_EQ(call.sampling.seed, 3u);
+  EXPECT_EQ(call.sampling.stop_token_ids, std::vector<std::int32_t>{4});
+  EXPECT_GT(call.sampling.top_p, 0.0f);
+  EXPECT_EQ(chat_refusal(R"(, "n": 2.5)").fields.front().field, "n");
+  EXPECT_EQ(chat_refusal(R"(, "seed": 1e30)").fields.front().field, "seed");
 }
 
 TEST(CompletionRequest, EveryWayToAskForAFormIsOneGrammar) {
@@ -157,6 +194,10 @@ TEST(CompletionRequest, EveryWayToAskForAFormIsOneGrammar) {
                "guided_json"},
            Way{R"("guided_json": "{}")", Kind::json_schema, "{}", "guided_json"},
            Way{R"("guided_regex": "a")", Kind::regex, "a", "guided_regex"},
+           Way{R"("guided_choice": ["a.b", "", "c|\\d"])", Kind::regex,
+               R"((?:a\.b)|(?:)|(?:c\|\\d))", "guided_choice"},
+           Way{R"("structured_outputs": {"choice": ["a"]})", Kind::regex, "(?:a)",
+               "structured_outputs.choice"},
            Way{R"("structured_outputs": {"regex": "a"})", Kind::regex, "a",
                "structured_outputs.regex"},
        }) {
@@ -177,6 +218,9 @@ TEST(CompletionRequest, FormsThatAreNoneAreNamed) {
                      "response_format.json_schema.schema"},
            std::pair{R"("response_format": {"type": "regex"})", "response_format.pattern"},
            std::pair{R"("guided_json": 5)", "guided_json"},
+           std::pair{R"("guided_choice": [])", "guided_choice"},
+           std::pair{R"("guided_choice": ["a", 5])", "guided_choice[1]"},
+           std::pair{R"("guided_choice": ["a"], "guided_regex": "a")", "guided_choice"},
            std::pair{R"("guided_regex": "a", "response_format": {"type": "json_object"})",
                      "guided_regex"},
        }) {
@@ -193,7 +237,7 @@ TEST(CompletionRequest, ToolsCallsAndResultsAreRead) {
   const GenerateCall& call = read.calls.front();
   const auto& conversation = std::get<ChatCall>(call.input);
   EXPECT_EQ(conversation.tools, std::vector<std::string>{R"({"type":"function"})"});
-  EXPECT_TRUE(conversation.may_call);
+  EXPECT_TRUE(conversation.may_call());
   EXPECT_FALSE(conversation.parallel_calls || call.reasoning);
   ASSERT_EQ(conversation.messages.size(), 2u);
   EXPECT_EQ(conversation.messages[0].tool_calls.front().name, "f");
@@ -225,10 +269,9 @@ TEST(CompletionRequest, AnswersOfOneRequestAreBounded) {
   EXPECT_EQ(refusal_of(read_completion(asked)).fields.front().field, "n");
 }
 
-TEST(CompletionRequest, LogprobsOfThePromptAreNotStreamed) {
+TEST(CompletionRequest, LogprobsOfThePromptGoWithAndWithoutStreams) {
   EXPECT_EQ(chat(R"(, "prompt_logprobs": 2)").form.prompt_logprobs, 2);
-  EXPECT_EQ(chat_refusal(R"(, "prompt_logprobs": 2, "stream": true)").fields.front().field,
-            "prompt_logprobs");
+  EXPECT_EQ(chat(R"(, "prompt_logprobs": 2, "stream": true)").form.prompt_logprobs, 2);
 }
 
 TEST(CompletionRequest, OrderAndSaltBelongToTheRequest) {
