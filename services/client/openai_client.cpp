@@ -71,7 +71,7 @@ std::string reason_of(std::string code) {
 }
 
 /// {"error": {"message", "code"}}, of a body or an event.
-ClientFailure to_failure(int status, const std::string& body) {
+ClientFailure failure_of(int status, const std::string& body) {
   ClientFailure failure;
   failure.code = code_of(status);
   failure.message = "the server answered with status " + std::to_string(status);
@@ -156,7 +156,7 @@ class OpenAiStream final : public ClientStream {
     };
     const auto result = client_->send(request_);
     if (status_ != 0 && status_ != 200) {
-      end_.failure = to_failure(status_, refusal_);
+      end_.failure = failure_of(status_, refusal_);
     } else if (!done_ && !end_.failure) {
       end_.failure = unreachable(result.error());
       if (result) end_.failure->message = url_ + " ended the stream before the answer was complete";
@@ -182,7 +182,7 @@ class OpenAiStream final : public ClientStream {
     const auto json = model::parse_json(data);
     if (!json) return;
     if (json->find("error") != nullptr) {
-      end_.failure = to_failure(500, data);
+      end_.failure = failure_of(500, data);
       return;
     }
     if (const auto* usage = json->find("usage"); usage != nullptr && usage->object() != nullptr) {
@@ -276,7 +276,7 @@ HttpAnswer OpenAiClient::post(const std::string& path, const std::string& body) 
 Answered<ClientModel, ClientFailure> OpenAiClient::describe(const std::string& model) const {
   const auto result = connect_to(access_)->Get("/v1/models", headers_for(access_.api_key));
   if (!result) return unreachable(result.error());
-  if (result->status != 200) return to_failure(result->status, result->body);
+  if (result->status != 200) return failure_of(result->status, result->body);
   const auto json = model::parse_json(result->body);
   const auto* data = json ? json->find("data") : nullptr;
   const auto* list = data == nullptr ? nullptr : data->array();
