@@ -72,8 +72,9 @@ function(troupe_unite target)
   endif()
 endfunction()
 
-# troupe_library(NAME [LINK targets...] [PRIVATE_LINK targets...] [PRECOMPILE header] [APART]): every
-# .cpp below the folder. APART: never together, for they define the same names or want other flags.
+# troupe_library(NAME [LINK targets...] [PRIVATE_LINK targets...] [PRECOMPILE header] [APART]):
+# every .cpp below the folder. APART: never together, for they define the same names or want other
+# flags.
 function(troupe_library name)
   cmake_parse_arguments(ARG "APART" "PRECOMPILE" "LINK;PRIVATE_LINK;EXCLUDE" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)

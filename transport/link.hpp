@@ -76,10 +76,10 @@ class Link {
   Expected<void> send(OutgoingFrame&& frame) { return send(std::move(frame), {}); }
 
   /// Moves bytes, then hands arrived frames to `sink` in the order they were sent in, at most
-  /// `kFramesPerPass` of them. A malformed frame is counted and ends the link (state `lost`,
-  /// Errc::malformed): nothing is received any more, and where the peer does not see that by itself
-  /// `send` still takes a Goodbye. True: there was work; what a link does only to find out whether its peer
-  /// lives is none.
+  /// `kFramesPerPass` of them. A malformed frame is counted and ends the link (`lost`, malformed):
+  /// nothing is received any more, but `send` still takes a Goodbye where the peer would not see the
+  /// end by itself. True: there was work; what a link does only to find out whether its peer lives
+  /// is none.
   virtual bool progress(const FrameSink& sink) = 0;
 
   /// Last call before the loop sleeps, on every link. False: work is there, do not sleep. True: new
