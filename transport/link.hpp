@@ -77,9 +77,9 @@ class Link {
 
   /// Moves bytes, then hands arrived frames to `sink` in the order they were sent in, at most
   /// `kFramesPerPass` of them. A malformed frame is counted and ends the link (`lost`, malformed):
-  /// nothing is received any more, but `send` still takes a Goodbye where the peer would not see the
-  /// end by itself. True: there was work; what a link does only to find out whether its peer lives
-  /// is none.
+  /// nothing is received any more, but `send` still takes a Goodbye where the peer would not see
+  /// the end by itself. True: there was work; what a link does only to find out whether its peer
+  /// lives is none.
   virtual bool progress(const FrameSink& sink) = 0;
 
   /// Last call before the loop sleeps, on every link. False: work is there, do not sleep. True: new

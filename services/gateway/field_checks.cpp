@@ -78,7 +78,8 @@ void check_numbers(Checks& checks, const GenerateCall& call) {
   checks.number("min_p", sampling.min_p, {0, 1});
   checks.number("frequency_penalty", sampling.frequency_penalty, {-2, 2});
   checks.number("presence_penalty", sampling.presence_penalty, {-2, 2});
-  checks.number("repetition_penalty", sampling.repetition_penalty, {0, 100, true});
+  // Smaller ones take logits out of F32; this one is the same number in F32 and in JSON.
+  checks.number("repetition_penalty", sampling.repetition_penalty, {0.015625, 100});
   checks.number(names.max_tokens.c_str(), sampling.max_tokens,
                 {prompt_will_do ? 0.0 : 1.0, kTokensMax});
   checks.number("min_tokens", sampling.min_tokens, {0, kTokensMax});

@@ -231,7 +231,7 @@ class StrangerTest(HttpTest):
         request = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\n"
         for status, data in (
             (400, b"\r\n\r\n"), (400, b"\x16\x03\x01\x02\x00\x01\r\n\r\n"), (400, b"GET\r\n\r\n"),
-            (400, b"GET / HTTP/9.9\r\n\r\n"), (400, b"BREW / HTTP/1.1\r\n\r\n"),
+            (400, b"GET / HTTP/9.9\r\n\r\n"), (405, b"BREW / HTTP/1.1\r\n\r\n"),
             (400, request + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}x"),
             (400, request + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}"),
             (400, request + b"Content-Length: -1\r\n\r\n"),

@@ -223,7 +223,8 @@ class ForcedCallTest(TemplateTest):
                  "properties": {"to": {"enum": ["left", "right"]}}},
         "now": None,
     }
-    TOOLS = [{"type": "function", "function": {"name": name, "parameters": schema}}
+    TOOLS = [{"type": "function",
+              "function": {"name": name, "description": "of a test", "parameters": schema}}
              for name, schema in SCHEMAS.items()]
     ENDS = {"4086": 30}  # the marker behind the last call: this model would go on and on
     SEEDS = range(10)
@@ -309,7 +310,8 @@ class ForcedCallTest(TemplateTest):
 
     def test_parameters_that_cannot_be_kept_to_are_named(self):
         schema = {"type": "object", "properties": {"n": {"type": "integer", "multipleOf": 5}}}
-        tool = {"type": "function", "function": {"name": "count", "parameters": schema}}
+        tool = {"type": "function", "function": {"name": "count", "description": "numbers",
+                                               "parameters": schema}}
         body = {"messages": QUESTION, "tools": [*self.TOOLS, tool], "max_tokens": 4}
         self.assertEqual(oai.ask(self.url, "/v1/chat/completions", body).status, 200)
         for choice in ("required", self.named("count")):
