@@ -293,7 +293,8 @@ TEST(RequestPlanner, AFormBeginsBehindTheThoughtsOfTheAnswer) {
 TEST(RequestPlanner, AForcedCallIsTheFormWhateverElseIsAskedOfTheText) {
   GenerateCall call;
   ChatCall chat{{{"user", "hello"}}};
-  chat.tools = {R"({"type": "function", "function": {"name": "f", "parameters": {}}})"};
+  chat.tools = {R"({"type": "function",
+      "function": {"name": "f", "description": "of a test", "parameters": {}}})"};
   chat.choice.kind = ToolChoice::Kind::required;
   call.input = chat;
   call.format.grammar.kind = model::GrammarSpec::Kind::json_object;
@@ -307,7 +308,7 @@ TEST(RequestPlanner, AForcedCallIsTheFormWhateverElseIsAskedOfTheText) {
   EXPECT_EQ(plan_of(call, tiny_speaking("v31")).request.grammar, call.format.grammar);
   chat.choice.kind = ToolChoice::Kind::required;
   chat.tools = {R"({"type": "function", "function": {"name": "f",
-      "parameters": {"properties": {"a": {"multipleOf": 2}}}}})"};
+      "description": "of a test", "parameters": {"properties": {"a": {"multipleOf": 2}}}}})"};
   call.input = chat;
   const auto error = error_of(call, tiny_speaking("v31"));
   EXPECT_EQ(error.fields.front().field, "chat.tool_choice");

@@ -65,7 +65,8 @@ TEST(CompletionRequest, APartOfTextHasItsText) {
 TEST(CompletionRequest, ASeedIsAnySixtyFourBits) {
   EXPECT_EQ(chat(R"(, "seed": 18446744073709551615)").calls.front().sampling.seed, UINT64_MAX);
   EXPECT_EQ(chat(R"(, "seed": -1)").calls.front().sampling.seed, UINT64_MAX);
-  EXPECT_EQ(chat_refusal(R"(, "seed": 1e3)").fields.front().field, "seed");
+  EXPECT_EQ(chat(R"(, "seed": 1e3)").calls.front().sampling.seed, 1000u);
+  EXPECT_EQ(chat_refusal(R"(, "seed": 1.5)").fields.front().field, "seed");
 }
 
 TEST(CompletionRequest, OneStopOrMany) {
