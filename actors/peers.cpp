@@ -187,8 +187,10 @@ bool Peers::progress(TimePoint now) {
         auto why = health.error;
         why.detail = name_of(id) + " was lost: " + why.detail;
         const bool malformed = why.code == Errc::malformed;
-        if (malformed) say_goodbye(id, health.error);  // shared memory does not tell it
-        if (!malformed) why.code = Errc::unavailable;
+        if (malformed)
+          say_goodbye(id, health.error);  // shared memory does not tell it
+        else
+          why.code = Errc::unavailable;
         broken_.push_back(
             {id, std::move(why), malformed ? LinkEnding::malformed : LinkEnding::lost});
       });

@@ -26,8 +26,8 @@ ValueBytes value_bytes_of(const Checkpoint& checkpoint, const Numerics& numerics
 /// Weights of the main model, MTP layers and norms left out.
 struct ParameterCounts {
   double total = 0;
-  double per_token =
-      0;  // multiplied with every token: experts_per_token of the experts, no embedding
+  /// Multiplied with every token: experts_per_token of the experts, no embedding.
+  double per_token = 0;
 };
 ParameterCounts parameter_counts(const ModelConfig& config);
 

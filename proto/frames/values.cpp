@@ -112,13 +112,13 @@ std::optional<Malformed> find_pair_fault(const PackedArray<Pair>& pairs, std::ui
   return std::nullopt;
 }
 
-/// A schema and an expression have a text, the others none.
+/// A schema and calls have a text, an expression may have one, the others have none.
 std::optional<Malformed> find_grammar_fault(const Submit& x) {
   const auto kind = static_cast<std::uint16_t>(x.grammar);
   if (kind > static_cast<std::uint16_t>(GrammarKind::tool_calls)) return bad_value("grammar", kind);
   if (x.grammar_after < -1) return bad_value("grammar_after", x.grammar_after);
-  const bool worded = x.grammar != GrammarKind::none && x.grammar != GrammarKind::json_object;
-  if (worded != x.grammar_text.empty()) return std::nullopt;
+  const bool wordless = x.grammar == GrammarKind::none || x.grammar == GrammarKind::json_object;
+  if (x.grammar == GrammarKind::regex || wordless == x.grammar_text.empty()) return std::nullopt;
   return fault(MalformedReason::value, "grammar " + std::to_string(kind) + " with " +
                                            std::to_string(x.grammar_text.size()) +
                                            " bytes of text");

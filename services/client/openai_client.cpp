@@ -90,10 +90,23 @@ ClientFailure failure_of(int status, const std::string& body) {
   return failure;
 }
 
+/// The library's own words are names: "Connection".
+std::string words_of(httplib::Error error) {
+  switch (error) {
+    case httplib::Error::Connection: return "nothing listens there, or there is no such host";
+    case httplib::Error::ConnectionTimeout: return "no connection came to be";
+    case httplib::Error::Read:
+    case httplib::Error::Write: return "the connection ended, or nothing came for too long";
+    case httplib::Error::SSLConnection: return "what listens there speaks no TLS that we know";
+    case httplib::Error::SSLServerVerification: return "the certificate is not trusted";
+    default: return httplib::to_string(error);
+  }
+}
+
 ClientFailure unreachable(httplib::Error error) {
   ClientFailure failure;
   failure.code = ApiCode::unavailable;
-  failure.message = httplib::to_string(error);
+  failure.message = words_of(error);
   failure.untrusted = error == httplib::Error::SSLServerVerification;
   return failure;
 }

@@ -155,9 +155,6 @@ std::optional<ApiError> form_answer(const ServedModel& model, const GenerateCall
   if (form.grammar.kind == model::GrammarSpec::Kind::none) return std::nullopt;
   if (auto refused = model.refuse_format(form)) return refused;
   request.grammar = std::move(form.grammar);
-  // The empty expression, which the empty answer matches, in a spelling that is not empty.
-  if (request.grammar.kind == model::GrammarSpec::Kind::regex && request.grammar.text.empty())
-    request.grammar.text = "(?:)";
   if (!prompt.opens_reasoning) return std::nullopt;
   const auto end = model.tokenizer()->id_of(model::text_of(model::Marker::think_end));
   if (!end || !model.tokenizer()->is_added(*end)) {

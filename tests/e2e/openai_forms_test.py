@@ -62,6 +62,8 @@ class FormTest(ServedTest):
         for extra in ({"response_format": {"type": "regex", "pattern": "a{3}|b{3}"}},
                       {"guided_regex": "a{3}|b{3}"}):
             self.assertIn(self.complete(extra_body=extra).choices[0].text, ("aaa", "bbb"))
+        nothing = self.complete(extra_body={"guided_regex": ""}).choices[0]
+        self.assertEqual((nothing.text, nothing.finish_reason), ("", "stop"))
         texts = ["yes (1+1)", "no.", "a|b\\", "中\n"]
         for extra in ({"guided_choice": texts}, {"structured_outputs": {"choice": texts}}):
             for seed in range(6):

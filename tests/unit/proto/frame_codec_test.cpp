@@ -282,7 +282,11 @@ TEST(FrameCodec, RefusesValuesWithoutMeaning) {
                                                       {"reserved", 8, (1u << 16) | 2, reserved}});
   Submit wordless = samples.submit();
   wordless.grammar_text = {};
-  EXPECT_EQ(find_fault(wordless)->reason, value) << "an expression of nothing";
+  EXPECT_FALSE(find_fault(wordless)) << "the expression of the empty answer";
+  for (const auto kind : {GrammarKind::json_schema, GrammarKind::tool_calls}) {
+    wordless.grammar = kind;
+    EXPECT_EQ(find_fault(wordless)->reason, value) << static_cast<int>(kind);
+  }
 }
 
 TEST(FrameCodec, RefusesPairsOutOfOrderOrRange) {
