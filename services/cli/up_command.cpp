@@ -36,6 +36,13 @@ struct Flags {
 
 void say(const std::string& line) { std::fprintf(stderr, "troupe up: %s\n", line.c_str()); }
 
+/// Keys of which each service needs a value of its own, and the flag that sets the gateway's.
+constexpr std::pair<std::string_view, const char*> kOwnKeys[] = {
+    {"gateway.http_listen", "--http-listen"},
+    {"gateway.grpc_listen", "--grpc-listen"},
+    {"admin.listen", "--admin-listen"},
+    {"ops.listen", "--ops-listen"}};
+
 /// "KEY=VALUE" -> the pair. Returns the exit code of a reported error.
 std::optional<int> read_settings(const Flags& flags, LocalPlan& plan) {
   for (const auto& setting : flags.settings) {
@@ -48,6 +55,10 @@ std::optional<int> read_settings(const Flags& flags, LocalPlan& plan) {
                                           "print-defaults`" +
                                           nearest);
     }
+    for (const auto& [own, flag] : kOwnKeys)
+      if (key == own)
+        return report(Fault::bad_value,
+                      "--set " + setting + ": is the gateway's alone. Use " + flag);
     plan.settings.emplace_back(key, setting.substr(equals + 1));
   }
   return std::nullopt;
@@ -60,12 +71,13 @@ Expected<LocalPlan> make_plan(const Flags& flags) {
   plan.attention = static_cast<int>(flags.attention.value_or(1));
   plan.routers = static_cast<int>(flags.routers.value_or(1));
   plan.colocated = flags.placement == "colocated";
-  plan.settings = {{"transport.lanes", flags.transport}, {"log.level", flags.log_level}};
+  plan.settings = {{"transport.lanes", flags.transport},
+                   {"log.level", flags.log_level},
+                   {"drain.timeout_s", std::to_string(flags.drain_s.value_or(30))}};
   plan.gateway = {{"gateway.http_listen", flags.http},
                   {"gateway.grpc_listen", flags.grpc},
                   {"admin.listen", flags.admin},
-                  {"ops.listen", flags.ops},
-                  {"drain.timeout_s", std::to_string(flags.drain_s.value_or(30))}};
+                  {"ops.listen", flags.ops}};
   return with_identity(std::move(plan));
 }
 

@@ -89,6 +89,8 @@ class MistakeTest(program.ProgramTest):
         ):
             self.fails(program.USAGE, 1003, f"Did you mean {key}?", *words)
         self.fails(program.USAGE, 1003, "KEY=VALUE", "up", "--set", "foo.bar=1")
+        self.fails(program.USAGE, 1003, "Use --http-listen", "up", "--set",
+                   "gateway.http_listen=127.0.0.1:1")
 
     def test_a_transport_needs_processes_to_be_between(self):
         for words in (("run", "x"), ("chat",)):
