@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
 """A cluster of processes against one process: tokens/s, memory, and what idle processes cost.
 
-    cluster_bench.py --bin BUILD/troupe --model DIR [decode] [memory] [idle] [--rounds N]
+    cluster_bench.py --bin BUILD/troupe --model DIR [decode] [memory] [idle] [micro] [--rounds N]
 
 decode  tokens/s of one greedy sequence in one process, and with a process for each role over shm
         and tcp; the runs of a round follow one another, so that a ratio is of one moment.
 memory  the sum of the processes' PSS after a request, against weights + 10% + 60 MB each.
 idle    CPU and wake-ups of seven processes that have nothing to do (`troupe up`), by thread.
+micro   tokens/s of closed loops with attention.micro_batches 1, 2 and auto, three clusters at once
+        that are asked in turns.
 """
 
 import argparse
 import collections
+import contextlib
 import glob
+import json
 import os
 import re
 import signal
@@ -168,20 +172,56 @@ def idle(options):
     )
 
 
+def served_tokens_per_second(options, up, clients, seed):
+    """One closed loop."""
+    words = [options.bin, "bench", "serve", "--url", up.address, "--clients", str(clients)]
+    words += ["--requests", str(3 * clients), "--warmup", str(clients), "--prompt-tokens", "16"]
+    words += ["--max-tokens", "96", "--seed", str(seed), "-o", "json", "--no-progress"]
+    done = subprocess.run(words, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)["generated_tokens_per_s"]
+
+
+def micro(options):
+    """Prints the table of tokens/s."""
+    print("| threads | clients | whole | two | auto | two / whole | auto / whole |")
+    print("|---:|---:|---:|---:|---:|---:|---:|")
+    for threads in options.threads:
+        flags = ["--transport", options.transport, "--experts", "1"]
+        flags += ["--set", f"engine.threads={threads}"]
+        with contextlib.ExitStack() as running:
+            ups = [
+                running.enter_context(
+                    Up(options, options.model, *flags, "--set", f"attention.micro_batches={mode}")
+                )
+                for mode in ("1", "2", "auto")
+            ]
+            for clients in options.clients:
+                rates = [
+                    [served_tokens_per_second(options, up, clients, number) for up in ups]
+                    for number in range(options.rounds + 1)
+                ][1:]  # the first round warms up, and auto makes up its mind
+                middle = [statistics.median(column) for column in zip(*rates)]
+                ratios = [statistics.median(r[i] / r[0] for r in rates) for i in (1, 2)]
+                cells = [f"{rate:.0f}" for rate in middle] + [f"{ratio:.2f}" for ratio in ratios]
+                print(f"| {threads} | {clients} | " + " | ".join(cells) + " |", flush=True)
+
+
 def main():
     """Does what is asked for, everything without words."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", default=[], help="decode, memory, idle")
+    parser.add_argument("what", nargs="*", default=[], help="decode, memory, idle, micro")
     parser.add_argument("--bin", required=True)
     parser.add_argument("--model", default="/nonexistent")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=200)
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--experts", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--clients", type=int, nargs="*", default=[2, 4, 8, 16], help="of micro")
+    parser.add_argument("--transport", default="shm", help="of micro")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--by-thread", action="store_true")
     options = parser.parse_args()
-    parts = {"decode": decode, "memory": memory, "idle": idle}
+    parts = {"decode": decode, "memory": memory, "idle": idle, "micro": micro}
     for what in options.what or parts:
         parts[what](options)
     return 0
