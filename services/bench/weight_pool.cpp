@@ -1,10 +1,10 @@
 // One allocation, filled by copies of a MiB of normal codes.
 #include "services/bench/weight_pool.hpp"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <string>
@@ -38,20 +38,22 @@ std::int64_t last_level_cache_bytes() {
   return largest > 0 ? largest : std::int64_t{32} << 20;
 }
 
-void WeightPool::Free::operator()(std::byte* memory) const { std::free(memory); }
+void WeightPool::Unmap::operator()(std::byte* memory) const { ::munmap(memory, bytes); }
 
 Expected<WeightPool> WeightPool::make(std::int64_t bytes) {
   WeightPool pool;
   pool.bytes_ = bytes;
   const std::size_t rounded =
       (static_cast<std::size_t>(bytes) + kPageBytes - 1) / kPageBytes * kPageBytes;
-  pool.memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kPageBytes, rounded)));
-  if (pool.memory_ == nullptr) {
+  void* memory =
+      ::mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) {
     return unexpected(Errc::resource_exhausted,
                       std::to_string(bytes >> 20) +
                           " MiB for weights could not be had. Free memory, or "
                           "choose smaller cases by --filter");
   }
+  pool.memory_ = {static_cast<std::byte*>(memory), Unmap{rounded}};
   const auto codes = some_codes();
   for (std::size_t i = 0; i < rounded; i += codes.size())
     std::memcpy(pool.memory_.get() + i, codes.data(), std::min(codes.size(), rounded - i));

@@ -1,5 +1,6 @@
 // Memory that stands for weights: so much that no cache holds the next matrix.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -26,10 +27,11 @@ class WeightPool {
   std::int64_t bytes() const { return bytes_; }
 
  private:
-  struct Free {
+  struct Unmap {
+    std::size_t bytes;  // without a value of its own: what holds it is complete only later
     void operator()(std::byte* memory) const;
   };
-  std::unique_ptr<std::byte, Free> memory_;
+  std::unique_ptr<std::byte, Unmap> memory_;
   std::int64_t bytes_ = 0;
   std::int64_t at_ = 0;
   std::vector<float> scales_;
