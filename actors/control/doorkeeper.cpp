@@ -237,7 +237,8 @@ void WatchedDoor::tell(const Visitor& visitor, const Turned& why, TimePoint now)
   const auto left_out = log_.admit(visitor.peer.host, now);
   if (!left_out) return;
   const bool member = !visitor.visit.who().empty();
-  std::string detail = "reason=" + why.reason + " address=" + to_string(visitor.peer);
+  std::string detail = "reason=" + why.reason + (member ? "" : " port=control") +
+                       " address=" + to_string(visitor.peer);
   if (*left_out > 0) detail += " refusals_not_told=" + std::to_string(*left_out);
   if (member) detail += " pid=" + std::to_string(visitor.visit.pid());
   hooks_.on_event({NodeEvent::Severity::warning, member ? "member_refused" : "stranger_refused",

@@ -8,12 +8,12 @@
 #include <string>
 #include <thread>
 
-#include "actors/control/door_log.hpp"
 #include "actors/control/door_places.hpp"
 #include "actors/control/join_handshake.hpp"
 #include "actors/control/socket.hpp"
 #include "actors/endpoint.hpp"
 #include "actors/node_event.hpp"
+#include "core/door_log.hpp"
 #include "core/expected.hpp"
 
 namespace troupe::actors {

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "core/check.hpp"
+#include "core/first_bytes.hpp"
 #include "core/hmac.hpp"
 
 namespace troupe::actors {
@@ -68,25 +69,9 @@ PeerId peer_of(const proto::Greeting& greeting) {
   return peer_id(static_cast<proto::Role>(greeting.role), greeting.index);
 }
 
-bool begins(std::span<const std::byte> bytes, std::string_view with) {
-  return bytes.size() >= with.size() && std::memcmp(bytes.data(), with.data(), with.size()) == 0;
-}
-
 /// What a program that is none of ours may be.
 std::string looks_like(std::span<const std::byte> bytes) {
-  for (const char* method : {"GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "OPTIONS ", "PRI * HTTP"})
-    if (begins(bytes, method)) return "an HTTP request";
-  if (begins(bytes, "\x16\x03")) return "a TLS hello";
-  if (begins(bytes, "SSH-")) return "an SSH hello";
-  if (begins(bytes, std::string_view("\x01\0\0", 3)))
-    return "CAF's own protocol, as releases without a proof of the join token speak it";
-  std::string hex;
-  for (const auto byte : bytes.first(std::min<std::size_t>(bytes.size(), 8))) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    hex += kDigits[std::to_integer<unsigned>(byte) >> 4];
-    hex += kDigits[std::to_integer<unsigned>(byte) & 15];
-  }
-  return "bytes " + hex;
+  return troupe::looks_like({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 }  // namespace

@@ -255,7 +255,7 @@ TEST(JoinHandshake, SaysWhatAForeignProgramLooksLike) {
     return step.turned->detail;
   };
   EXPECT_NE(text_for("GET / HTTP/1.1\r\n").find("an HTTP request"), std::string::npos);
-  EXPECT_NE(text_for("PRI * HTTP/2.0\r\n").find("an HTTP request"), std::string::npos);
+  EXPECT_NE(text_for("PRI * HTTP/2.0\r\n").find("hello of HTTP/2"), std::string::npos);
   EXPECT_NE(text_for("\x16\x03\x01").find("a TLS hello"), std::string::npos);
   EXPECT_NE(text_for("SSH-2.0-x").find("an SSH hello"), std::string::npos);
   EXPECT_NE(text_for({"\x01\0\0\0", 4}).find("CAF's own protocol"), std::string::npos);

@@ -1,11 +1,11 @@
 // Two token buckets for each line: its address' and everybody's.
-#include "actors/control/door_log.hpp"
+#include "core/door_log.hpp"
 
 #include <algorithm>
 #include <iterator>
 #include <utility>
 
-namespace troupe::actors {
+namespace troupe {
 
 void DoorLog::Bucket::fill(double most, std::chrono::milliseconds every, TimePoint now) {
   const std::chrono::duration<double> passed = now - at;
@@ -36,4 +36,4 @@ std::optional<std::uint64_t> DoorLog::admit(const std::string& address, TimePoin
   return std::exchange(left_out_, 0);
 }
 
-}  // namespace troupe::actors
+}  // namespace troupe

@@ -1,4 +1,4 @@
-// How often refusals at a control port are told: a stranger must not be able to fill the log.
+// How often what strangers do at a port is told: they must not be able to fill the log.
 #pragma once
 #include <chrono>
 #include <cstddef>
@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-namespace troupe::actors {
+namespace troupe {
 
 struct DoorLogLimits {
   // Enough to see each mistake of a service that is set up, then a sign that it goes on.
@@ -43,4 +43,4 @@ class DoorLog {
   std::uint64_t left_out_ = 0;
 };
 
-}  // namespace troupe::actors
+}  // namespace troupe
