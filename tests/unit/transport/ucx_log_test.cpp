@@ -50,6 +50,26 @@ TEST(UcxLog, TakesTheLinesOfUcxWithLevelTextAndSource) {
   EXPECT_TRUE(errors);
 }
 
+TEST(UcxLog, HidesTheLinesThatAreMadeForTheSakeOfStrangers) {
+  std::vector<Line> lines;
+  const auto take = [&](UcxLogLevel level, std::string_view text, std::string_view source) {
+    lines.push_back({level, std::string(text), std::string(source)});
+  };
+  const auto use_ucx = [] {
+    BufferPool pool;
+    EXPECT_TRUE(UcxContext::make(UcxSettings{}, pool));
+  };
+  ::testing::internal::CaptureStdout();
+  {
+    const UcxLog log(take, [](const UcxStranger&) { FAIL() << "nobody came"; });
+    use_ucx();
+  }
+  use_ucx();  // as before: the level is the user's again
+  const auto out = ::testing::internal::GetCapturedStdout();
+  EXPECT_EQ(out, "");
+  for (const auto& line : lines) EXPECT_NE(line.level, UcxLogLevel::debug) << line.text;
+}
+
 TEST(UcxLog, LeavesUcxsOwnWayAfterItsEnd) {
   {
     const UcxLog log([](UcxLogLevel, std::string_view, std::string_view) {});
