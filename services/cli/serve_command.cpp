@@ -144,8 +144,9 @@ std::optional<int> read_settings(Flags& flags) {
   return std::nullopt;
 }
 
-GrpcSettings grpc_settings(const Flags& flags, const Address& listen) {
+GrpcSettings grpc_settings(const Flags& flags, const Address& listen, StrangerSink on_stranger) {
   GrpcSettings settings;
+  settings.on_stranger = std::move(on_stranger);
   settings.listen = listen;
   settings.reflection = flags.reflection;
   return settings;
@@ -176,9 +177,11 @@ int serve(Flags& flags) {
   auto model = open_model(flags.model);
   if (!model) return report(model_fault(model.error().code), model.error().detail);
   flags.served.name = served_name(flags.served.name, flags.model);
+  Logger log({"serve"}, Logger::Format::human, LogLevel::warning);  // its other lines are text, too
+  StrangerLog strangers(log);
   ServeOps ops(flags.served.name);
   const LoadCounters& loading = ops.begin_loading(flags.engine, model->config());
-  if (const auto opened = ops.open(flags.ops_listen); !opened)
+  if (const auto opened = ops.open(flags.ops_listen, strangers.sink()); !opened)
     return report(Fault::cannot_bind, "--ops-listen: " + opened.error().detail);
   model::Numerics numerics;
   numerics.mode = *model::parse_activation_mode(flags.engine.mode);
@@ -190,17 +193,18 @@ int serve(Flags& flags) {
   const auto served = ServedModel::make(*model, flags.served);
   if (!served) return report(Fault::chat_template, served.error().detail);
 
-  auto admin = AdminServer::start(grpc_settings(flags, flags.admin_listen),
+  auto admin = AdminServer::start(grpc_settings(flags, flags.admin_listen, strangers.sink()),
                                   [&engine] { return engine.report(); });
   if (!admin) return report(Fault::cannot_bind, "--admin-listen: " + admin.error().detail);
   GatewayServerSettings settings = gateway_server_settings(flags.config);
-  settings.grpc = grpc_settings(flags, flags.grpc_listen);
+  settings.grpc = grpc_settings(flags, flags.grpc_listen, {});
   if (flags.stream_pending_kib) {
     settings.stream.pending_bytes_max = static_cast<std::size_t>(*flags.stream_pending_kib) << 10;
   }
-  auto gateway = GatewayServer::start(
-      *served, engine, settings, [&engine] { return engine.epoch(); },
-      {[&ops](const CallRecord& call) { ops.on_call_end(call); }, tell_about_keys});
+  auto gateway =
+      GatewayServer::start(*served, engine, settings, [&engine] { return engine.epoch(); },
+                           {[&ops](const CallRecord& call) { ops.on_call_end(call); },
+                            tell_about_keys, strangers.sink()});
   if (!gateway) {
     const bool setting = gateway.error().code == Errc::invalid_argument;
     return report(setting ? Fault::config_bad_value : Fault::cannot_bind, gateway.error().detail);

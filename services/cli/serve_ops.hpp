@@ -23,7 +23,7 @@ class ServeOps {
   ServeOps(const ServeOps&) = delete;
 
   /// *Errors*: `unavailable` when the port cannot be opened.
-  Expected<void> open(const Address& listen);
+  Expected<void> open(const Address& listen, StrangerSink on_stranger);
   std::string address() const { return server_->address().text(); }
 
   /// The model is known: the metrics of its roles exist. Returns what counts the loading.

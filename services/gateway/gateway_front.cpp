@@ -21,6 +21,7 @@ class GatewayFront final : public ServiceFront {
         log_(context.log),
         metrics_(context.metrics, context.served_name),
         health_(context.health),
+        on_stranger_(context.on_stranger),
         served_(std::move(served)) {}
 
   Expected<void> open(const ServiceConfig& config);
@@ -46,6 +47,7 @@ class GatewayFront final : public ServiceFront {
   Logger& log_;
   GatewayMetrics metrics_;
   HealthSources health_;
+  StrangerSink on_stranger_;
   ServedModel served_;
   std::chrono::steady_clock::time_point epoch_asked_{};
   std::uint64_t epoch_ = 0;
@@ -54,8 +56,9 @@ class GatewayFront final : public ServiceFront {
 };
 
 Expected<void> GatewayFront::open(const ServiceConfig& config) {
-  auto admin = AdminServer::start(grpc_settings(config, config.admin.listen),
-                                  [this] { return node_.report(); });
+  GrpcSettings operators = grpc_settings(config, config.admin.listen);
+  operators.on_stranger = on_stranger_;
+  auto admin = AdminServer::start(operators, [this] { return node_.report(); });
   if (!admin) return model::at("admin.listen", admin.error());
   admin_ = *std::move(admin);
   GatewayServerSettings settings = gateway_server_settings(config);
@@ -63,7 +66,7 @@ Expected<void> GatewayFront::open(const ServiceConfig& config) {
   auto gateway =
       GatewayServer::start(served_, node_, settings, [this] { return placement_epoch(); },
                            {[this](const CallRecord& call) { on_call_end(call); },
-                            [this](const std::string& error) { on_keys(error); }});
+                            [this](const std::string& error) { on_keys(error); }, on_stranger_});
   if (!gateway) return unexpected(gateway.error());
   gateway_ = *std::move(gateway);
   return {};
@@ -84,6 +87,7 @@ void GatewayFront::on_keys(const std::string& error) {
 
 void GatewayFront::on_call_end(const CallRecord& call) {
   metrics_.record(call);
+  if (call.stranger) return;
   const LogFields fields{{"request_id", call.request_id},
                          {"trace_id", call.trace_id},
                          {"key", call.key_name},

@@ -43,6 +43,7 @@ Expected<std::unique_ptr<GatewayServer>> GatewayServer::start(
       new GatewayServer(model, engine, std::move(hooks), settings, std::move(placement_epoch)));
   if (auto loaded = gateway->load_keys(); !loaded) return unexpected(loaded.error());
   GrpcSettings public_port = settings.grpc;
+  public_port.on_stranger = gateway->state_.hooks.on_stranger;
   if (auto read = read_tls(settings.http, public_port); !read) return unexpected(read.error());
   auto grpc = ListeningServer::start(public_port,
                                      {make_inference_service(gateway->state_, settings.stream)});

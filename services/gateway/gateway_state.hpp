@@ -16,6 +16,7 @@
 #include "services/gateway/admission.hpp"
 #include "services/gateway/answer_stream.hpp"
 #include "services/gateway/served_model.hpp"
+#include "services/runtime/ports/stranger_log.hpp"
 
 namespace troupe::services {
 
@@ -37,6 +38,7 @@ struct CallRecord {
   double duration_s = 0;
   double waited_s = 0;                 // for the client to read
   std::int64_t replay_mismatches = 0;  // must stay 0
+  bool stranger = false;               // it was no request at all; `on_stranger` has heard of it
 };
 
 struct GatewayHooks {
@@ -44,6 +46,8 @@ struct GatewayHooks {
   std::function<void(const CallRecord&)> on_call_end;
   /// The file of API keys has changed: `error` says why it was not taken, or is empty.
   std::function<void(const std::string& error)> on_keys;
+  /// Somebody at a public port who speaks something else.
+  StrangerSink on_stranger;
 };
 
 /// Calls being answered, by API. *Threading*: any.

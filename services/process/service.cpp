@@ -56,9 +56,11 @@ Service::Service(const ServiceOrder& order)
     : order_(order),
       log_(identity(order), log_format(order.config.log.format, stderr_is_terminal()),
            log_level(order.config.log.level)),
-      ucx_log_([this](transport::UcxLogLevel level, std::string_view text, std::string_view from) {
-        log_.log(level_of(level), "ucx", text, {{"source", from}});
-      }),
+      ucx_log_(
+          [this](transport::UcxLogLevel level, std::string_view text, std::string_view from) {
+            log_.log(level_of(level), "ucx", text, {{"source", from}});
+          },
+          [this](const transport::UcxStranger& who) { on_ucx_stranger(who); }),
       loading_(log_, human(order.config) && stderr_is_terminal()),
       served_name_(served_name(order.config.model.served_name, order.config.model.path)),
       metrics_(served_name_) {
@@ -95,7 +97,7 @@ int Service::run() {
 }
 
 std::optional<int> Service::open_ops_port() {
-  auto opened = OpsServer::start(order_.config.ops.listen, health());
+  auto opened = OpsServer::start(order_.config.ops.listen, health(), strangers_.sink());
   if (!opened) return fail(Fault::cannot_bind, "ops.listen: " + opened.error().detail);
   ops_ = *std::move(opened);
   settings_.ops_address = ops_->address().text();
@@ -164,7 +166,7 @@ int Service::fail_start(const Error& error) {
 std::optional<int> Service::open_front() {
   if (order_.parts.make_front) {
     auto front = order_.parts.make_front(
-        {order_.config, served_name_, *node_, metrics_.book(), log_, health()});
+        {order_.config, served_name_, *node_, metrics_.book(), log_, health(), strangers_.sink()});
     if (!front) {
       const bool port = front.error().code == Errc::unavailable || front.error().code == Errc::io;
       const bool setting = front.error().code == Errc::invalid_argument;
@@ -253,6 +255,13 @@ void Service::on_event(const actors::NodeEvent& event) {
                                                                          : LogLevel::info;
   log_.log(level, event.name, message, fields);
   if (event.severity != Severity::info) signals_.wake();
+}
+
+void Service::on_ucx_stranger(const transport::UcxStranger& who) {
+  strangers_.tell({"ucx",
+                   {who.host, who.port},
+                   "foreign",
+                   "it sent " + who.looks_like + "; links of this cluster have this port"});
 }
 
 HealthSources Service::health() {

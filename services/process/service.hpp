@@ -47,10 +47,12 @@ class Service {
   HealthChecks ready_checks() const;
   HealthChecks start_checks() const;
   void on_event(const actors::NodeEvent& event);
+  void on_ucx_stranger(const transport::UcxStranger& who);
 
   StopSignals signals_;  // first: threads inherit its mask
   const ServiceOrder& order_;
   Logger log_;
+  StrangerLog strangers_{log_};
   transport::UcxLog ucx_log_;
   Loading loading_;
   std::string served_name_;

@@ -12,6 +12,7 @@
 #include "services/runtime/log/logger.hpp"
 #include "services/runtime/metrics/metric_book.hpp"
 #include "services/runtime/ops/health.hpp"
+#include "services/runtime/ports/stranger_log.hpp"
 
 namespace troupe::services {
 
@@ -36,6 +37,7 @@ struct FrontContext {
   MetricBook& metrics;
   Logger& log;
   HealthSources health = {};  // as the ops port has it
+  StrangerSink on_stranger = {};
 };
 
 /// What differs from service to service.

@@ -2,7 +2,7 @@
 #pragma once
 #include <chrono>
 
-#include "services/runtime/ops/listening_socket.hpp"
+#include "services/runtime/ports/listening_socket.hpp"
 
 namespace troupe::services {
 

@@ -98,8 +98,9 @@ class ClusterService final : public admin::ClusterService::Service {
 
 }  // namespace
 
-Expected<std::unique_ptr<AdminServer>> AdminServer::start(const GrpcSettings& settings,
+Expected<std::unique_ptr<AdminServer>> AdminServer::start(GrpcSettings settings,
                                                           ClusterReporter reporter) {
+  settings.port_name = "admin";
   auto server =
       ListeningServer::start(settings, {{admin::ClusterService::service_full_name(),
                                          std::make_shared<ClusterService>(std::move(reporter))}});

@@ -16,7 +16,7 @@ using ClusterReporter = std::function<Expected<actors::ClusterReport>()>;
 class AdminServer {
  public:
   /// *Errors*: those of ListeningServer::start.
-  static Expected<std::unique_ptr<AdminServer>> start(const GrpcSettings& settings,
+  static Expected<std::unique_ptr<AdminServer>> start(GrpcSettings settings,
                                                       ClusterReporter reporter);
   std::string address() const { return server_->address(); }
   std::uint16_t port() const { return server_->port(); }

@@ -5,10 +5,12 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/expected.hpp"
 #include "services/runtime/config/service_config.hpp"
+#include "services/runtime/ports/stranger_log.hpp"
 
 namespace grpc {
 class Service;
@@ -26,6 +28,8 @@ struct GrpcSettings {
   int streams_max = 1024;                                 // at once on a connection
   std::chrono::milliseconds connection_age_max{300'000};  // then a client reconnects, elsewhere
   std::chrono::milliseconds ping_interval_min{10'000};    // more often is refused
+  std::string_view port_name = "grpc";                    // in the log, of strangers
+  StrangerSink on_stranger = {};
 };
 
 /// A service and the full name that health knows it by.
@@ -34,11 +38,13 @@ struct NamedService {
   std::shared_ptr<grpc::Service> service;
 };
 
-/// *Threading*: any.
+/// Connections that do not begin as gRPC's do are answered, closed and told to `on_stranger`; gRPC
+/// gets all others. *Threading*: any.
 class ListeningServer {
  public:
   /// Opens the port. Health says NOT_SERVING until `set_serving`.
-  /// *Errors*: `io` when the port cannot be opened, with the reason of the operating system.
+  /// *Errors*: `unavailable` when the port cannot be opened, with the reason of the operating
+  /// system.
   static Expected<std::unique_ptr<ListeningServer>> start(const GrpcSettings& settings,
                                                           std::vector<NamedService> services);
   /// Cancels what is open and waits for its end.

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "services/gateway/answer_set.hpp"
-#include "services/runtime/ops/listening_socket.hpp"
+#include "services/runtime/ports/listening_socket.hpp"
 
 namespace troupe::services::http {
 

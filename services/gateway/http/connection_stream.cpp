@@ -12,6 +12,11 @@ namespace {
 constexpr std::chrono::seconds kDiscardTime{2};
 /// The frame of a chunked body may take as much again, and some, as its bytes: "1\r\nx\r\n".
 constexpr std::size_t kChunkedFactor = 6;
+constexpr std::size_t kOpeningBytes = 12;  // a string of so many takes no memory of its own
+
+/// What a request line may begin with, the empty line that some put before it included. Without
+/// this check whoever speaks TLS to a plain port would be waited for until a newline comes.
+bool may_begin(char c) { return (c > ' ' && c < '\x7f') || c == '\r' || c == '\n'; }
 
 }  // namespace
 
@@ -22,6 +27,7 @@ void ConnectionStream::begin_request() {
   in_body_ = false;
   last_ = 0;
   failure_ = Failure::none;
+  opening_.clear();
 }
 
 void ConnectionStream::begin_body() {
@@ -67,6 +73,13 @@ ssize_t ConnectionStream::read(char* to, size_t bytes) {
     return -1;
   }
   if (begin_ == end_ && !fill()) return -1;
+  if (!in_body_ && request_bytes_ == 0) {
+    opening_.assign(buffer_.data() + begin_, std::min(end_ - begin_, kOpeningBytes));
+    if (!may_begin(opening_.front())) {
+      failure_ = Failure::foreign;
+      return -1;
+    }
+  }
   const std::size_t taken = std::min({bytes, end_ - begin_, part_bytes_max_ - request_bytes_});
   std::copy_n(buffer_.data() + begin_, taken, to);
   begin_ += taken;

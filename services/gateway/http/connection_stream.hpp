@@ -21,21 +21,24 @@ struct ConnectionLimits {
 
 /// The library alone bounds neither the number of headers, nor the time of a whole request, and it
 /// skips header lines that end without a carriage return, which others may have read. Past a bound,
-/// and at such a line, reading ends as if the peer had closed; `failure` tells why.
-/// *Threading*: one thread at a time.
+/// at such a line, and where no request can begin, reading ends as if the peer had closed;
+/// `failure` tells why. *Threading*: one thread at a time.
 class ConnectionStream final : public httplib::Stream {
  public:
-  enum class Failure { none, closed, header_bytes, header_line, body_bytes, read_time };
+  enum class Failure { none, closed, foreign, header_bytes, header_line, body_bytes, read_time };
 
-  ConnectionStream(std::unique_ptr<Wire> wire, const ConnectionLimits& limits)
-      : wire_(std::move(wire)), limits_(limits) {}
+  ConnectionStream(std::unique_ptr<Wire> wire, Address peer, const ConnectionLimits& limits)
+      : wire_(std::move(wire)), peer_(std::move(peer)), limits_(limits) {}
 
   Wire& wire() { return *wire_; }
+  const Address& peer() const { return peer_; }
   /// The clock and the counts of the next request start.
   void begin_request();
   /// The headers are read; from now on it is the body.
   void begin_body();
   Failure failure() const { return failure_; }
+  /// The request's first bytes, as far as they have come: enough to tell what they look like.
+  const std::string& opening() const { return opening_; }
   /// Of the request: nothing has come at all.
   bool silent() const { return request_bytes_ == 0 && begin_ == end_; }
   /// Bytes of the next request have been read already.
@@ -58,6 +61,7 @@ class ConnectionStream final : public httplib::Stream {
   bool fill();
 
   std::unique_ptr<Wire> wire_;
+  const Address peer_;
   const ConnectionLimits limits_;
   Clock::time_point read_until_{};
   std::size_t request_bytes_ = 0;  // of this part of the request
@@ -66,6 +70,7 @@ class ConnectionStream final : public httplib::Stream {
   char last_ = 0;  // byte of the headers
   bool broken_ = false;
   Failure failure_ = Failure::none;
+  std::string opening_;
   std::array<char, 8192> buffer_{};
   std::size_t begin_ = 0;
   std::size_t end_ = 0;

@@ -96,8 +96,8 @@ void Listener::watch() {
 
 void Listener::accept_all() {
   while (true) {
-    Descriptor peer(::accept4(socket_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (peer.get() >= 0) {
+    auto peer = accept_on(socket_);
+    if (peer.socket.get() >= 0) {
       admit(std::move(peer));
     } else if (errno != EINTR && errno != ECONNABORTED) {
       if (errno == EAGAIN) return;
@@ -109,7 +109,7 @@ void Listener::accept_all() {
   }
 }
 
-void Listener::admit(Descriptor socket) {
+void Listener::admit(Accepted peer) {
   if (connections_ >= settings_.connections_max) {
     auto oldest = idle_.begin();
     for (auto one = idle_.begin(); one != idle_.end(); ++one) {
@@ -117,17 +117,18 @@ void Listener::admit(Descriptor socket) {
     }
     if (oldest == idle_.end()) {  // all are being served: this one has to come again
       if (!settings_.tls) {
-        (void)::send(socket.get(), settings_.busy_reply.data(), settings_.busy_reply.size(),
+        (void)::send(peer.socket.get(), settings_.busy_reply.data(), settings_.busy_reply.size(),
                      MSG_NOSIGNAL | MSG_DONTWAIT);
       }
       return;
     }
     close_one(oldest);
   }
-  tune(socket.get());
+  tune(peer.socket.get());
   ++connections_;
-  auto wire = make_wire(std::move(socket), settings_.tls.get());
-  auto stream = std::make_shared<ConnectionStream>(std::move(wire), settings_.connection);
+  auto wire = make_wire(std::move(peer.socket), settings_.tls.get());
+  auto stream = std::make_shared<ConnectionStream>(std::move(wire), std::move(peer.peer),
+                                                   settings_.connection);
   const int fd = stream->socket();
   idle_.emplace(fd, Idle{std::move(stream), Clock::now() + settings_.idle_time_max, true});
   watch_socket(poll_.get(), fd, EPOLLIN | EPOLLRDHUP);

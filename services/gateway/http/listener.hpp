@@ -12,7 +12,7 @@
 
 #include "services/gateway/http/connection_stream.hpp"
 #include "services/gateway/http/worker_threads.hpp"
-#include "services/runtime/ops/listening_socket.hpp"
+#include "services/runtime/ports/listening_socket.hpp"
 
 namespace troupe::services::http {
 
@@ -54,7 +54,7 @@ class Listener {
 
   void watch();
   void accept_all();
-  void admit(Descriptor socket);
+  void admit(Accepted peer);
   void dispatch(std::shared_ptr<ConnectionStream> stream);
   void serve(const std::shared_ptr<ConnectionStream>& stream);
   void give_back(std::shared_ptr<ConnectionStream> stream);

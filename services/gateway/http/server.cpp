@@ -6,8 +6,10 @@
 #include <atomic>
 #include <optional>
 
+#include "core/first_bytes.hpp"
 #include "services/gateway/http/listener.hpp"
 #include "services/gateway/http/request_head.hpp"
+#include "services/gateway/request_planner.hpp"
 
 namespace troupe::services::http {
 namespace {
@@ -82,11 +84,20 @@ HttpError overloaded() {
   return error;
 }
 
+/// The bytes of a reply to whoever has no request that the library would answer.
+std::string bare_reply(std::string_view status, const HttpError& error, const std::string& id) {
+  const std::string body = error_body(error, id);
+  return "HTTP/1.1 " + std::string(status) +
+         "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
+         "\r\nConnection: close\r\n\r\n" + body;
+}
+
 class Answers final : public httplib::Server {
  public:
   Answers(GatewayState& state, const ServerSettings& settings)
       : state_(state),
         api_(state, settings.api),
+        tls_(!settings.cert_file.empty()),
         body_bytes_max_(settings.body_bytes_max),
         bodies_(settings.body_bytes_max * kBodiesAtOnce) {
     set_keep_alive_timeout(settings.idle_time_max.count() / 1000);
@@ -126,6 +137,8 @@ class Answers final : public httplib::Server {
         current.call->note(to_http(from_engine({Errc::cancelled, ""})));
       current.call->close(current.status);
       current.call.reset();  // it has ended, however long the client takes to read
+    } else if (!sent) {
+      turn_away(stream);
     }
     const bool again =
         sent && !closed && !current.last && stream.failure() == ConnectionStream::Failure::none;
@@ -147,6 +160,29 @@ class Answers final : public httplib::Server {
     } catch (...) {
       return false;  // the library's own trouble with what a stranger sent
     }
+  }
+
+  /// Where not even a request line was read: answers, unless nobody would read it, and tells.
+  void turn_away(ConnectionStream& stream) const {
+    if (const std::string trouble = stream.wire().trouble(); !trouble.empty())
+      return tell(stream, "tls", "its TLS handshake failed: " + trouble);
+    if (stream.silent()) return;  // a probe of the port, or a client that needs no more
+    const std::string said = "it sent " + looks_like(stream.opening());
+    using Failure = ConnectionStream::Failure;
+    if (stream.failure() == Failure::closed) return tell(stream, "ended", said + " and hung up");
+    if (stream.failure() == Failure::read_time)
+      return tell(stream, "silent", said + " and no whole request line in time");
+    const HttpError error = refusal(400, "this is no request of HTTP/1.1. See GET /openapi.json");
+    const std::string reply = bare_reply("400 Bad Request", error, make_request_id());
+    (void)stream.write(reply.data(), reply.size());
+    tell(stream, "foreign", said);
+  }
+
+  void tell(const ConnectionStream& stream, std::string_view reason, std::string what) const {
+    if (!state_.hooks.on_stranger) return;
+    what += tls_ ? "; this port speaks HTTP/1.1 over TLS" : "; this port speaks HTTP/1.1, no TLS";
+    state_.hooks.on_stranger(
+        {"http", stream.peer(), reason, what + ". gRPC has its own: gateway.grpc_listen"});
   }
 
   HttpCall& call_of(const httplib::Request& request) {
@@ -232,6 +268,9 @@ class Answers final : public httplib::Server {
       request.method = from.method;
       request.path = *path;
       error = api_.refuse_method(request);
+    } else if (response.status == 400 && from.path.empty() && failure == Failure::none) {
+      call.record().stranger = true;  // the library did not understand the first line
+      tell(exchange->stream, "foreign", "it sent " + looks_like(exchange->stream.opening()));
     }
     if (failure == Failure::header_bytes) error = refusal(431);
     if (failure == Failure::read_time) error = refusal(408);
@@ -262,15 +301,14 @@ class Answers final : public httplib::Server {
 
   GatewayState& state_;
   const Api api_;
+  const bool tls_;
   const std::size_t body_bytes_max_;
   BodyBudget bodies_;
 };
 
 std::string busy_reply() {
   const HttpError error = to_http(queue_full(0, std::chrono::milliseconds(1000)));
-  const std::string body = error_body(error, "none");
-  return "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nContent-Length: " +
-         std::to_string(body.size()) + "\r\nRetry-After: 1\r\nConnection: close\r\n\r\n" + body;
+  return bare_reply("429 Too Many Requests\r\nRetry-After: 1", error, "none");
 }
 
 }  // namespace

@@ -38,6 +38,11 @@ class TlsWire final : public Wire {
     return outcome_of(SSL_write(tls_.get(), from, clamp(bytes)));
   }
   bool holds_bytes() const override { return tls_ && SSL_pending(tls_.get()) > 0; }
+  std::string trouble() const override {
+    if (!tls_ || SSL_is_init_finished(tls_.get()) != 0) return {};
+    if (BIO_number_read(SSL_get_rbio(tls_.get())) == 0) return {};
+    return trouble_.empty() ? "it did not go on" : trouble_;
+  }
   void end() override {
     if (tls_ && !broken_) SSL_shutdown(tls_.get());
     ERR_clear_error();
@@ -55,12 +60,17 @@ class TlsWire final : public Wire {
       case SSL_ERROR_WANT_READ: return {-1, POLLIN};
       case SSL_ERROR_WANT_WRITE: return {-1, POLLOUT};
       case SSL_ERROR_ZERO_RETURN: return {0, 0};
-      default: broken_ = true; return {-1, 0};
+      default: break;
     }
+    broken_ = true;
+    const char* why = ERR_reason_error_string(ERR_peek_error());
+    trouble_ = why != nullptr ? why : "the connection broke";
+    return {-1, 0};
   }
 
   std::unique_ptr<SSL, void (*)(SSL*)> tls_;
   bool broken_ = false;
+  std::string trouble_;  // OpenSSL's words
 };
 
 }  // namespace

@@ -4,9 +4,10 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 
 #include "services/gateway/http/tls_context.hpp"
-#include "services/runtime/ops/listening_socket.hpp"
+#include "services/runtime/ports/listening_socket.hpp"
 
 namespace troupe::services::http {
 
@@ -28,6 +29,8 @@ class Wire {
   virtual Moved write(const char* from, std::size_t bytes);
   /// Bytes that have been read from the socket but not taken: poll(2) does not see them.
   virtual bool holds_bytes() const { return false; }
+  /// Why a TLS handshake that has begun is not done; empty: it is, or not a byte has come.
+  virtual std::string trouble() const { return {}; }
   /// Tells the peer that nothing more comes.
   virtual void end();
   /// Wakes whoever waits for this socket.

@@ -11,7 +11,6 @@ namespace troupe::services {
 namespace {
 
 constexpr std::size_t kRequestBytesMax = 16 << 10;
-constexpr int kLeftoversMax = 64;  // reads of 4 KiB
 
 bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
@@ -35,7 +34,7 @@ bool OpsConnection::read() {
     in_.append(part.data(), static_cast<std::size_t>(got));
     if (is_complete(in_)) return true;
   }
-  in_.clear();  // too long: whatever it is, it is refused
+  too_long_ = true;  // whatever it is, it is refused
   return true;
 }
 
@@ -56,10 +55,7 @@ void OpsConnection::write() {
 }
 
 void OpsConnection::end() {
-  // Closing over bytes that nobody has read would take the answer away from the peer.
-  ::shutdown(fd(), SHUT_WR);
-  std::array<char, 4096> part{};
-  for (int i = 0; i<kLeftoversMax&& ::recv(fd(), part.data(), part.size(), 0)> 0;) ++i;
+  say_goodbye(socket_);
   ended_ = true;
 }
 

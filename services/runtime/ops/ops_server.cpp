@@ -11,12 +11,14 @@
 #include <cerrno>
 #include <cstdio>
 #include <list>
+#include <optional>
 #include <thread>
 #include <vector>
 
+#include "core/first_bytes.hpp"
 #include "services/runtime/ops/fresh_text.hpp"
-#include "services/runtime/ops/listening_socket.hpp"
 #include "services/runtime/ops/ops_connection.hpp"
+#include "services/runtime/ports/listening_socket.hpp"
 
 namespace troupe::services {
 namespace {
@@ -60,10 +62,11 @@ HttpAnswer answer_to(const HttpRequest& request, const HealthSources& sources) {
 }  // namespace
 
 struct OpsServer::Impl {
-  Impl(Address listens, Descriptor opened, HealthSources with)
+  Impl(Address listens, Descriptor opened, HealthSources with, StrangerSink strangers)
       : listen(std::move(listens)),
         socket(std::move(opened)),
         sources(std::move(with)),
+        on_stranger(std::move(strangers)),
         text([this] { return sources.metrics(); }, [this] { ::eventfd_write(wake.get(), 1); }) {
     listen.port = port_of(socket);
     thread = std::thread([this] { serve(); });
@@ -89,8 +92,7 @@ struct OpsServer::Impl {
       }
       const auto now = Clock::now();
       for (auto& connection : connections) finish_metrics(connection, now);
-      connections.remove_if(
-          [now](const auto& one) { return one.ended() || now >= one.deadline(); });
+      connections.remove_if([&](const auto& one) { return is_over(one, now); });
       if (fds[1].revents != 0) accept_some(now);
     }
   }
@@ -118,13 +120,34 @@ struct OpsServer::Impl {
   }
 
   void serve_request(OpsConnection& connection) {
-    const auto request = parse_request(connection.request());
-    if (!request) return connection.answer({400, "this is no HTTP/1.1 request\n"}, true);
+    std::optional<HttpRequest> request;
+    if (!connection.too_long()) request = parse_request(connection.request());
+    if (!request) {
+      tell(connection, "foreign",
+           connection.too_long() ? ", more than a request may have" : ", no HTTP/1.1 request");
+      return connection.answer({400, "this is no HTTP/1.1 request\n"}, true);
+    }
     const bool head = request->method == "HEAD";
     if (!head && request->method != "GET")
       return connection.answer({405, "this port answers GET only\n"}, true);
     if (request->path != "/metrics") return connection.answer(answer_to(*request, sources), !head);
     connection.collecting = {text.ask(), Clock::now() + kMetricsPatience, !head};
+  }
+
+  bool is_over(const OpsConnection& connection, Clock::time_point now) {
+    const bool late = now >= connection.deadline();
+    if (!connection.ended() && !late) return false;
+    if (connection.unfinished())
+      tell(connection, connection.ended() ? "ended" : "silent",
+           connection.ended() ? " and hung up" : " and no whole request in 5 s");
+    return true;
+  }
+
+  void tell(const OpsConnection& connection, std::string_view reason, const char* what) const {
+    if (!on_stranger) return;
+    on_stranger({"ops", connection.peer(), reason,
+                 "it sent " + looks_like(connection.request()) + what +
+                     "; this port has probes and metrics over plain HTTP/1.1"});
   }
 
   void finish_metrics(OpsConnection& connection, Clock::time_point now) {
@@ -137,23 +160,28 @@ struct OpsServer::Impl {
 
   void accept_some(Clock::time_point now) {
     for (std::size_t i = 0; i < kConnectionsMax; ++i) {
-      Descriptor peer(::accept4(socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-      if (peer.get() < 0) {
+      auto peer = accept_on(socket);
+      if (peer.socket.get() < 0) {
         if (errno == ECONNABORTED || errno == EINTR) continue;
         if (errno != EAGAIN) accept_from = now + kAcceptRetry;  // out of descriptors, say
         return;
       }
       // Whoever is honest has its answer within milliseconds: the oldest is not.
-      if (connections.size() >= kConnectionsMax) connections.pop_front();
+      if (connections.size() >= kConnectionsMax) {
+        const auto& oldest = connections.front();
+        if (oldest.unfinished()) tell(oldest, "crowded", ", and others needed its place");
+        connections.pop_front();
+      }
       auto& connection = connections.emplace_back(std::move(peer), now + kRequestTime);
       if (connection.read()) serve_request(connection);  // before anybody can crowd it out
-      if (connection.ended()) connections.pop_back();
+      if (is_over(connection, now)) connections.pop_back();
     }
   }
 
   Address listen;
   Descriptor socket;
   HealthSources sources;
+  StrangerSink on_stranger;
   Descriptor wake{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   std::atomic<bool> stopping{false};
   std::list<OpsConnection> connections;  // oldest first
@@ -162,12 +190,12 @@ struct OpsServer::Impl {
   std::thread thread;
 };
 
-Expected<std::unique_ptr<OpsServer>> OpsServer::start(const Address& listen,
-                                                      HealthSources sources) {
+Expected<std::unique_ptr<OpsServer>> OpsServer::start(const Address& listen, HealthSources sources,
+                                                      StrangerSink on_stranger) {
   auto socket = listen_on(listen);
   if (!socket) return unexpected(socket.error());
-  return std::unique_ptr<OpsServer>(
-      new OpsServer(std::make_unique<Impl>(listen, *std::move(socket), std::move(sources))));
+  return std::unique_ptr<OpsServer>(new OpsServer(std::make_unique<Impl>(
+      listen, *std::move(socket), std::move(sources), std::move(on_stranger))));
 }
 
 OpsServer::OpsServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

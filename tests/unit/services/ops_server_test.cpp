@@ -1,11 +1,7 @@
 // Probes, metrics and strangers on the ops port.
 #include "services/runtime/ops/ops_server.hpp"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -13,37 +9,11 @@
 #include <mutex>
 #include <thread>
 
-#include "services/runtime/ops/listening_socket.hpp"
+#include "tests/support/heard_strangers.hpp"
+#include "tests/support/loopback.hpp"
 
 namespace troupe::services {
 namespace {
-
-Descriptor connect_to(std::uint16_t port) {
-  Descriptor peer(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in place{};
-  place.sin_family = AF_INET;
-  place.sin_port = htons(port);
-  place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  EXPECT_EQ(::connect(peer.get(), reinterpret_cast<const sockaddr*>(&place), sizeof(place)), 0);
-  return peer;
-}
-
-/// All that comes until the other side closes.
-std::string read_all(const Descriptor& peer) {
-  std::string all;
-  std::array<char, 4096> part{};
-  for (ssize_t got = 0; (got = ::recv(peer.get(), part.data(), part.size(), 0)) > 0;)
-    all.append(part.data(), static_cast<std::size_t>(got));
-  return all;
-}
-
-void send_text(const Descriptor& peer, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t sent = ::send(peer.get(), text.data(), text.size(), MSG_NOSIGNAL);
-    if (sent <= 0) return;  // it has closed
-    text.remove_prefix(static_cast<std::size_t>(sent));
-  }
-}
 
 class OpsServerTest : public ::testing::Test {
  protected:
@@ -64,7 +34,7 @@ class OpsServerTest : public ::testing::Test {
       changed_.wait(lock, [this] { return !stuck_; });
       return "t_total " + std::to_string(collections_) + "\n" + padding_;
     };
-    auto server = OpsServer::start({"127.0.0.1", 0}, std::move(sources));
+    auto server = OpsServer::start({"127.0.0.1", 0}, std::move(sources), strangers_.sink());
     ASSERT_TRUE(server.has_value()) << server.error().detail;
     server_ = *std::move(server);
   }
@@ -101,6 +71,7 @@ class OpsServerTest : public ::testing::Test {
   std::string padding_;
   std::atomic<bool> ready_{true};
   std::atomic<bool> started_{true};
+  HeardStrangers strangers_;
   std::unique_ptr<OpsServer> server_;
 };
 
@@ -231,6 +202,55 @@ TEST_F(OpsServerTest, ManyAtOnceAreAllAnswered) {
     answers.push_back(std::async(std::launch::async,
                                  [this] { return get("/metrics").starts_with("HTTP/1.1 200"); }));
   for (auto& answer : answers) EXPECT_TRUE(answer.get());
+}
+
+TEST_F(OpsServerTest, TellsOfBytesThatAreNoRequest) {
+  raw("hello\r\n\r\n");
+  raw(std::string("\x16\x03\x01\x02\x00\x01\n", 7));
+  raw("GET /" + std::string(1 << 20, 'a'));
+  {
+    const Descriptor peer = connect_to(server_->address().port);
+    send_text(peer, "GET /livez HT");
+    ::shutdown(peer.get(), SHUT_WR);
+    EXPECT_EQ(read_all(peer), "");
+  }
+  const Descriptor half = connect_to(server_->address().port);
+  send_text(half, "GET /livez HT");
+  EXPECT_EQ(read_all(half), "");  // its time has passed
+  const auto all = strangers_.wait_for(5);
+  ASSERT_EQ(all.size(), 5u);
+  const std::vector<std::pair<std::string, std::string>> wanted{{"foreign", "bytes 68656c6c6f"},
+                                                                {"foreign", "a TLS hello"},
+                                                                {"foreign", "more than a request"},
+                                                                {"ended", "hung up"},
+                                                                {"silent", "no whole request"}};
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(all[i].reason, wanted[i].first);
+    EXPECT_TRUE(has(all[i].detail, wanted[i].second)) << all[i].detail;
+    EXPECT_EQ(all[i].port, "ops");
+    EXPECT_EQ(all[i].peer.host, "127.0.0.1");
+    EXPECT_NE(all[i].peer.port, 0);
+  }
+}
+
+TEST_F(OpsServerTest, SaysNothingOfProbesAndOfThoseThatOnlyConnect) {
+  for (int i = 0; i < 100; ++i) connect_to(server_->address().port);  // also more than it keeps
+  std::vector<Descriptor> silent;
+  for (int i = 0; i < 70; ++i) silent.push_back(connect_to(server_->address().port));
+  get("/livez");
+  get("/nothing");
+  raw("POST /livez HTTP/1.1\r\n\r\n");
+  for (const auto& peer : silent) read_all(peer);
+  EXPECT_TRUE(strangers_.all().empty());
+}
+
+TEST_F(OpsServerTest, TellsOfHalfRequestsThatOthersCrowdOut) {
+  const Descriptor half = connect_to(server_->address().port);
+  send_text(half, "GET /livez HT");
+  std::vector<Descriptor> peers;
+  for (int i = 0; i < 80; ++i) peers.push_back(connect_to(server_->address().port));
+  EXPECT_EQ(read_all(half), "");
+  EXPECT_EQ(strangers_.wait_for(1).at(0).reason, "crowded");
 }
 
 TEST_F(OpsServerTest, APortInUseIsNamed) {

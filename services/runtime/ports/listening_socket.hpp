@@ -1,6 +1,7 @@
 // A TCP socket that listens, and one that has been accepted: owned descriptors.
 #pragma once
 #include <utility>
+#include <vector>
 
 #include "core/expected.hpp"
 #include "services/runtime/config/service_config.hpp"
@@ -18,6 +19,8 @@ class Descriptor {
   }
   ~Descriptor();
   int get() const { return fd_; }
+  /// It is the caller's now.
+  int release() { return std::exchange(fd_, -1); }
 
  private:
   int fd_;
@@ -27,7 +30,22 @@ class Descriptor {
 /// *Errors*: `unavailable` with the address and the system's reason.
 Expected<Descriptor> listen_on(const Address& address);
 
+/// The same, on every address that the host's name has, and on IPv4 and IPv6 for a wildcard of
+/// either; port 0: any free one, the same for all. At least one socket: an address that is not to
+/// be had is left out while another one is.
+Expected<std::vector<Descriptor>> listen_on_all(const Address& address);
+
 /// The port a socket is bound to; 0 if it is not.
 std::uint16_t port_of(const Descriptor& socket);
+
+struct Accepted {
+  Descriptor socket;  // non-blocking and closed on exec; -1: errno says why
+  Address peer;       // of IPv4 as such, whatever the port listens on
+};
+Accepted accept_on(const Descriptor& listener);
+
+/// Before a socket is closed: says that nothing more comes, and reads some of what is there, since
+/// closing over unread bytes would take back what was sent last. Does not wait.
+void say_goodbye(const Descriptor& socket);
 
 }  // namespace troupe::services
