@@ -13,6 +13,7 @@
 #include "services/cli/serve_ops.hpp"
 #include "services/gateway/gateway_settings.hpp"
 #include "services/gateway/grpc/admin_server.hpp"
+#include "services/gateway/grpc/grpc_log.hpp"
 #include "services/gateway/local_engine.hpp"
 #include "services/runtime/config/config_keys.hpp"
 #include "services/runtime/faults.hpp"
@@ -193,6 +194,7 @@ int serve(Flags& flags) {
   const auto served = ServedModel::make(*model, flags.served);
   if (!served) return report(Fault::chat_template, served.error().detail);
 
+  const GrpcLog grpc_log(log);
   auto admin = AdminServer::start(grpc_settings(flags, flags.admin_listen, strangers.sink()),
                                   [&engine] { return engine.report(); });
   if (!admin) return report(Fault::cannot_bind, "--admin-listen: " + admin.error().detail);

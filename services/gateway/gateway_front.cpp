@@ -7,6 +7,7 @@
 #include "services/gateway/gateway_metrics.hpp"
 #include "services/gateway/gateway_settings.hpp"
 #include "services/gateway/grpc/admin_server.hpp"
+#include "services/gateway/grpc/grpc_log.hpp"
 #include "services/gateway/served_model.hpp"
 #include "services/prompt/open_model.hpp"
 
@@ -22,6 +23,7 @@ class GatewayFront final : public ServiceFront {
         metrics_(context.metrics, context.served_name),
         health_(context.health),
         on_stranger_(context.on_stranger),
+        grpc_log_(context.log),
         served_(std::move(served)) {}
 
   Expected<void> open(const ServiceConfig& config);
@@ -48,6 +50,7 @@ class GatewayFront final : public ServiceFront {
   GatewayMetrics metrics_;
   HealthSources health_;
   StrangerSink on_stranger_;
+  GrpcLog grpc_log_;
   ServedModel served_;
   std::chrono::steady_clock::time_point epoch_asked_{};
   std::uint64_t epoch_ = 0;

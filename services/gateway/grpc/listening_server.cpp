@@ -1,26 +1,22 @@
-// grpc::ServerBuilder and what happens when a port is taken.
+// grpc::ServerBuilder on a port that an acceptor of ours keeps.
 #include "services/gateway/grpc/listening_server.hpp"
 
 #include <grpc/health/v1/health.pb.h>
-#include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/service_type.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
-#include <netdb.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <climits>
-#include <cstring>
 #include <mutex>
 #include <optional>
 #include <utility>
 
+#include "services/gateway/grpc/acceptor.hpp"
 #include "services/gateway/grpc/call.hpp"
+#include "services/gateway/grpc/grpc_log.hpp"
 
 namespace troupe::services {
 namespace {
@@ -34,34 +30,11 @@ void prepare_process() {
   static std::once_flag once;
   std::call_once(once, [] {
     capture_protobuf_log();
-    // gRPC explains on stderr what we explain ourselves; bugs of its own it still may tell.
-    gpr_set_log_function([](gpr_log_func_args*) {});
+    capture_grpc_log();
     grpc::EnableDefaultHealthCheckService(true);
     // health.proto stays in the program only if it is named: reflection describes it.
     google::protobuf::LinkMessageReflection<grpc::health::v1::HealthCheckRequest>();
   });
-}
-
-/// gRPC does not say why it could not bind; the operating system, asked once more, does.
-std::string bind_reason(const Address& at) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE;
-  addrinfo* found = nullptr;
-  if (const int failed =
-          ::getaddrinfo(at.host.c_str(), std::to_string(at.port).c_str(), &hints, &found)) {
-    return ::gai_strerror(failed);
-  }
-  std::string reason = "the port was taken for a moment";
-  const int fd = ::socket(found->ai_family, SOCK_STREAM, 0);
-  const int on = 1;
-  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (fd < 0 || ::bind(fd, found->ai_addr, found->ai_addrlen) != 0 || ::listen(fd, 1) != 0) {
-    reason = std::strerror(errno);
-  }
-  if (fd >= 0) ::close(fd);
-  ::freeaddrinfo(found);
-  return reason;
 }
 
 int clamp_ms(std::chrono::milliseconds time) {
@@ -79,7 +52,6 @@ class WithReflection final : public grpc::ServerBuilderOption {
 
 void configure(grpc::ServerBuilder& builder, const GrpcSettings& settings) {
   builder.SetMaxReceiveMessageSize(static_cast<int>(kMessageBytesMax + kExplained));
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, settings.streams_max);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, clamp_ms(settings.connection_age_max));
   // The grace must exceed the longest stream: a stream ends by itself or by its deadline.
@@ -101,15 +73,29 @@ std::shared_ptr<grpc::ServerCredentials> credentials(const GrpcSettings& setting
   return grpc::SslServerCredentials(options);
 }
 
+/// What makes a connection of ours one of the server's.
+Acceptor::HandOn take_connections(grpc::ServerBuilder& builder, const GrpcSettings& settings) {
+  using Kind = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+  using Taker = grpc::experimental::ExternalConnectionAcceptor;
+  const std::shared_ptr<Taker> taker =
+      builder.experimental().AddExternalConnectionAcceptor(Kind::FROM_FD, credentials(settings));
+  return [taker](Descriptor socket) {
+    Taker::NewConnectionParameters taken;
+    taken.listener_fd = -1;
+    taken.fd = socket.release();
+    taker->HandleNewConnection(&taken);
+  };
+}
+
 }  // namespace
 
 struct ListeningServer::Impl {
   std::vector<NamedService> services;
   std::unique_ptr<grpc::Server> server;
-  Address listen;
-  int port = 0;
+  Address listen;  // with the port in use
   std::mutex said_mutex;
   std::optional<bool> said;  // to health, which sends it to all watchers however often it is said
+  std::unique_ptr<Acceptor> acceptor;  // last: nothing is handed to a server that has ended
 };
 
 ListeningServer::ListeningServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -117,33 +103,40 @@ ListeningServer::ListeningServer(std::unique_ptr<Impl> impl) : impl_(std::move(i
 Expected<std::unique_ptr<ListeningServer>> ListeningServer::start(
     const GrpcSettings& settings, std::vector<NamedService> services) {
   prepare_process();
+  auto sockets = listen_on_all(settings.listen);
+  if (!sockets)
+    return unexpected(sockets.error().code, sockets.error().detail +
+                                                ". Choose another address, or end what listens "
+                                                "there");
   grpc::ServerBuilder builder;
   configure(builder, settings);
   auto impl = std::make_unique<Impl>();
   impl->services = std::move(services);
-  impl->listen = settings.listen;
-  const std::string address = settings.listen.text();
-  builder.AddListeningPort(address, credentials(settings), &impl->port);
+  impl->listen = {settings.listen.host, port_of(sockets->front())};
+  auto hand_on = take_connections(builder, settings);
   for (const auto& service : impl->services) builder.RegisterService(service.service.get());
   impl->server = builder.BuildAndStart();
-  if (!impl->server || impl->port == 0) {
-    return unexpected(Errc::io, "cannot listen on " + address + ": " +
-                                    bind_reason(settings.listen) +
-                                    ". Choose another address, or end what listens there");
-  }
+  if (!impl->server) return unexpected(Errc::io, "gRPC does not start on " + impl->listen.text());
+  AcceptorSettings accepting;
+  accepting.port_name = settings.port_name;
+  accepting.tls = !settings.certificate.empty();
+  accepting.on_stranger = settings.on_stranger;
+  impl->acceptor =
+      std::make_unique<Acceptor>(*std::move(sockets), std::move(accepting), std::move(hand_on));
   std::unique_ptr<ListeningServer> server(new ListeningServer(std::move(impl)));
   server->set_serving(false);
   return server;
 }
 
 ListeningServer::~ListeningServer() {
+  impl_->acceptor.reset();
   impl_->server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
   impl_->server->Wait();
 }
 
-std::uint16_t ListeningServer::port() const { return static_cast<std::uint16_t>(impl_->port); }
+std::uint16_t ListeningServer::port() const { return impl_->listen.port; }
 
-std::string ListeningServer::address() const { return Address{impl_->listen.host, port()}.text(); }
+std::string ListeningServer::address() const { return impl_->listen.text(); }
 
 void ListeningServer::set_serving(bool serving) {
   const std::lock_guard lock(impl_->said_mutex);
