@@ -5,6 +5,8 @@ import contextlib
 import os
 import re
 import signal
+import socket
+import time
 import unittest
 from concurrent import futures
 
@@ -133,6 +135,101 @@ class StrangersTest(ClusterCase):
         one_more = self.cluster.start("gateway", "--gateway-index", 1, *ports)
         one_more.wait_for("ready")  # control and data ports still let in who belongs there
         self.assertEqual(one_more.stop(), 0)
+
+
+class StrangersAreToldTest(ClusterCase):
+    """Each port has a line for whoever comes by mistake, and no more lines than somebody reads."""
+
+    # Lines are bounded by address: what one test says leaves another's budget alone.
+    HOSTS = iter(f"127.0.0.{i}" for i in range(10, 100))
+
+    def ports(self, service):
+        """Name in the log -> (host, port)."""
+        started = service.wait_for("started")
+        said = {name: started[name] for name in ("control", "grpc", "admin", "http")
+                if name in started}
+        said["ops"] = service.ops
+        ports = {}
+        for name, text in said.items():
+            host, port = text.removeprefix("http://").rsplit(":", 1)
+            ports[name] = (host, int(port))
+        rest = [at for at in listeners.of(service.pid) if at not in ports.values()]
+        ports["ucx"] = next(at for at in rest if at[0].startswith("127."))
+        return ports
+
+    def every_port(self):
+        for service in self.cluster.services:
+            for name, at in self.ports(service).items():
+                yield service, name, at
+
+    def test_every_port_tells_of_a_stranger(self):
+        seen = set()
+        for service, name, at in self.every_port():
+            with self.subTest(service=service.role, port=name):
+                host = next(self.HOSTS)
+                own, _ = listeners.say(at, b"EHLO somebody\r\n\r\n", host)
+                told = service.wait_for("stranger_refused", lambda line: line["address"] == own)
+                self.assertEqual((told["level"], told["reason"]), ("warning", "foreign"))
+                self.assertEqual(told["port"], name)
+                self.assertIn("bytes 45484c4f20736f6d", told["detail"])
+                seen.add(name)
+        self.assertEqual(seen, {"control", "grpc", "admin", "http", "ops", "ucx"})
+        self.served()
+
+    def test_a_flood_of_strangers_is_a_few_lines(self):
+        floods = {name: (service, at) for service, name, at in self.every_port()}
+        for name, (service, at) in floods.items():
+            with self.subTest(port=name):
+                host, lines, began = next(self.HOSTS), len(service.lines), time.monotonic()
+                for _ in range(200):
+                    own, _ = listeners.say(at, b"\xff\xfe no protocol\r\n\r\n", host)
+                other = next(self.HOSTS)  # somebody else is still told of, and the flood with it
+                last, _ = listeners.say(at, b"\xff\xfe no protocol\r\n\r\n", other)
+                told = service.wait_for("stranger_refused", lambda line: line["address"] == last)
+                most = 6 + (time.monotonic() - began) / 60  # five, and one a minute
+                flood = [line for line in service.events("stranger_refused")
+                         if line["address"].startswith(f"{host}:")]
+                self.assertGreaterEqual(len(flood), 5)
+                self.assertLessEqual(len(flood), most)
+                self.assertEqual(told["refusals_not_told"] + len(flood), 200)
+                self.assertLessEqual(len(service.lines) - lines, most + 5)
+                self.served()
+
+    def test_probes_of_a_port_are_not_told(self):
+        for service, name, at in self.every_port():
+            host = next(self.HOSTS)
+            for _ in range(3):
+                socket.create_connection(at, source_address=(host, 0)).close()
+            listeners.say(at, b"\xff\xfe no protocol\r\n\r\n", host)
+            service.wait_for("stranger_refused", lambda l: l["address"].startswith(f"{host}:"))
+            told = [line for line in service.events("stranger_refused")
+                    if line["address"].startswith(f"{host}:")]
+            self.assertEqual(len(told), 1, (name, told))
+
+    def test_http_at_a_grpc_port_hears_where_to_go(self):
+        ports = self.ports(self.cluster.gateway)
+        for name in ("grpc", "admin"):
+            request = b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n"
+            own, answer = listeners.say(ports[name], request, next(self.HOSTS))
+            self.assertTrue(answer.startswith(b"HTTP/1.1 400 "), answer)
+            self.assertIn(b"gateway.http_listen", answer)
+            told = self.cluster.gateway.wait_for(
+                "stranger_refused", lambda line: line["address"] == own
+            )
+            self.assertIn("an HTTP request", told["detail"])
+
+    def test_grpc_at_the_http_port_is_refused_and_told(self):
+        host, port = self.ports(self.cluster.gateway)["http"]
+        with grpc.insecure_channel(f"{host}:{port}") as channel:
+            inference = client.inference_pb2_grpc.InferenceServiceStub(channel)
+            asked = client.pb.ListModelsRequest()
+            failed = client.failure_of(inference.ListModels, asked, timeout=patient(60))
+            self.assertEqual(failed.code, grpc.StatusCode.UNAVAILABLE, failed.message)
+        told = self.cluster.gateway.wait_for(
+            "stranger_refused", lambda line: "the hello of HTTP/2" in line["detail"]
+        )
+        self.assertEqual((told["port"], told["reason"]), ("http", "foreign"))
+        self.assertIn("gateway.grpc_listen", told["detail"])
 
 
 class StrangersOverTcpTest(StrangersTest):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import tempfile
 import threading
 import unittest
@@ -250,6 +251,25 @@ class StrangerTest(HttpTest):
                 self.assertTrue(got.startswith(b"HTTP/1.1 %d " % status), got[:300])
                 error = json.loads(got.split(b"\r\n\r\n", 1)[1])["error"]
                 self.assertTrue(error["request_id"])
+
+    def test_bytes_that_begin_no_request_are_refused_at_once(self):
+        """Not when a newline comes, or time is up."""
+        for data in (b"\x16\x03\x01\x02\x00\x01", b"\0", b"\xff", b" GET", b"hello\n"):
+            with self.subTest(data=data):
+                got = self.raw(data)
+                self.assertTrue(got.startswith(b"HTTP/1.1 400 "), got[:300])
+                error = json.loads(got.split(b"\r\n\r\n", 1)[1])["error"]
+                self.assertTrue(error["request_id"])
+
+    def test_a_tls_client_hears_that_there_is_none(self):
+        context = ssl.create_default_context()
+        with self.assertRaises(ssl.SSLError) as caught, \
+                socket.create_connection(self.address, timeout=program.TIMEOUT_S) as peer:
+            context.wrap_socket(peer, server_hostname="localhost")
+        self.assertIn("WRONG_VERSION_NUMBER", str(caught.exception))
+        said = lambda: [line for line in self.served.log if "a TLS hello" in line]
+        line = eventually(said, "its line")[0]
+        self.assertIn("stranger_refused reason=foreign port=http address=127.0.0.1:", line)
 
     def test_random_bytes_hurt_nobody(self):
         for size in (1, 100, 65536):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import ssl
 import unittest
 import urllib.request
@@ -10,7 +11,7 @@ import grpc
 
 from tests.support import grpc_client as client
 from tests.support import openai_client as oai
-from tests.support import program
+from tests.support import listeners, program
 from tests.support.openai_client import openai
 from tests.support.poll_until import eventually
 
@@ -204,6 +205,38 @@ class TlsTest(program.ProgramTest):
         answer = urllib.request.urlopen(served.url + "/livez", context=context, timeout=60)
         with answer:
             self.assertEqual(answer.read(), b"ok\n")
+
+    def test_strangers_to_tls_are_told(self):
+        served = client.Served("--tls-cert-file", self.CERT, "--tls-key-file", self.KEY)
+        self.addCleanup(served.stop)
+        http = tuple(served.url.removeprefix("https://").split(":"))
+        grpc_port = tuple(served.address.split(":"))
+        plain = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+        own, _ = listeners.say(http, plain)
+        self.told(served, f"reason=tls port=http address={own} ", "http request")
+        own, answer = listeners.say(grpc_port, plain)
+        self.assertIn(b"gRPC only here, over TLS", answer)
+        self.told(served, f"reason=foreign port=grpc address={own} ", "an HTTP request", "over TLS")
+        context = ssl.create_default_context()  # that does not trust this certificate
+        for port in (http, grpc_port):
+            with self.assertRaises(ssl.SSLError), socket.create_connection(port) as peer:
+                context.wrap_socket(peer, server_hostname="localhost")
+        self.told(served, "reason=tls port=http", "unknown ca")
+        # Here gRPC itself has shaken hands: the line has its words.
+        self.told(served, " grpc: ", "Handshake failed", "source=ssl_transport_security")
+        for _ in range(100):
+            with self.assertRaises(ssl.SSLError), socket.create_connection(grpc_port) as peer:
+                context.wrap_socket(peer, server_hostname="localhost")
+        failed = [line for line in served.log if "Handshake failed" in line]
+        self.assertLess(len(failed), 20)
+        trusting = ssl.create_default_context(cafile=self.CERT)
+        with urllib.request.urlopen(served.url + "/livez", context=trusting, timeout=60) as answer:
+            self.assertEqual(answer.read(), b"ok\n")
+
+    def told(self, served, *parts):
+        """A line of its log with all of that."""
+        said = lambda: [line for line in served.log if all(part in line for part in parts)]
+        return eventually(said, f"a line with {parts}")[0]
 
     def test_commands_speak_tls_to_both_ports(self):
         served = client.Served("--tls-cert-file", self.CERT, "--tls-key-file", self.KEY)

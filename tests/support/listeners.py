@@ -51,6 +51,22 @@ def _payloads(seed):
         yield f"{size} random bytes", noise.randbytes(size)
 
 
+def say(address, payload, source=None):
+    """One connection, from the loopback address `source`: (its own "host:port", what came back)
+    once it is hung up on."""
+    source = (source, 0) if source else None
+    with socket.create_connection(address, timeout=60, source_address=source) as peer:
+        own = "%s:%d" % peer.getsockname()[:2]
+        answer = b""
+        try:
+            peer.sendall(payload)
+            while part := peer.recv(65536):
+                answer += part
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        return own, answer
+
+
 def annoy(address, seed):
     """Says what no service understands, one connection each, and waits until it is hung up on or
     two seconds have passed. Gives back connections that stay open and say nothing."""
