@@ -3,10 +3,6 @@
 
 namespace troupe::actors {
 
-std::string name_of(PeerId peer) {
-  return std::string(proto::to_string(role_of(peer))) + " " + std::to_string(index_of(peer));
-}
-
 transport::Doorbell& LocalWire::bell(PeerId loop) {
   std::lock_guard lock(mutex_);
   auto& bell = bells_[loop];
