@@ -18,9 +18,10 @@ struct JsonMember;
 struct JsonValue {
   using Array = std::vector<JsonValue>;
   using Object = std::vector<JsonMember>;
+  /// Null at first. An initializer here would need a complete JsonMember.
   std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string, Array,
                Object>
-      data = nullptr;
+      data;
 
   bool is_null() const { return std::holds_alternative<std::nullptr_t>(data); }
   const std::string* string() const { return std::get_if<std::string>(&data); }
