@@ -240,7 +240,11 @@ class StrangerTest(HttpTest):
             (400, request + b"Content-Length : 2\r\n\r\n{}"),
             (400, request + b"Transfer-Encoding: chunked\nContent-Length: 2\r\n\r\n{}"),
             (400, request + b"Transfer-Encoding: gzip\r\n\r\n{}"),
+            (400, request + b"Content-Length: %32\r\n\r\n{}"),
+            (400, request + b"Content-Length:\r\n 2\r\n\r\n{}"),
             (400, request + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"),
+            (400, request + b"Transfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n"),
+            (400, request + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}x\r\n0\r\n\r\n"),
             (413, request + b"Content-Length: 99999999999\r\n\r\n"),
             (413, request + b"Expect: 100-continue\r\nContent-Length: 99999999999\r\n\r\n"),
             (414, b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n"),
@@ -251,6 +255,8 @@ class StrangerTest(HttpTest):
                 self.assertTrue(got.startswith(b"HTTP/1.1 %d " % status), got[:300])
                 error = json.loads(got.split(b"\r\n\r\n", 1)[1])["error"]
                 self.assertTrue(error["request_id"])
+                if status == 400:  # not what the API says to a body that it has read
+                    self.assertEqual(error["code"], "malformed_request")
 
     def test_bytes_that_begin_no_request_are_refused_at_once(self):
         """Not when a newline comes, or time is up."""

@@ -24,14 +24,18 @@ void ConnectionStream::begin_request() {
   read_until_ = Clock::now() + limits_.read_time_max;
   request_bytes_ = 0;
   part_bytes_max_ = limits_.header_bytes_max;
+  head_.clear();
   in_body_ = false;
-  last_ = 0;
+  chunks_.reset();
   failure_ = Failure::none;
   opening_.clear();
 }
 
-void ConnectionStream::begin_body() {
+void ConnectionStream::begin_body(bool chunked) {
+  head_.clear();
+  head_.shrink_to_fit();  // up to 32 KiB that an idle connection needs no more
   in_body_ = true;
+  if (chunked) chunks_.emplace();
   request_bytes_ = 0;
   part_bytes_max_ = limits_.body_bytes_max * kChunkedFactor;
 }
@@ -66,6 +70,22 @@ bool ConnectionStream::fill() {
   }
 }
 
+bool ConnectionStream::look_at(std::string_view bytes) {
+  if (in_body_) {
+    if (!chunks_ || chunks_->take(bytes)) return true;
+    failure_ = Failure::chunks;
+    return false;
+  }
+  for (const char c : bytes) {
+    if (c == '\n' && !head_.ends_with('\r')) {
+      failure_ = Failure::header_line;
+      return false;
+    }
+    head_ += c;
+  }
+  return true;
+}
+
 ssize_t ConnectionStream::read(char* to, size_t bytes) {
   if (failure_ != Failure::none) return -1;
   if (request_bytes_ >= part_bytes_max_) {
@@ -84,13 +104,7 @@ ssize_t ConnectionStream::read(char* to, size_t bytes) {
   std::copy_n(buffer_.data() + begin_, taken, to);
   begin_ += taken;
   request_bytes_ += taken;
-  for (std::size_t i = 0; !in_body_ && i < taken; ++i) {
-    if (to[i] == '\n' && last_ != '\r') {
-      failure_ = Failure::header_line;
-      return -1;
-    }
-    last_ = to[i];
-  }
+  if (!look_at({to, taken})) return -1;
   return static_cast<ssize_t>(taken);
 }
 

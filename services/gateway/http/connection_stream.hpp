@@ -6,8 +6,11 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
+#include "services/gateway/http/chunk_watch.hpp"
 #include "services/gateway/http/wire.hpp"
 
 namespace troupe::services::http {
@@ -20,12 +23,22 @@ struct ConnectionLimits {
 };
 
 /// The library alone bounds neither the number of headers, nor the time of a whole request, and it
-/// skips header lines that end without a carriage return, which others may have read. Past a bound,
-/// at such a line, and where no request can begin, reading ends as if the peer had closed;
-/// `failure` tells why. *Threading*: one thread at a time.
+/// skips header lines that end without a carriage return, which others may have read, and is
+/// lenient about chunks. Past a bound, at such a line, at a malformed chunk and where no request
+/// can begin, reading ends as if the peer had closed; `failure` tells why. *Threading*: one thread
+/// at a time.
 class ConnectionStream final : public httplib::Stream {
  public:
-  enum class Failure { none, closed, foreign, header_bytes, header_line, body_bytes, read_time };
+  enum class Failure {
+    none,
+    closed,
+    foreign,
+    header_bytes,
+    header_line,
+    chunks,
+    body_bytes,
+    read_time
+  };
 
   ConnectionStream(std::unique_ptr<Wire> wire, Address peer, const ConnectionLimits& limits)
       : wire_(std::move(wire)), peer_(std::move(peer)), limits_(limits) {}
@@ -34,8 +47,10 @@ class ConnectionStream final : public httplib::Stream {
   const Address& peer() const { return peer_; }
   /// The clock and the counts of the next request start.
   void begin_request();
+  /// The request line and the headers, as far as they have been read and as they came.
+  std::string_view head() const { return head_; }
   /// The headers are read; from now on it is the body.
-  void begin_body();
+  void begin_body(bool chunked);
   Failure failure() const { return failure_; }
   /// The request's first bytes, as far as they have come: enough to tell what they look like.
   const std::string& opening() const { return opening_; }
@@ -59,6 +74,8 @@ class ConnectionStream final : public httplib::Stream {
   using Clock = std::chrono::steady_clock;
   bool wait(short events, Clock::time_point until) const;
   bool fill();
+  /// Whether these bytes, which the library is about to see, may be what they are.
+  bool look_at(std::string_view bytes);
 
   std::unique_ptr<Wire> wire_;
   const Address peer_;
@@ -66,8 +83,9 @@ class ConnectionStream final : public httplib::Stream {
   Clock::time_point read_until_{};
   std::size_t request_bytes_ = 0;  // of this part of the request
   std::size_t part_bytes_max_ = 0;
+  std::string head_;
   bool in_body_ = false;
-  char last_ = 0;  // byte of the headers
+  std::optional<ChunkWatch> chunks_;  // of a body in chunks
   bool broken_ = false;
   Failure failure_ = Failure::none;
   std::string opening_;

@@ -1,10 +1,12 @@
-// Checks of headers that cpp-httplib takes as they come.
+// Checks of headers that cpp-httplib takes as they come, or leaves out.
 #include "services/gateway/http/request_head.hpp"
 
 #include <algorithm>
 #include <cctype>
 #include <charconv>
-#include <string_view>
+#include <vector>
+
+#include "core/expected.hpp"
 
 namespace troupe::services::http {
 namespace {
@@ -18,34 +20,73 @@ bool is_token(std::string_view text) {
   });
 }
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
+  return out;
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kBlank = " \t";
+  const auto first = text.find_first_not_of(kBlank);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlank) + 1 - first);
 }
 
 BodyFraming refuse(int status, std::string detail) {
-  return {true, 0, refusal(status, std::move(detail))};
+  BodyFraming framing;
+  framing.present = true;
+  framing.refused = refusal(status, std::move(detail));
+  return framing;
+}
+
+/// The values of the headers that say how a body is to be read, each as it was written.
+struct BodyHeaders {
+  std::vector<std::string_view> length, transfer, encoding, type;
+};
+
+/// *Errors*: `malformed` with what is wrong.
+Expected<BodyHeaders> read_headers(std::string_view head) {
+  BodyHeaders headers;
+  head.remove_prefix(std::min(head.find('\n') + 1, head.size()));  // the request line
+  while (!head.empty()) {
+    std::string_view line = head.substr(0, head.find('\n'));
+    head.remove_prefix(std::min(line.size() + 1, head.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty()) break;
+    const auto colon = line.find(':');
+    if (colon == std::string_view::npos)
+      return unexpected(Errc::malformed, "a line of the headers has no colon");
+    if (!is_token(line.substr(0, colon)))
+      return unexpected(Errc::malformed, "a header's name has a character that none may have");
+    const std::string_view value = trimmed(line.substr(colon + 1));
+    if (value.find_first_of(std::string_view("\r\0", 2)) != std::string_view::npos)
+      return unexpected(Errc::malformed, "a header's value has a character that none may have");
+    const std::string name = lower(line.substr(0, colon));
+    if (name == "content-length") headers.length.push_back(value);
+    if (name == "transfer-encoding") headers.transfer.push_back(value);
+    if (name == "content-encoding") headers.encoding.push_back(value);
+    if (name == "content-type") headers.type.push_back(value);
+  }
+  return headers;
 }
 
 }  // namespace
 
-BodyFraming check_framing(const httplib::Request& request, std::size_t body_bytes_max) {
-  for (const auto& [name, value] : request.headers) {
-    if (!is_token(name)) return refuse(400, "a header's name has a character that none may have");
-  }
-  const std::size_t lengths = request.get_header_value_count("Content-Length");
-  const std::size_t codings = request.get_header_value_count("Transfer-Encoding");
-  if (lengths + codings > 1)
+BodyFraming check_framing(std::string_view head, std::size_t body_bytes_max) {
+  const auto headers = read_headers(head);
+  if (!headers) return refuse(400, headers.error().detail);
+  if (headers->length.size() + headers->transfer.size() > 1)
     return refuse(400, "there is more than one of Content-Length and Transfer-Encoding. Send one");
   BodyFraming framing;
-  if (codings == 1) {
-    if (lower(request.get_header_value("Transfer-Encoding")) != "chunked")
+  if (!headers->transfer.empty()) {
+    if (lower(headers->transfer.front()) != "chunked")
       return refuse(400, "Transfer-Encoding takes chunked only");
-    framing.present = true;
+    framing.present = framing.chunked = true;
   }
-  if (lengths == 1) {
-    const std::string text = request.get_header_value("Content-Length");
+  if (!headers->length.empty()) {
+    const std::string_view text = headers->length.front();
     const auto parsed = std::from_chars(text.data(), text.data() + text.size(), framing.bytes);
     if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size())
       return refuse(400, "Content-Length takes a number of bytes");
@@ -54,11 +95,14 @@ BodyFraming check_framing(const httplib::Request& request, std::size_t body_byte
   if (framing.bytes > body_bytes_max)
     return refuse(413, "the body has " + std::to_string(framing.bytes) + " bytes and may have " +
                            std::to_string(body_bytes_max) + ". Send less at once");
-  const std::string encoding = lower(request.get_header_value("Content-Encoding"));
-  if (!encoding.empty() && encoding != "identity")
-    return refuse(415, "the body is compressed. Send plain JSON");
-  if (lower(request.get_header_value("Content-Type")).starts_with("multipart/"))
-    return refuse(415, "the body is multipart. Send JSON as application/json");
+  for (const std::string_view encoding : headers->encoding) {
+    if (!encoding.empty() && lower(encoding) != "identity")
+      return refuse(415, "the body is compressed. Send plain JSON");
+  }
+  for (const std::string_view type : headers->type) {
+    if (lower(type).starts_with("multipart/"))
+      return refuse(415, "the body is multipart. Send JSON as application/json");
+  }
   return framing;
 }
 

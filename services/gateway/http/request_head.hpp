@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "services/gateway/http/error_reply.hpp"
 
@@ -12,13 +13,16 @@ namespace troupe::services::http {
 
 struct BodyFraming {
   bool present = false;                   // bytes follow the headers
+  bool chunked = false;                   // they come in chunks
   std::size_t bytes = 0;                  // as announced; 0 when chunked
   std::optional<HttpError> refused = {};  // the connection cannot go on after it
 };
 
-/// Two lengths, a length beside chunks, names with spaces: where servers disagree about the end of
-/// a request, strangers smuggle another one in. All of it is refused. *Source*: RFC 9112, 5 and 6.
-BodyFraming check_framing(const httplib::Request& request, std::size_t body_bytes_max);
+/// Two lengths, a length beside chunks, names with spaces, lines that go on: where servers disagree
+/// about the end of a request, strangers smuggle another one in. All of it is refused. `head` is
+/// the request line and the headers as they came: the library decodes values ("%35" is a 5 to it)
+/// and drops lines that it does not understand. *Source*: RFC 9112, 5 and 6; RFC 9110, 5.5.
+BodyFraming check_framing(std::string_view head, std::size_t body_bytes_max);
 
 /// The path of a request that the library refuses for its method alone, as QUERY; it has read the
 /// request line only then. Nothing: it is refused for something else.

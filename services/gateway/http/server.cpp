@@ -154,8 +154,8 @@ class Answers final : public httplib::Server {
         request.ranges.clear();
         request.headers.erase("Accept-Encoding");
         exchange->chunks = request.version == "HTTP/1.1";
-        exchange->framing = check_framing(request, body_bytes_max_);
-        exchange->stream.begin_body();
+        exchange->framing = check_framing(exchange->stream.head(), body_bytes_max_);
+        exchange->stream.begin_body(exchange->framing.chunked);
       });
     } catch (...) {
       return false;  // the library's own trouble with what a stranger sent
