@@ -1,6 +1,7 @@
 // Reading with yaml-cpp, which is included here only; its exceptions end here.
 #include "services/runtime/config/config_file.hpp"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <cerrno>
@@ -19,6 +20,36 @@ constexpr std::size_t kFileBytesMax = 1 << 20;  // a configuration is a few kilo
 
 int line_of(const YAML::Mark& mark) { return mark.line + 1; }
 
+/// Where documents begin.
+class DocumentMarks final : public YAML::EventHandler {
+ public:
+  /// Of at most three. At a bracket or comma that belongs to nothing, yaml-cpp finds one empty
+  /// document after the other, without end, and YAML::LoadAll keeps them all.
+  static std::vector<YAML::Mark> of(const std::string& text) {
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    DocumentMarks found;
+    while (found.marks_.size() < 3 && parser.HandleNextDocument(found)) continue;
+    return found.marks_;
+  }
+
+ private:
+  void OnDocumentStart(const YAML::Mark& mark) override { marks_.push_back(mark); }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+  std::vector<YAML::Mark> marks_;
+};
+
 class Reader {
  public:
   Reader(std::string name, FileValues& values) : name_(std::move(name)), values_(values) {}
@@ -28,17 +59,23 @@ class Reader {
       return problem(Fault::config_unreadable, *line, "a tab indents; YAML takes spaces only");
     }
     try {
-      const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-      if (documents.size() > 1) {
-        return problem(Fault::config_unreadable, line_of(documents[1].Mark()),
+      const std::vector<YAML::Mark> marks = DocumentMarks::of(text);
+      for (std::size_t i = 1; i < marks.size(); ++i) {
+        if (marks[i].pos == marks[i - 1].pos)
+          return problem(Fault::config_unreadable, line_of(marks[i]),
+                         "not YAML: a bracket or comma that belongs to nothing");
+      }
+      if (marks.size() > 1) {
+        return problem(Fault::config_unreadable, line_of(marks[1]),
                        "a second document begins; one file is one configuration");
       }
-      if (documents.empty() || documents[0].IsNull()) return std::nullopt;
-      if (!documents[0].IsMap()) {
-        return problem(Fault::config_unreadable, line_of(documents[0].Mark()),
+      const YAML::Node document = YAML::Load(text);
+      if (document.IsNull()) return std::nullopt;
+      if (!document.IsMap()) {
+        return problem(Fault::config_unreadable, line_of(document.Mark()),
                        "sections are wanted, as in `expert:` and below it `  rank: 0`");
       }
-      return read_map(documents[0], "");
+      return read_map(document, "");
     } catch (const YAML::Exception& error) {
       const int line = error.mark.is_null() ? 1 : line_of(error.mark);
       return problem(Fault::config_unreadable, line, "not YAML: " + error.msg);

@@ -154,6 +154,9 @@ TEST(ConfigFile, NamesTheLineOfBrokenYaml) {
   expect_problem("? [a, b]\n: 1\n", Fault::config_unreadable, {"c.yaml:1:"});
   expect_problem(std::string(5000, '['), Fault::config_unreadable, {"not YAML"});
   expect_problem("a: *nothing\n", Fault::config_unreadable, {"not YAML"});
+  expect_problem("log:\n  level: info\n}\n", Fault::config_unreadable, {"c.yaml:3:", "not YAML"});
+  // yaml-cpp alone reads this for ever.
+  expect_problem(",log:\n", Fault::config_unreadable, {"c.yaml:1:", "belongs to nothing"});
 }
 
 TEST(ConfigFile, SaysWhyAFileCannotBeRead) {
