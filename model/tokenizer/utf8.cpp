@@ -56,6 +56,15 @@ std::optional<std::size_t> first_invalid_utf8(std::string_view text) {
   return std::nullopt;
 }
 
+std::string utf8_prefix(std::string_view text, std::size_t bytes_max) {
+  std::size_t end = std::min(bytes_max, text.size());
+  const auto continues = [text](std::size_t at) {
+    return at < text.size() && (static_cast<std::uint8_t>(text[at]) & 0xc0) == 0x80;
+  };
+  while (end > 0 && continues(end)) --end;
+  return std::string(text.substr(0, end));
+}
+
 std::string utf8_of(char32_t code_point) {
   std::string out;
   const auto continuation = [&](int shift) {

@@ -13,6 +13,9 @@ namespace troupe::model {
 /// U+10FFFF included), or nothing when `text` is well-formed.
 std::optional<std::size_t> first_invalid_utf8(std::string_view text);
 
+/// The longest beginning of at most `bytes_max` bytes that does not end inside a character.
+std::string utf8_prefix(std::string_view text, std::size_t bytes_max);
+
 /// The UTF-8 bytes of `code_point`, which must not be a surrogate nor above U+10FFFF.
 std::string utf8_of(char32_t code_point);
 

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <string_view>
 
+#include "model/tokenizer/utf8.hpp"
+
 namespace troupe::services {
 namespace {
 
@@ -91,7 +93,7 @@ ApiError model_not_found(const std::string& asked, const std::vector<std::string
   for (const std::string& name : served) listed += (listed.empty() ? "" : ", ") + name;
   ApiError error =
       make(ApiCode::not_found, "MODEL_NOT_FOUND",
-           "no model \"" + asked.substr(0, 80) + "\" is served here. Ask for " + listed);
+           "no model \"" + model::utf8_prefix(asked, 80) + "\" is served here. Ask for " + listed);
   error.metadata["served"] = listed;
   return error;
 }

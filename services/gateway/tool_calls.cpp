@@ -66,8 +66,9 @@ std::optional<FieldViolation> check_choice(const ChatCall& chat) {
     if (name == chat.choice.name) return std::nullopt;
     known += (known.empty() ? "" : ", ") + model::quote_json(name);
   }
-  return FieldViolation{chat.names.choice, "takes one of " + known + ", not " +
-                                               model::quote_json(chat.choice.name.substr(0, 80))};
+  return FieldViolation{chat.names.choice,
+                        "takes one of " + known + ", not " +
+                            model::quote_json(model::utf8_prefix(chat.choice.name, 80))};
 }
 
 }  // namespace

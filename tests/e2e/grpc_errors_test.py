@@ -123,6 +123,9 @@ class RequestErrorTest(ErrorTest):
             (stub.GetModel, pb.GetModelRequest(model="other")),
         ):
             self.fails(CODE.NOT_FOUND, "MODEL_NOT_FOUND", message, "troupe-tiny", call=call)
+        for before in range(4):  # what is quoted is cut at each byte of a character once
+            asked = request(text="x", model="x" * before + "\U0001f3ad" * 40)
+            self.fails(CODE.NOT_FOUND, "MODEL_NOT_FOUND", asked, "\U0001f3ad")
 
     def test_text_that_is_not_utf8(self):
         raw = self.served.channel.unary_stream(GENERATE)

@@ -214,6 +214,23 @@ class RefusalTest(HttpTest):
         self.refused(404, "not_found", "/v1/nothing", method="QUERY")
         self.assertEqual(oai.ask(self.url, "/v1/models", method="HEAD").body, b"")
 
+    def test_what_is_quoted_leaves_the_reply_utf8(self):
+        for path, says in (
+            (b"/\xff\xfeab", "/%FF%FEab"), (b"/%ff%feab", "/%FF%FEab"),
+            (b"/v1/models/\xff", '"%FF"'),
+        ):
+            rest = b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            reply = self.raw(b"GET " + path + rest)
+            error = json.loads(reply.split(b"\r\n\r\n", 1)[1])["error"]
+            self.assertIn(says, error["message"])
+        for before in range(4):  # the cut is at each byte of a character once
+            name = "x" * before + "\U0001f3ad" * 40
+            body = {"model": name, "prompt": "a"}
+            self.refused(404, "model_not_found", TEXT, body, param="model", says="\U0001f3ad")
+            body = {"messages": [{"role": name, "content": "a"}]}
+            role = "messages[0].role"
+            self.refused(400, "invalid_value", CHAT, body, param=role, says="\U0001f3ad")
+
     def test_bodies_that_are_too_large_or_compressed(self):
         self.refused(413, "request_too_large", TEXT, b" " * ((16 << 20) + 1))
         chunk = b"100000\r\n" + b" " * 0x100000 + b"\r\n"

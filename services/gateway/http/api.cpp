@@ -3,10 +3,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <string_view>
 
+#include "model/tokenizer/utf8.hpp"
 #include "services/gateway/http/openapi.hpp"
+#include "services/gateway/http/percent_encoding.hpp"
 #include "services/gateway/http/text_endpoints.hpp"
 #include "services/web/page.hpp"
 
@@ -39,20 +40,11 @@ std::size_t count_values(std::string_view text) {
   return values;
 }
 
-/// Visible ASCII only, the rest as %XX: names come from strangers and go into a header.
+/// Names come from strangers and go into a header.
 std::string header_list(const std::vector<std::string>& names) {
   std::string out;
   for (const std::string& name : names) {
-    std::string one = out.empty() ? "" : ", ";
-    for (const char c : name.substr(0, 100)) {
-      if (c > ' ' && c < '\x7f' && c != ',' && c != '%') {
-        one += c;
-        continue;
-      }
-      std::array<char, 4> code{};
-      std::snprintf(code.data(), code.size(), "%%%02X", static_cast<unsigned char>(c));
-      one += code.data();
-    }
+    const std::string one = (out.empty() ? "" : ", ") + percent_encoded(name.substr(0, 100), ",");
     if (out.size() + one.size() > kIgnoredBytesMax) return out + ", ...";
     out += one;
   }
@@ -62,7 +54,7 @@ std::string header_list(const std::vector<std::string>& names) {
 ApiError unknown_fields(const std::vector<std::string>& names) {
   std::vector<FieldViolation> fields;
   for (const std::string& name : names) {
-    fields.push_back({name.substr(0, 100), "is not known here. Leave it out"});
+    fields.push_back({model::utf8_prefix(name, 100), "is not known here. Leave it out"});
   }
   return invalid_fields(std::move(fields));
 }
@@ -228,7 +220,8 @@ Reply Api::get(HttpCall& call, const Request& request) const {
     out.add("object", "list").add("data", JsonValue::Array{describe(state_.model, started_)});
     reply.body = out.text();
   } else {
-    const std::string name = path.substr(kModelPath.size());
+    std::string name = path.substr(kModelPath.size());
+    if (model::first_invalid_utf8(name)) name = percent_encoded(name);  // to be named in JSON
     if (auto refused = state_.model.refuse_name(name)) return call.fail(*refused);
     reply.body = model::to_json(describe(state_.model, started_));
   }

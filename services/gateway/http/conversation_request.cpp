@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "model/tokenizer/utf8.hpp"
+
 namespace troupe::services::http {
 namespace {
 
@@ -28,7 +30,7 @@ std::string read_content(FieldReader& message, Findings& findings) {
     FieldReader fields(*part.object(), path + ".", findings);
     const std::string type = fields.text("type").value_or("");
     if (type != "text") {
-      fields.fail("type", "takes \"text\", not " + model::quote_json(type.substr(0, 40)) +
+      fields.fail("type", "takes \"text\", not " + model::quote_json(model::utf8_prefix(type, 40)) +
                               ": this model reads text only");
       break;
     }
@@ -55,7 +57,8 @@ std::vector<ChatToolCall> read_calls(FieldReader& message, Findings& findings) {
     ChatToolCall& made = calls.emplace_back();
     made.id = call.text("id").value_or("");
     if (const auto type = call.text("type"); type && *type != "function")
-      call.fail("type", "takes \"function\", not " + model::quote_json(type->substr(0, 40)));
+      call.fail("type",
+                "takes \"function\", not " + model::quote_json(model::utf8_prefix(*type, 40)));
     call.any("index");  // streams have it
     if (const auto* function = call.object("function")) {
       FieldReader inner(*function, call.path("function."), findings);
@@ -78,7 +81,7 @@ ChatMessage read_message(const JsonValue::Object& object, const std::string& pre
   static constexpr std::array kRoles{"system", "developer", "user", "assistant", "tool"};
   if (std::find(kRoles.begin(), kRoles.end(), message.role) == kRoles.end()) {
     fields.fail("role", "takes system, developer, user, assistant or tool, not " +
-                            model::quote_json(message.role.substr(0, 40)));
+                            model::quote_json(model::utf8_prefix(message.role, 40)));
   }
   if (message.role == "developer") message.role = "system";  // the same, by its newer name
   message.content = read_content(fields, findings);
@@ -101,7 +104,7 @@ std::string read_variables(FieldReader& fields, Findings& findings) {
     static constexpr std::array kEfforts{"none", "minimal", "low", "medium", "high", "xhigh"};
     if (std::find(kEfforts.begin(), kEfforts.end(), *effort) == kEfforts.end())
       fields.fail("reasoning_effort", "takes none, minimal, low, medium, high or xhigh, not " +
-                                          model::quote_json(effort->substr(0, 40)));
+                                          model::quote_json(model::utf8_prefix(*effort, 40)));
     set("reasoning_effort", json(*effort));
     set("thinking", json(*effort != "none"));
   }
@@ -110,8 +113,8 @@ std::string read_variables(FieldReader& fields, Findings& findings) {
     FieldReader inner(*thinking->object(), "thinking.", findings);
     const std::string type = inner.text("type").value_or("");
     if (type != "enabled" && type != "disabled") {
-      inner.fail("type",
-                 "takes \"enabled\" or \"disabled\", not " + model::quote_json(type.substr(0, 40)));
+      inner.fail("type", "takes \"enabled\" or \"disabled\", not " +
+                             model::quote_json(model::utf8_prefix(type, 40)));
     }
     set("thinking", json(type == "enabled"));
     inner.ignore_rest();
@@ -133,7 +136,7 @@ ToolChoice read_tool_choice(FieldReader& fields, Findings& findings) {
       fields.fail("tool_choice",
                   "takes auto, none, required or an object that names a function, "
                   "not " +
-                      model::quote_json(word->substr(0, 40)));
+                      model::quote_json(model::utf8_prefix(*word, 40)));
     return {};
   }
   const auto* object = fields.object("tool_choice");
@@ -141,7 +144,8 @@ ToolChoice read_tool_choice(FieldReader& fields, Findings& findings) {
   FieldReader inner(*object, "tool_choice.", findings);
   const std::string type = inner.text("type").value_or("");
   if (type != "function") {
-    inner.fail("type", "takes \"function\", not " + model::quote_json(type.substr(0, 40)));
+    inner.fail("type",
+               "takes \"function\", not " + model::quote_json(model::utf8_prefix(type, 40)));
     return {};
   }
   ToolChoice named{Kind::named};

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "services/gateway/http/json_tree.hpp"
+#include "services/gateway/http/percent_encoding.hpp"
 
 namespace troupe::services::http {
 namespace {
@@ -116,7 +117,7 @@ HttpError refusal(int status, std::string detail) {
 
 HttpError no_such_path(const std::string& path) {
   return {404, kInvalid, "not_found",
-          "nothing is served at " + path.substr(0, 200) +
+          "nothing is served at " + percent_encoded(path.substr(0, 200)) +
               ". GET /openapi.json lists what is, as POST /v1/chat/completions"};
 }
 

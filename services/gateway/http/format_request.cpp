@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "model/tokenizer/utf8.hpp"
+
 namespace troupe::services::http {
 namespace {
 
@@ -55,7 +57,7 @@ FormatCall read_response_format(FieldReader& fields, Findings& findings) {
     out = {{Kind::regex, pattern.value_or("")}, format.path("pattern")};
   } else if (type != "text") {
     format.fail("type", "takes text, json_object, json_schema or regex, not " +
-                            model::quote_json(type.substr(0, 40)));
+                            model::quote_json(model::utf8_prefix(type, 40)));
   }
   format.ignore_rest();
   return out;
