@@ -152,6 +152,7 @@ class WebPageTest(unittest.TestCase):
 
     def test_an_error_of_the_gateway_is_shown_with_its_next_step(self):
         page = self.open()
+        page.wait_for_function("() => localStorage['troupe.settings']")  # once models are listed
         page.evaluate("() => { const s = JSON.parse(localStorage['troupe.settings']);"
                       "s.temperature = '9'; localStorage['troupe.settings'] = JSON.stringify(s); }")
         page.reload()
@@ -247,7 +248,7 @@ class WebPageTest(unittest.TestCase):
         self.ask(page, "What is a doctor?")
         self.last_answer(page)
         page.click("#new-chat")
-        self.assertTrue(page.is_visible(".welcome"))
+        page.wait_for_selector(".welcome")
         page.click(".examples button >> nth=0")
         self.last_answer(page)
         titles = page.locator("#chats .open").all_inner_texts()
@@ -257,7 +258,7 @@ class WebPageTest(unittest.TestCase):
         page.keyboard.press("Enter")
         page.click("button[aria-label='Delete What is a lighthouse?']")
         page.click("#remove button[value=save]")
-        self.assertTrue(page.is_visible(".welcome"))
+        page.wait_for_selector(".welcome")
         page.reload()
         self.assertEqual(page.locator("#chats .open").all_inner_texts(), ["<b>Medicine</b>"])
         self.assertEqual(page.inner_text("#chat-title"), "<b>Medicine</b>")
