@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
+
+#include "core/hexadecimal.hpp"
 
 namespace troupe {
 namespace {
@@ -36,14 +39,8 @@ constexpr std::array kBeginnings{
 std::string looks_like(std::string_view bytes) {
   for (const auto& known : kBeginnings)
     if (bytes.starts_with(known.bytes)) return std::string(known.name);
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string hex;
-  for (const char c : bytes.substr(0, kShown)) {
-    const auto byte = static_cast<unsigned char>(c);
-    hex += kDigits[byte >> 4];
-    hex += kDigits[byte & 15];
-  }
-  return "bytes " + hex;
+  const auto* first = reinterpret_cast<const std::uint8_t*>(bytes.data());
+  return "bytes " + to_hex({first, std::min(bytes.size(), kShown)});
 }
 
 }  // namespace troupe

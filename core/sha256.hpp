@@ -30,7 +30,4 @@ class Sha256 {
   std::uint64_t bytes_ = 0;
 };
 
-/// Lower-case hexadecimal, two digits per byte.
-std::string to_hex(std::span<const std::uint8_t> bytes);
-
 }  // namespace troupe

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "core/hexadecimal.hpp"
 #include "core/sha256.hpp"
 #include "model/checkpoint/files.hpp"
 #include "model/checkpoint/tensor_checks.hpp"

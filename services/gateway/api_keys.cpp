@@ -12,22 +12,14 @@
 #include <optional>
 #include <sstream>
 
+#include "core/hexadecimal.hpp"
+
 namespace troupe::services {
 namespace {
 
 constexpr std::size_t kSaltBytes = 16;
 constexpr std::string_view kScheme = "sha256:";
 constexpr std::array kRights{Right::generate, Right::tokenize};
-
-std::string hexadecimal(const std::uint8_t* bytes, std::size_t count) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (std::size_t i = 0; i < count; ++i) {
-    out += kDigits[bytes[i] >> 4];
-    out += kDigits[bytes[i] & 15];
-  }
-  return out;
-}
 
 std::optional<std::vector<std::uint8_t>> from_hexadecimal(std::string_view text,
                                                           std::size_t bytes) {
@@ -184,11 +176,9 @@ Expected<MadeKey> make_key(const ApiKey& limits) {
       RAND_bytes(key.salt.data(), static_cast<int>(key.salt.size())) != 1)
     return unexpected(Errc::io, "the system has no random bytes");
   MadeKey made;
-  made.secret = "sk-troupe-" + hexadecimal(random.data(), random.size());
+  made.secret = "sk-troupe-" + to_hex(random);
   key.hash = hash_of(key.salt, made.secret);
-  made.line = key.name + " " + std::string(kScheme) +
-              hexadecimal(key.salt.data(), key.salt.size()) + ":" +
-              hexadecimal(key.hash.data(), key.hash.size());
+  made.line = key.name + " " + std::string(kScheme) + to_hex(key.salt) + ":" + to_hex(key.hash);
   if (key.rights != kAllRights) made.line += " rights=" + rights_text(key.rights);
   if (key.requests_per_minute_max > 0)
     made.line += " requests_per_minute=" + std::to_string(key.requests_per_minute_max);

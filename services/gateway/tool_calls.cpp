@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/hexadecimal.hpp"
 #include "core/sha256.hpp"
 #include "model/config/json_value.hpp"
 #include "model/tokenizer/utf8.hpp"

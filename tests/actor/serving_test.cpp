@@ -6,6 +6,7 @@
 #include <string>
 
 #include "actors/local_cluster.hpp"
+#include "core/hexadecimal.hpp"
 #include "core/sha256.hpp"
 #include "tests/support/actor_listener.hpp"
 #include "tests/support/source_dir.hpp"

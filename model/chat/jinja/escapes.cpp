@@ -1,18 +1,12 @@
 // Python's string escapes.
 #include "model/chat/jinja/escapes.hpp"
 
+#include "core/hexadecimal.hpp"
 #include "model/chat/jinja/lexer.hpp"
 #include "model/chat/jinja/unicode.hpp"
 
 namespace troupe::model::jinja {
 namespace {
-
-int digit_of(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return 99;
-}
 
 // The single-character escapes; 0 when `c` is none.
 char simple_escape(char c) {
@@ -48,19 +42,19 @@ Expected<std::string> resolve_escapes(std::string_view literal, int line) {
     if (const char simple = simple_escape(kind)) {
       out += simple;
     } else if (kind == '\n') {  // a continued line
-    } else if (digit_of(kind) < 8) {
-      character = static_cast<char32_t>(digit_of(kind));
-      for (int i = 0; i < 2 && at < literal.size() && digit_of(literal[at]) < 8; ++i) {
-        character = character * 8 + static_cast<char32_t>(digit_of(literal[at++]));
+    } else if (hex_digit(kind) < 8) {
+      character = static_cast<char32_t>(hex_digit(kind));
+      for (int i = 0; i < 2 && at < literal.size() && hex_digit(literal[at]) < 8; ++i) {
+        character = character * 8 + static_cast<char32_t>(hex_digit(literal[at++]));
       }
       utf8_append(out, character);
     } else if (const std::size_t count = hex_digits_of(kind)) {
       for (std::size_t i = 0; i < count; ++i, ++at) {
-        if (at >= literal.size() || digit_of(literal[at]) > 15) {
+        if (at >= literal.size() || hex_digit(literal[at]) == kNoHexDigit) {
           return template_error(Errc::malformed, line,
                                 "truncated \\" + std::string(1, kind) + " escape");
         }
-        character = character * 16 + static_cast<char32_t>(digit_of(literal[at]));
+        character = character * 16 + static_cast<char32_t>(hex_digit(literal[at]));
       }
       if (character > 0x10FFFF || (character >= 0xD800 && character < 0xE000)) {
         return template_error(Errc::unsupported, line, "an escape that is no Unicode character");

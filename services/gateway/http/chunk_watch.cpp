@@ -3,16 +3,10 @@
 
 #include <algorithm>
 
+#include "core/hexadecimal.hpp"
+
 namespace troupe::services::http {
 namespace {
-
-/// The value of a hexadecimal digit, -1 for anything else.
-int digit_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
@@ -34,12 +28,12 @@ bool ChunkWatch::take(std::string_view bytes) {
 }
 
 ChunkWatch::Place ChunkWatch::after_size(char c) {
-  const int digit = digit_value(c);
-  if (digit >= 0 && data_left_ >> 60 == 0) {
+  const int digit = hex_digit(c);
+  if (digit != kNoHexDigit && data_left_ >> 60 == 0) {
     data_left_ = data_left_ << 4 | static_cast<std::uint64_t>(digit);
     return Place::size;
   }
-  if (place_ == Place::size_begin || digit >= 0) return Place::broken;
+  if (place_ == Place::size_begin || digit != kNoHexDigit) return Place::broken;
   if (c == '\r') return Place::size_end;
   if (c == ';') return Place::extension;
   return is_blank(c) ? Place::padding : Place::broken;

@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "core/hexadecimal.hpp"
+
 namespace troupe {
 namespace {
 

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "core/hexadecimal.hpp"
+
 namespace troupe {
 namespace {
 
