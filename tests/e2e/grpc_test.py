@@ -302,6 +302,22 @@ class PortTest(ServedTest):
         for service, method in listed.items():
             self.assertIn(method, pool.FindServiceByName(service).methods_by_name)
 
+    def test_reflection_can_be_switched_off(self):
+        served = client.Served("--grpc-reflection", "off")
+        try:
+            for channel in (served.channel, grpc.insecure_channel(served.addresses["admin"])):
+                with self.assertRaises(grpc.RpcError) as refused:
+                    ProtoReflectionDescriptorDatabase(channel).get_services()
+                self.assertEqual(refused.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
+        finally:
+            self.assertEqual(served.stop(), 0)
+
+    def test_a_start_and_an_end_warn_of_nothing(self):
+        served = client.Served()
+        self.assertEqual(served.stop(), 0)
+        warnings = [line for line in served.log if re.search("warning", line, re.I)]
+        self.assertEqual(warnings, [])
+
     def test_the_admin_port_has_the_cluster_and_not_the_inference(self):
         channel = grpc.insecure_channel(self.served.addresses["admin"])
         services = ProtoReflectionDescriptorDatabase(channel).get_services()

@@ -41,13 +41,20 @@ int clamp_ms(std::chrono::milliseconds time) {
   return static_cast<int>(std::min<std::int64_t>(time.count(), INT_MAX));
 }
 
-/// Adds reflection to one server; gRPC's own way would add it to all.
-class WithReflection final : public grpc::ServerBuilderOption {
+/// gRPC's library gives reflection to every server of a program that links it. This one has it as
+/// its settings say, once.
+class Reflection final : public grpc::ServerBuilderOption {
  public:
+  explicit Reflection(bool wanted) : wanted_(wanted) {}
   void UpdateArguments(grpc::ChannelArguments*) override {}
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
-    plugins->push_back(std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>());
+    auto own = std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>();
+    std::erase_if(*plugins, [&own](const auto& one) { return one->name() == own->name(); });
+    if (wanted_) plugins->push_back(std::move(own));
   }
+
+ private:
+  const bool wanted_;
 };
 
 void configure(grpc::ServerBuilder& builder, const GrpcSettings& settings) {
@@ -59,7 +66,7 @@ void configure(grpc::ServerBuilder& builder, const GrpcSettings& settings) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              clamp_ms(settings.ping_interval_min));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  if (settings.reflection) builder.SetOption(std::make_unique<WithReflection>());
+  builder.SetOption(std::make_unique<Reflection>(settings.reflection));
   // Methods that block (reflection, cluster status) have threads of their own: few.
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
