@@ -2,15 +2,23 @@
 #include "actors/director/director_news.hpp"
 
 #include <algorithm>
+#include <optional>
 
 namespace troupe::actors {
 namespace {
 
-bool was_told(const Roster& before, const RosterEntry& member) {
-  return std::ranges::any_of(before.members, [&](const RosterEntry& old) {
-    return old.peer == member.peer && old.incarnation == member.incarnation &&
-           old.state == member.state;
+/// What was told of this run of the member last; nothing if it is new.
+std::optional<MemberState> told_state(const Roster& before, const RosterEntry& member) {
+  const auto old = std::ranges::find_if(before.members, [&](const RosterEntry& one) {
+    return one.peer == member.peer && one.incarnation == member.incarnation;
   });
+  return old == before.members.end() ? std::nullopt : std::optional(old->state);
+}
+
+/// A member that drained before it went had said that it would.
+bool is_bad(MemberState state, std::optional<MemberState> before) {
+  if (state == MemberState::lost) return before != MemberState::draining;
+  return state == MemberState::suspect;
 }
 
 }  // namespace
@@ -24,11 +32,12 @@ std::vector<DirectorEvent> news_of(std::uint32_t router, const Roster& before,
                     "router=" + std::to_string(router) +
                         " term=" + std::to_string(now.term != 0 ? now.term : before.term)});
   for (const auto& member : now.members) {
-    if (was_told(before, member)) continue;
-    const bool bad = member.state == MemberState::suspect || member.state == MemberState::lost;
+    const auto told = told_state(before, member);
+    if (told == member.state) continue;
     news.push_back(
         {"member_state",
-         "peer=" + name_of(member.peer) + " state=" + std::string(to_string(member.state)), bad});
+         "peer=" + name_of(member.peer) + " state=" + std::string(to_string(member.state)),
+         is_bad(member.state, told)});
   }
   if (placement_now && placement_now != placement_before)
     news.push_back(
