@@ -29,6 +29,22 @@ constexpr std::chrono::microseconds kIdleSpin{40};
 
 thread_local bool solo = false;  // this thread shares nothing out
 
+/// Waits a moment for `done` without sleeping. False: the moment is over. The first microseconds
+/// belong to this thread; after that any other that can run may have the core.
+template <class Done>
+bool spin_until(const Done& done) {
+  constexpr int kPauses = 8;     // between two looks, 0.1 us
+  constexpr int kOwnLooks = 40;  // before the core is offered
+  const auto until = std::chrono::steady_clock::now() + kIdleSpin;
+  for (int look = 0; !done(); ++look) {
+    for (int i = 0; i < kPauses; ++i) _mm_pause();
+    if (look < kOwnLooks) continue;
+    if (std::chrono::steady_clock::now() >= until) return done();
+    sched_yield();
+  }
+  return true;
+}
+
 int usable_cores() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
@@ -41,7 +57,7 @@ struct Loop {
   std::int64_t count = 0;
   std::int64_t grain = 1;
   std::atomic<std::int64_t> next{0};
-  int helpers = 0;  // pool threads inside; guarded by State::mutex
+  std::atomic<int> helpers{0};  // pool threads inside; they enter under State::mutex
 
   bool exhausted() const { return next.load(std::memory_order_relaxed) >= count; }
 
@@ -89,11 +105,12 @@ struct ComputePool::State {
   /// Runs one thing that is waiting. False when nothing is.
   bool run_one(std::unique_lock<std::mutex>& lock) {
     if (Loop* loop = open_loop(); loop != nullptr) {
-      ++loop->helpers;
+      loop->helpers.fetch_add(1, std::memory_order_relaxed);
       lock.unlock();
       loop->work();
-      lock.lock();
-      if (--loop->helpers == 0) loop_left.notify_all();
+      const bool last = loop->helpers.fetch_sub(1, std::memory_order_acq_rel) == 1;
+      lock.lock();  // the loop may be gone by now
+      if (last) loop_left.notify_all();
       return true;
     }
     if (jobs.empty()) return false;
@@ -104,16 +121,6 @@ struct ComputePool::State {
     job = nullptr;  // destroyed before the lock is taken again
     lock.lock();
     return true;
-  }
-
-  /// Waits a moment for an offer newer than `seen` without sleeping.
-  void spin(std::int64_t seen) const {
-    const auto until = std::chrono::steady_clock::now() + kIdleSpin;
-    while (offers.load(std::memory_order_acquire) == seen) {
-      if (std::chrono::steady_clock::now() >= until) return;
-      for (int i = 0; i < 8; ++i) _mm_pause();
-      sched_yield();
-    }
   }
 
   void thread_main() {
@@ -129,7 +136,7 @@ struct ComputePool::State {
       if (!spun) {
         const std::int64_t seen = offers.load(std::memory_order_relaxed);
         lock.unlock();
-        spin(seen);
+        spin_until([&] { return offers.load(std::memory_order_acquire) != seen; });
         lock.lock();
         spun = true;
         continue;
@@ -147,9 +154,15 @@ struct ComputePool::State {
     }
     wake.notify_all();
     loop.work();
+    const auto left = [&loop] { return loop.helpers.load(std::memory_order_acquire) == 0; };
+    {
+      const std::lock_guard lock(mutex);
+      loops.erase(std::remove(loops.begin(), loops.end(), &loop), loops.end());
+    }
+    // Shares are small: to sleep until the last one is done takes longer than to wait for it.
+    if (spin_until(left)) return;
     std::unique_lock lock(mutex);
-    loops.erase(std::remove(loops.begin(), loops.end(), &loop), loops.end());
-    loop_left.wait(lock, [&] { return loop.helpers == 0; });
+    loop_left.wait(lock, left);
   }
 };
 
