@@ -28,9 +28,13 @@ constexpr float kStreamLargest = 0x1p63f;
 /// subnormals included: both formats keep the exponent above the mantissa.
 constexpr std::uint32_t kCodeBits = 0x87f00000u;
 
-/// 16 codes as code * 2^-120, in the order of the stream: see FromF8::kStreamOrder.
+// kShortRowBytes of a format: rows shorter than this are streamed one after the other, longer ones
+// four side by side (more chains of sums): docs/performance.md has the figures.
+
+/// 16 codes as code * 2^-120, in the order of the stream: see FromF8::kNatural.
 struct FromF8 {
   static constexpr std::size_t kBytes = 1;
+  static constexpr std::size_t kShortRowBytes = 512;
 #if HWY_MAX_BYTES == 32
   // Widening bytes to words and splitting the words into halves costs 5 instructions a group,
   // widening to F32 lanes in natural order 6. The stream order is lanes 0 2 4 .. 14, 1 3 .. 15.
@@ -71,6 +75,7 @@ struct FromF8 {
 template <class From>
 struct Stream {
   static constexpr std::size_t kBytes = From::kBytes;
+  static constexpr std::size_t kShortRowBytes = 2048;
   static constexpr bool kNatural = true;
   HWY_INLINE static void stream(const std::uint8_t* group, V (&out)[kParts]) {
     for (std::size_t p = 0; p < kParts; ++p) out[p] = From::part(group, p);
@@ -159,10 +164,6 @@ HWY_INLINE void stream_span(const StreamJob& job, const float* x, const std::uin
   }
 }
 
-/// Rows shorter than this are streamed one after the other, longer ones four side by side (more
-/// chains of sums): docs/performance.md has the figures.
-constexpr std::size_t kShortRowBytes = 2048;
-
 /// How far ahead of its use a weight is asked for: what follows the tile, at least 2 KB on. The
 /// hardware's own prefetch starts anew with every row.
 HWY_INLINE std::size_t prefetch_distance(std::size_t tile_bytes) {
@@ -228,7 +229,7 @@ HWY_INLINE void stream_tokens(const StreamJob& job, std::size_t feature) {
 
 template <class Format, bool kBlocks>
 HWY_NOINLINE void stream_features(const StreamJob& job, std::size_t begin, std::size_t end) {
-  const bool one_by_one = job.width * Format::kBytes < kShortRowBytes;
+  const bool one_by_one = job.width * Format::kBytes < Format::kShortRowBytes;
   const std::size_t rows = one_by_one ? 1 : (job.args->tokens == 1 ? 4 : 2);
   std::size_t feature = begin;
   while (feature < end) {

@@ -3,10 +3,12 @@
 //   TROUPE_BENCH_MODEL=DIR bench_decode        (DIR: make_model.py --preset bench-200m)
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <future>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "actors/local_cluster.hpp"
 #include "kernels/probe.hpp"
@@ -15,7 +17,8 @@
 namespace troupe {
 namespace {
 
-constexpr std::int64_t kContext = 128;  // positions that are in the cache when timing starts
+constexpr std::int64_t kContext = 128;     // positions that are in the cache when timing starts
+constexpr std::int64_t kSliceTokens = 64;  // timed between two looks at the limit
 
 // Bytes of weights one decoded token reads: every matrix of the attention shard but the embedding,
 // the gates, and experts_per_token of the routed experts.
@@ -51,16 +54,38 @@ std::optional<model::Checkpoint> open_model(benchmark::State& bench) {
   return std::nullopt;
 }
 
-// Adds what was reached and its share of the read bandwidth that is measured right after.
-void report(benchmark::State& bench, const model::Checkpoint& checkpoint, double tokens_per_second,
-            const kernels::Engine& engine) {
-  const double gbs = bytes_per_token(checkpoint) * tokens_per_second / 1e9;
-  const double limit = kernels::read_bandwidth_gbs(engine);
-  bench.counters["tokens/s"] = tokens_per_second;
-  bench.counters["GB/s"] = gbs;
-  bench.counters["limit GB/s"] = limit;
-  bench.counters["share of limit"] = gbs / limit;
-}
+// Rates of single slices, each with the read bandwidth measured right after it: that of a shared
+// machine moves by a half within seconds, so a share is of one moment and the middle one counts.
+class Slices {
+ public:
+  Slices(const model::Checkpoint& checkpoint, const kernels::Engine& engine)
+      : bytes_(bytes_per_token(checkpoint)), engine_(engine) {}
+
+  void add(double tokens_per_second) {
+    const double limit = kernels::read_bandwidth_gbs(engine_);
+    tokens_per_second_.push_back(tokens_per_second);
+    limits_.push_back(limit);
+    shares_.push_back(bytes_ * tokens_per_second / 1e9 / limit);
+  }
+  void report(benchmark::State& bench) {
+    bench.counters["tokens/s"] = median(tokens_per_second_);
+    bench.counters["limit GB/s"] = median(limits_);
+    bench.counters["share of limit"] = median(shares_);
+    bench.counters["least"] = *std::min_element(shares_.begin(), shares_.end());
+    bench.counters["most"] = *std::max_element(shares_.begin(), shares_.end());
+  }
+
+ private:
+  static double median(std::vector<double> values) {
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    return *middle;
+  }
+
+  double bytes_;
+  kernels::Engine engine_;
+  std::vector<double> tokens_per_second_, limits_, shares_;
+};
 
 // The functions of model/ called one after the other.
 void decode_model(benchmark::State& bench) {
@@ -72,16 +97,22 @@ void decode_model(benchmark::State& bench) {
   testing::LocalSequence sequence(local);
   std::int32_t token = 1;
   for (std::int64_t i = 0; i < kContext; ++i) token = sequence.next(token);
-  std::int64_t tokens = 0;
-  const auto start = std::chrono::steady_clock::now();
+  Slices slices(*checkpoint, engine);
   for (auto _ : bench) {
-    token = sequence.next(token);
-    ++tokens;
+    const auto start = std::chrono::steady_clock::now();
+    for (std::int64_t i = 0; i < kSliceTokens; ++i) token = sequence.next(token);
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    bench.SetIterationTime(elapsed.count());
+    slices.add(static_cast<double>(kSliceTokens) / elapsed.count());
   }
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  report(bench, *checkpoint, static_cast<double>(tokens) / elapsed.count(), engine);
+  slices.report(bench);
 }
-BENCHMARK(decode_model)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(decode_model)
+    ->Arg(1)
+    ->Arg(2)
+    ->Iterations(9)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
 
 // Waits for one request and remembers when its tokens came.
 class Stopwatch : public actors::RequestListener {
@@ -113,23 +144,28 @@ void decode_cluster(benchmark::State& bench) {
   settings.kv_tokens_max = 4096;
   auto cluster = actors::LocalCluster::start(*checkpoint, settings);
   if (!cluster) return bench.SkipWithError(cluster.error().detail.c_str());
-  double rate = 0;
+  kernels::ComputePool pool({.threads = settings.threads, .jobs_max = 4});
+  Slices slices(*checkpoint, {*kernels::select_level("auto"), &pool});
   for (auto _ : bench) {
     actors::GenerateRequest request;
     request.prompt.assign(static_cast<std::size_t>(kContext), 1);
     request.sampling.temperature = 0;
-    request.sampling.max_tokens = 128;
+    request.sampling.max_tokens = kSliceTokens + 1;  // the first ends the prompt
     auto stopwatch = std::make_shared<Stopwatch>();
     if (!(*cluster)->submit(std::move(request), stopwatch))
       return bench.SkipWithError("the request was refused");
     stopwatch->wait();
-    rate = std::max(rate, stopwatch->tokens_per_second());
+    bench.SetIterationTime(static_cast<double>(kSliceTokens) / stopwatch->tokens_per_second());
+    slices.add(stopwatch->tokens_per_second());
   }
-  cluster->reset();
-  kernels::ComputePool pool({.threads = settings.threads, .jobs_max = 4});
-  report(bench, *checkpoint, rate, {*kernels::select_level("auto"), &pool});
+  slices.report(bench);
 }
-BENCHMARK(decode_cluster)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(decode_cluster)
+    ->Arg(1)
+    ->Arg(2)
+    ->Iterations(9)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace troupe
