@@ -8,11 +8,18 @@
 namespace troupe::kernels {
 
 void check_linear(const LinearArgs& args) {
-  const bool blocks = args.w.dtype == DType::f8_e4m3;
-  TROUPE_CHECK(blocks || args.w.dtype == DType::bf16 || args.w.dtype == DType::f32,
-               "weight of dtype " + std::string(to_string(args.w.dtype)));
-  TROUPE_CHECK(blocks == (args.w.scales != nullptr), "scales come with e4m3 weights only");
-  TROUPE_CHECK(blocks || args.x_scales == nullptr, "quantised rows need an e4m3 weight");
+  const DType dtype = args.w.dtype;
+  const bool scaled = dtype == DType::f8_e4m3 || dtype == DType::i8;
+  const bool grouped = dtype == DType::i32;
+  TROUPE_CHECK(scaled || grouped || dtype == DType::bf16 || dtype == DType::f32,
+               "weight of dtype " + std::string(to_string(dtype)));
+  TROUPE_CHECK(scaled == (args.w.scales != nullptr), "scales come with e4m3 and I8 weights only");
+  TROUPE_CHECK(grouped == (args.w.group_scales != nullptr),
+               "scales of groups come with packed weights only");
+  TROUPE_CHECK(args.w.scale_shape == ScaleShape::block || dtype == DType::i8,
+               "scales of rows come with I8 weights only");
+  TROUPE_CHECK(args.x_scales == nullptr || args.w.takes_quantised_rows(),
+               "quantised rows need an e4m3 weight");
 }
 
 void check_mla_attention(const MlaAttentionArgs& args) {

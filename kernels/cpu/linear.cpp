@@ -11,7 +11,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/linear.cpp"
 #include "hwy/foreach_target.h"
 // After foreach_target.h
-#include "kernels/cpu/tiles.inc"
+#include "kernels/cpu/weight_formats.inc"
 
 HWY_BEFORE_NAMESPACE();
 namespace troupe::kernels::HWY_NAMESPACE {
@@ -21,66 +21,9 @@ namespace {
 constexpr std::size_t kPackedBytesMax = 4 << 20;
 /// Up to so many rows the streaming path is the faster one (docs/performance.md).
 constexpr std::int64_t kStreamTokensMax = 8;
-/// The streaming path multiplies x by 2^64; larger values would overflow and take the panel path.
+/// With e4m3 weights the streaming path multiplies x by 2^64; larger values would overflow and take
+/// the panel path.
 constexpr float kStreamLargest = 0x1p63f;
-
-/// An e4m3 code whose bits stand at 30..20 of an F32 (sign at 31) reads as code * 2^-120,
-/// subnormals included: both formats keep the exponent above the mantissa.
-constexpr std::uint32_t kCodeBits = 0x87f00000u;
-
-// kShortRowBytes of a format: rows shorter than this are streamed one after the other, longer ones
-// four side by side (more chains of sums): docs/performance.md has the figures.
-
-/// 16 codes as code * 2^-120, in the order of the stream: see FromF8::kNatural.
-struct FromF8 {
-  static constexpr std::size_t kBytes = 1;
-  static constexpr std::size_t kShortRowBytes = 512;
-#if HWY_MAX_BYTES == 32
-  // Widening bytes to words and splitting the words into halves costs 5 instructions a group,
-  // widening to F32 lanes in natural order 6. The stream order is lanes 0 2 4 .. 14, 1 3 .. 15.
-  static constexpr bool kNatural = false;
-  HWY_INLINE static void stream(const std::uint8_t* group, V (&out)[kParts]) {
-    const hn::FixedTag<std::uint8_t, 16> u8;
-    const hn::FixedTag<std::int8_t, 16> i8;
-    const hn::FixedTag<std::int16_t, 16> i16;
-    const U32 u;
-    const auto words = hn::PromoteTo(i16, hn::BitCast(i8, hn::LoadU(u8, group)));
-    const auto codes = hn::BitCast(u, hn::ShiftLeft<4>(words));
-    const auto mask = hn::Set(u, kCodeBits);
-    out[0] = hn::BitCast(F32(), hn::And(hn::ShiftLeft<16>(codes), mask));
-    out[1] = hn::BitCast(F32(), hn::And(codes, mask));
-  }
-#else
-  static constexpr bool kNatural = true;
-  HWY_INLINE static void stream(const std::uint8_t* group, V (&out)[kParts]) {
-    out[0] = tiny(group);
-  }
-#endif
-  /// kWidth codes in natural order.
-  HWY_INLINE static V tiny(const std::uint8_t* codes) {
-    const hn::Rebind<std::uint8_t, F32> u8;
-    const hn::Rebind<std::int8_t, F32> i8;
-    const U32 u;
-    const auto wide = hn::PromoteTo(I32(), hn::BitCast(i8, hn::LoadU(u8, codes)));
-    const auto bits = hn::ShiftLeft<20>(hn::BitCast(u, wide));
-    return hn::BitCast(F32(), hn::And(bits, hn::Set(u, kCodeBits)));
-  }
-  /// For panels: code * 2^-56, natural order.
-  HWY_INLINE static V part(const std::uint8_t* group, std::size_t p) {
-    return hn::Mul(tiny(group + p * kWidth), hn::Set(F32(), 0x1p64f));
-  }
-};
-
-/// Groups of 16 in natural order, for the formats without blocks.
-template <class From>
-struct Stream {
-  static constexpr std::size_t kBytes = From::kBytes;
-  static constexpr std::size_t kShortRowBytes = 2048;
-  static constexpr bool kNatural = true;
-  HWY_INLINE static void stream(const std::uint8_t* group, V (&out)[kParts]) {
-    for (std::size_t p = 0; p < kParts; ++p) out[p] = From::part(group, p);
-  }
-};
 
 /// Lanes in stream order to natural order.
 template <class Format>
@@ -120,9 +63,11 @@ struct StreamJob {
   std::size_t width = 0;
 };
 
-/// Multiplies one group of 16 of kRows features into the sums of kTokens rows.
+/// Multiplies one group of 16 of kRows features, the one at column `in_chunk` of its chunk, into
+/// the sums of kTokens rows.
 template <class Format, std::size_t kTokens, std::size_t kRows>
-HWY_INLINE void stream_group(const std::uint8_t* const (&group)[kRows], const float* x,
+HWY_INLINE void stream_group(const std::uint8_t* const (&group)[kRows],
+                             const GroupScales<kRows>& scales, std::size_t in_chunk, const float* x,
                              std::size_t stride, V (&sums)[kTokens][kRows][kParts]) {
   const F32 d;
   V xs[kTokens][kParts];
@@ -132,7 +77,12 @@ HWY_INLINE void stream_group(const std::uint8_t* const (&group)[kRows], const fl
   HWY_UNROLL(4)
   for (std::size_t r = 0; r < kRows; ++r) {
     V w[kParts];
-    Format::stream(group[r], w);
+    if constexpr (Format::kFold == Fold::group) {
+      const std::size_t g = in_chunk / kScaleGroup;
+      Format::stream(group[r], scales.scale[r][g], scales.bias[r][g], w);
+    } else {
+      Format::stream(group[r], w);
+    }
     HWY_UNROLL(2)
     for (std::size_t t = 0; t < kTokens; ++t) HWY_UNROLL(2)
     for (std::size_t p = 0; p < kParts; ++p)
@@ -140,27 +90,29 @@ HWY_INLINE void stream_group(const std::uint8_t* const (&group)[kRows], const fl
   }
 }
 
-/// Groups that begin in [k, k + n) of kRows features; the last one may be cut short by the width.
+/// Groups that begin in the chunk at column k of kRows features; the last one may be cut short by
+/// the width.
 template <class Format, std::size_t kTokens, std::size_t kRows>
-HWY_INLINE void stream_span(const StreamJob& job, const float* x, const std::uint8_t* w,
-                            std::size_t row_bytes, std::size_t k, std::size_t n,
-                            V (&sums)[kTokens][kRows][kParts]) {
-  const std::size_t whole = std::min(k + n, job.width / kLanes * kLanes);
+HWY_INLINE void stream_chunk(const StreamJob& job, const float* x, const std::uint8_t* w,
+                             const GroupScales<kRows>& scales, std::size_t k,
+                             V (&sums)[kTokens][kRows][kParts]) {
+  const std::size_t row_bytes = Format::row_bytes(job.width);
+  const std::size_t whole = std::min(k + kChunk, job.width / kLanes * kLanes);
   const std::uint8_t* group[kRows];
   std::size_t i = k;
   HWY_UNROLL(2)
   for (; i < whole; i += kLanes) {
     HWY_UNROLL(4)
-    for (std::size_t r = 0; r < kRows; ++r) group[r] = w + r * row_bytes + i * Format::kBytes;
-    stream_group<Format, kTokens, kRows>(group, x + i, job.stride, sums);
+    for (std::size_t r = 0; r < kRows; ++r) group[r] = w + r * row_bytes + Format::offset(i);
+    stream_group<Format, kTokens, kRows>(group, scales, i - k, x + i, job.stride, sums);
   }
-  if (i < k + n && i < job.width) {
-    std::uint8_t tails[kRows][kLanes * Format::kBytes];
+  if (i < k + kChunk && i < job.width) {
+    std::uint8_t tails[kRows][Format::kGroupBytes];
     for (std::size_t r = 0; r < kRows; ++r) {
-      copy_tail<Format::kBytes>(w + r * row_bytes + i * Format::kBytes, job.width - i, tails[r]);
+      Format::tail(w + r * row_bytes + Format::offset(i), job.width - i, tails[r]);
       group[r] = tails[r];
     }
-    stream_group<Format, kTokens, kRows>(group, x + i, job.stride, sums);
+    stream_group<Format, kTokens, kRows>(group, scales, i - k, x + i, job.stride, sums);
   }
 }
 
@@ -170,47 +122,62 @@ HWY_INLINE std::size_t prefetch_distance(std::size_t tile_bytes) {
   return std::max<std::size_t>(tile_bytes, 2048);
 }
 
+template <std::size_t kTokens, std::size_t kRows>
+HWY_INLINE void clear(V (&sums)[kTokens][kRows][kParts]) {
+  for (auto& token : sums)
+    for (auto& row : token)
+      for (V& part : row) part = hn::Zero(F32());
+}
+
+/// sums += raw * the factor of the block, which depends on the row of x only.
+template <class Format, std::size_t kTokens, std::size_t kRows>
+HWY_INLINE void fold_block(const LinearArgs& args, std::size_t token, float w_scale,
+                           std::size_t chunk, const V (&raw)[kTokens][kRows][kParts],
+                           V (&sums)[kTokens][kRows][kParts]) {
+  const auto chunks = static_cast<std::size_t>(scale_blocks(args.w.cols));
+  for (std::size_t t = 0; t < kTokens; ++t) {
+    const float scale =
+        args.x_scales == nullptr ? w_scale : args.x_scales[(token + t) * chunks + chunk] * w_scale;
+    const V factor = hn::Set(F32(), scale * Format::kUnit);
+    for (std::size_t r = 0; r < kRows; ++r)
+      for (std::size_t p = 0; p < kParts; ++p)
+        sums[t][r][p] = hn::MulAdd(raw[t][r][p], factor, sums[t][r][p]);
+  }
+}
+
 /// kRows neighbouring features (one row of scale blocks) for kTokens rows.
-template <class Format, bool kBlocks, std::size_t kTokens, std::size_t kRows>
+template <class Format, std::size_t kTokens, std::size_t kRows>
 HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t token, std::size_t feature) {
-  const F32 d;
   const LinearArgs& args = *job.args;
-  const std::size_t row_bytes = job.width * Format::kBytes;
+  const std::size_t row_bytes = Format::row_bytes(job.width);
   const auto* w = reinterpret_cast<const std::uint8_t*>(args.w.data) + feature * row_bytes;
   const float* x = job.x + token * job.stride;
   const std::size_t chunks = (job.width + kChunk - 1) / kChunk;
   const std::size_t ahead = prefetch_distance(kRows * row_bytes);
+  GroupScales<kRows> scales;
   V sums[kTokens][kRows][kParts];
-  for (auto& token : sums)
-    for (auto& row : token)
-      for (V& part : row) part = hn::Zero(d);
+  clear(sums);
   for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
     const std::size_t k = chunk * kChunk;
     for (std::size_t r = 0; r < kRows; ++r)
-      for (std::size_t b = 0; b < kChunk * Format::kBytes; b += 64)
-        hwy::Prefetch(w + r * row_bytes + k * Format::kBytes + ahead + b);
-    if constexpr (!kBlocks) {
-      stream_span<Format, kTokens, kRows>(job, x, w, row_bytes, k, kChunk, sums);
+      for (std::size_t b = 0; b < Format::offset(kChunk); b += 64)
+        hwy::Prefetch(w + r * row_bytes + Format::offset(k) + ahead + b);
+    if constexpr (Format::kFold == Fold::group) scales.load(args.w, feature, chunk);
+    if constexpr (Format::kFold != Fold::block) {
+      stream_chunk<Format, kTokens, kRows>(job, x, w, scales, k, sums);
     } else {
       V raw[kTokens][kRows][kParts];
-      for (auto& token : raw)
-        for (auto& row : token)
-          for (V& part : row) part = hn::Zero(d);
-      stream_span<Format, kTokens, kRows>(job, x, w, row_bytes, k, kChunk, raw);
-      const float w_scale = args.w.scales[feature / kChunk * chunks + chunk];
-      for (std::size_t t = 0; t < kTokens; ++t) {
-        const float scale = args.x_scales == nullptr
-                                ? w_scale
-                                : args.x_scales[(token + t) * chunks + chunk] * w_scale;
-        const V factor = hn::Set(d, scale * 0x1p56f);
-        for (std::size_t r = 0; r < kRows; ++r)
-          for (std::size_t p = 0; p < kParts; ++p)
-            sums[t][r][p] = hn::MulAdd(raw[t][r][p], factor, sums[t][r][p]);
-      }
+      clear(raw);
+      stream_chunk<Format, kTokens, kRows>(job, x, w, scales, k, raw);
+      fold_block<Format>(args, token, args.w.scales[feature / kChunk * chunks + chunk], chunk, raw,
+                         sums);
     }
   }
   for (std::size_t t = 0; t < kTokens; ++t)
     for (std::size_t r = 0; r < kRows; ++r) {
+      if constexpr (Format::kFold == Fold::row)
+        for (V& lanes : sums[t][r])
+          lanes = hn::MulAdd(lanes, hn::Set(F32(), args.w.scales[feature + r]), hn::Zero(F32()));
       to_natural<Format>(sums[t][r]);
       args.y[static_cast<std::int64_t>(token + t) * args.y_stride +
              static_cast<std::int64_t>(feature + r)] = last_lane(four_lanes(sums[t][r]));
@@ -219,34 +186,32 @@ HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t token, std::size
 
 /// kRows features for all rows of x, two at a time: after the first two the weights are in the
 /// level-1 cache.
-template <class Format, bool kBlocks, std::size_t kRows>
+template <class Format, std::size_t kRows>
 HWY_INLINE void stream_tokens(const StreamJob& job, std::size_t feature) {
   const auto tokens = static_cast<std::size_t>(job.args->tokens);
   std::size_t t = 0;
-  for (; t + 2 <= tokens; t += 2) stream_tile<Format, kBlocks, 2, kRows>(job, t, feature);
-  if (t < tokens) stream_tile<Format, kBlocks, 1, kRows>(job, t, feature);
+  for (; t + 2 <= tokens; t += 2) stream_tile<Format, 2, kRows>(job, t, feature);
+  if (t < tokens) stream_tile<Format, 1, kRows>(job, t, feature);
 }
 
-template <class Format, bool kBlocks>
+template <class Format>
 HWY_NOINLINE void stream_features(const StreamJob& job, std::size_t begin, std::size_t end) {
-  const bool one_by_one = job.width * Format::kBytes < Format::kShortRowBytes;
+  const bool one_by_one = Format::row_bytes(job.width) < Format::kShortRowBytes;
   const std::size_t rows = one_by_one ? 1 : (job.args->tokens == 1 ? 4 : 2);
   std::size_t feature = begin;
   while (feature < end) {
     // A tile never crosses a row of scale blocks.
     const std::size_t stop = std::min(end, feature / kChunk * kChunk + kChunk);
     for (; rows == 4 && feature + 4 <= stop; feature += 4)
-      stream_tile<Format, kBlocks, 1, 4>(job, 0, feature);
-    for (; rows >= 2 && feature + 2 <= stop; feature += 2)
-      stream_tokens<Format, kBlocks, 2>(job, feature);
-    for (; feature < stop; ++feature) stream_tokens<Format, kBlocks, 1>(job, feature);
+      stream_tile<Format, 1, 4>(job, 0, feature);
+    for (; rows >= 2 && feature + 2 <= stop; feature += 2) stream_tokens<Format, 2>(job, feature);
+    for (; feature < stop; ++feature) stream_tokens<Format, 1>(job, feature);
   }
 }
 
 /// Copies x for the stream. False when a value is too large to be scaled.
 template <class Format>
-HWY_NOINLINE bool prepare_stream(const LinearArgs& args, float scale, float* out,
-                                 std::size_t stride) {
+HWY_NOINLINE bool prepare_stream(const LinearArgs& args, float* out, std::size_t stride) {
   const auto width = static_cast<std::size_t>(args.w.cols);
   float largest = 0;
   for (std::int64_t t = 0; t < args.tokens; ++t) {
@@ -256,43 +221,53 @@ HWY_NOINLINE bool prepare_stream(const LinearArgs& args, float scale, float* out
       float group[kLanes] = {};
       std::memcpy(group, x + k, std::min(kLanes, width - k) * sizeof(float));
       for (const float v : group) largest = std::max(largest, v < 0 ? -v : v);
-      to_stream<Format>(group, scale, row + k);
+      to_stream<Format>(group, Format::kInputScale, row + k);
     }
   }
-  return largest < kStreamLargest;
+  return Format::kInputScale == 1 || largest < kStreamLargest;
 }
 
-/// Few rows: weights go from memory to registers and nowhere else.
-template <class Format, bool kBlocks>
+/// Few rows: weights go from memory to registers and nowhere else. False: nothing was computed.
+template <class Format>
 HWY_INLINE bool stream(const LinearArgs& args, std::size_t begin, std::size_t end) {
   StreamJob job;
   job.args = &args;
   job.width = static_cast<std::size_t>(args.w.cols);
   job.stride = round_up(job.width, kLanes);
   float* x = cpu::scratch(static_cast<std::size_t>(args.tokens) * job.stride);
-  if (!prepare_stream<Format>(args, kBlocks ? 0x1p64f : 1.0f, x, job.stride) && kBlocks)
-    return false;
+  if (!prepare_stream<Format>(args, x, job.stride)) return false;
   job.x = x;
-  stream_features<Format, kBlocks>(job, begin, end);
+  stream_features<Format>(job, begin, end);
   return true;
 }
 
+/// Features [f, f + n) in packed form, with zero rows up to a whole quad.
+template <class Format>
+HWY_INLINE void pack_panel(const WeightMatrix& w, std::size_t f, std::size_t n, float* panel,
+                           std::size_t panel_chunk) {
+  const auto width = static_cast<std::size_t>(w.cols);
+  for (std::size_t i = 0; i < n; ++i) {
+    float* out = panel + i * kChunk;
+    if constexpr (Format::kFold == Fold::group)
+      pack_i4_row(w, f + i, out, panel_chunk);
+    else
+      pack_row<Format>(w.data + (f + i) * Format::row_bytes(width), width, out, panel_chunk);
+  }
+  pack_zero_rows(n, width, panel, panel_chunk);
+}
+
 /// Rows [first, first + rows) against features [begin, end), x packed beforehand.
-template <class From, bool kBlocks>
+template <class Format>
 HWY_NOINLINE void panels(const LinearArgs& args, std::size_t first, std::size_t rows,
                          std::size_t begin, std::size_t end, const float* x, float* panel) {
   const auto width = static_cast<std::size_t>(args.w.cols);
   const std::size_t chunks = (width + kChunk - 1) / kChunk;
   const std::size_t panel_chunk = kPanelFeatures * kChunk;
   float* sums = panel + chunks * panel_chunk;
-  const auto* bytes = reinterpret_cast<const std::uint8_t*>(args.w.data);
   for (std::size_t f = begin; f < end;) {
     const std::size_t stop = std::min(end, f / kChunk * kChunk + kChunk);
     const std::size_t n = std::min(kPanelFeatures, stop - f);
-    for (std::size_t i = 0; i < n; ++i)
-      pack_row<From>(bytes + (f + i) * width * From::kBytes, width, panel + i * kChunk,
-                     panel_chunk);
-    pack_zero_rows(n, width, panel, panel_chunk);
+    pack_panel<Format>(args.w, f, n, panel, panel_chunk);
     for (std::size_t r = 0; r < rows; r += kBlockRows) {
       TileJob job;
       job.rows = std::min(kBlockRows, rows - r);
@@ -305,16 +280,18 @@ HWY_NOINLINE void panels(const LinearArgs& args, std::size_t first, std::size_t 
       job.sums = sums;
       job.y = args.y + static_cast<std::int64_t>(first + r) * args.y_stride + f;
       job.y_stride = static_cast<std::size_t>(args.y_stride);
-      if (kBlocks) job.w_scales = args.w.scales + f / kChunk * chunks;
+      job.unit = Format::kUnit;
+      if (Format::kFold == Fold::block) job.w_scales = args.w.scales + f / kChunk * chunks;
+      if (Format::kFold == Fold::row) job.feature_scales = args.w.scales + f;
       if (args.x_scales != nullptr) job.x_scales = args.x_scales + (first + r) * chunks;
-      run_tiles<kBlocks>(job);
+      run_tiles<Format::kFold == Fold::block>(job);
     }
     f += n;
   }
 }
 
 /// Many rows: a panel of features is decoded to F32 once and used for all of them.
-template <class From, bool kBlocks>
+template <class Format>
 HWY_INLINE void panel_path(const LinearArgs& args, std::size_t begin, std::size_t end) {
   const auto width = static_cast<std::size_t>(args.w.cols);
   const auto tokens = static_cast<std::size_t>(args.tokens);
@@ -333,14 +310,14 @@ HWY_INLINE void panel_path(const LinearArgs& args, std::size_t begin, std::size_
         pack_row<FromF32>(args.x + static_cast<std::int64_t>(first + r + i) * args.x_stride, width,
                           x + r * row_floats + i * kChunk, block * kChunk);
     }
-    panels<From, kBlocks>(args, first, rows, begin, end, x, panel);
+    panels<Format>(args, first, rows, begin, end, x, panel);
   }
 }
 
-template <class Format, class From, bool kBlocks>
+template <class Format>
 HWY_INLINE void run_linear(const LinearArgs& args, std::size_t begin, std::size_t end) {
-  if (args.tokens <= kStreamTokensMax && stream<Format, kBlocks>(args, begin, end)) return;
-  panel_path<From, kBlocks>(args, begin, end);
+  if (args.tokens <= kStreamTokensMax && stream<Format>(args, begin, end)) return;
+  panel_path<Format>(args, begin, end);
 }
 
 void linear(const LinearArgs& args, std::int64_t begin, std::int64_t end) {
@@ -349,9 +326,13 @@ void linear(const LinearArgs& args, std::int64_t begin, std::int64_t end) {
   const auto b = static_cast<std::size_t>(begin);
   const auto e = static_cast<std::size_t>(end);
   switch (args.w.dtype) {
-    case DType::f8_e4m3: return run_linear<FromF8, FromF8, true>(args, b, e);
-    case DType::bf16: return run_linear<Stream<FromBf16>, FromBf16, false>(args, b, e);
-    default: return run_linear<Stream<FromF32>, FromF32, false>(args, b, e);
+    case DType::f8_e4m3: return run_linear<F8Blocks>(args, b, e);
+    case DType::i8:
+      if (args.w.scale_shape == ScaleShape::row) return run_linear<I8Rows>(args, b, e);
+      return run_linear<I8Blocks>(args, b, e);
+    case DType::i32: return run_linear<I4Groups>(args, b, e);
+    case DType::bf16: return run_linear<Bf16Whole>(args, b, e);
+    default: return run_linear<F32Whole>(args, b, e);
   }
 }
 

@@ -22,8 +22,8 @@ struct LinearArgs {
   std::int64_t tokens = 0;
 };
 
-/// Aborts on argument combinations that no caller may make: scales without e4m3 weights or the
-/// reverse, quantised rows with other weights, dtypes other than e4m3, BF16 and F32.
+/// Aborts on argument combinations that no caller may make: scales that the dtype does not have or
+/// missing ones, quantised rows with other weights than e4m3, dtypes that no weight has.
 void check_linear(const LinearArgs& args);
 
 /// Computes output features [begin, end) of every row. *Threading*: any; shares must not overlap.

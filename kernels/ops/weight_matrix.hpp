@@ -7,24 +7,46 @@
 
 namespace troupe::kernels {
 
-/// Edge of the square FP8 scale blocks (specification 4.2); also the width of activation blocks.
+/// Edge of the square FP8 and INT8 scale blocks (specification 4.2); also the width of activation
+/// blocks.
 inline constexpr std::int64_t kScaleBlock = 128;
+/// Columns of one row that share a scale in INT4 weights (specification 4.8).
+inline constexpr std::int64_t kScaleGroup = 32;
+/// 4-bit codes in one stored I32; code j of a word is its bits 4j .. 4j + 3, biased by 8.
+inline constexpr std::int64_t kCodesPerWord = 8;
 
 inline constexpr std::int64_t scale_blocks(std::int64_t n) {
   return (n + kScaleBlock - 1) / kScaleBlock;
 }
+inline constexpr std::int64_t scale_groups(std::int64_t n) {
+  return (n + kScaleGroup - 1) / kScaleGroup;
+}
+
+/// Which elements of an F8_E4M3 or I8 weight share one of `scales`.
+enum class ScaleShape : std::uint8_t {
+  block,  // 128 x 128: scales [ceil(rows/128), ceil(cols/128)]
+  row,    // an output feature: scales [rows]; I8 only
+};
 
 /// `y = x W^T` with W stored [rows = out features, cols = in features], row-major, contiguous.
 /// `data` may start at any byte offset: kernels use unaligned loads. Nothing is owned.
 struct WeightMatrix {
   const std::byte* data = nullptr;
-  DType dtype = DType::f32;       // f8_e4m3 (with scales), bf16 or f32
-  std::int64_t rows = 0;          // output features
-  std::int64_t cols = 0;          // input features
-  const float* scales = nullptr;  // [ceil(rows/128), ceil(cols/128)], multiplied; f8_e4m3 only
+  DType dtype = DType::f32;  // f32, bf16, f8_e4m3, i8, or i32: rows of ceil(cols/8) packed words
+  std::int64_t rows = 0;     // output features
+  std::int64_t cols = 0;     // input features
+  const float* scales = nullptr;  // multiplied; f8_e4m3 and i8 only
+  ScaleShape scale_shape = ScaleShape::block;
+  /// BF16 [rows, ceil(cols/32)] as stored, at any byte offset; |scale| < 2^65; i32 only.
+  const std::byte* group_scales = nullptr;
 
-  std::int64_t row_bytes() const { return cols * static_cast<std::int64_t>(bytes_of(dtype)); }
+  std::int64_t row_bytes() const {
+    if (dtype == DType::i32) return (cols + kCodesPerWord - 1) / kCodesPerWord * 4;
+    return cols * static_cast<std::int64_t>(bytes_of(dtype));
+  }
   std::int64_t bytes() const { return rows * row_bytes(); }
+  /// Whether rows quantised 1 x 128 to e4m3 may be multiplied with it.
+  bool takes_quantised_rows() const { return dtype == DType::f8_e4m3; }
 };
 
 }  // namespace troupe::kernels

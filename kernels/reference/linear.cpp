@@ -33,37 +33,57 @@ constexpr std::array<float, 256> code_values() {
 
 constexpr std::array<float, 256> kCodeValues = code_values();
 
-/// Elements [k, k + n) of a stored row as F32; +0 from n to the next multiple of 16.
-void read_block(const std::byte* row, DType dtype, std::int64_t k, std::int64_t n, Block& out) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    float& value = out[static_cast<std::size_t>(i)];
-    const std::byte* at = row + (k + i) * static_cast<std::int64_t>(bytes_of(dtype));
-    if (dtype == DType::f8_e4m3) {
-      value = kCodeValues[std::to_integer<std::size_t>(*at)];
-    } else if (dtype == DType::bf16) {
-      Bf16 bits = 0;
-      std::memcpy(&bits, at, sizeof(bits));
-      value = bf16_to_f32(bits);
-    } else {
-      std::memcpy(&value, at, sizeof(value));
-    }
+/// Element k of an INT4 row: (code - 8) * the scale of its group, which F32 holds exactly (4 + 8
+/// significant bits), and +0 where that is -0.
+float int4_value(const WeightMatrix& w, std::int64_t row, std::int64_t k) {
+  const std::byte pair = w.data[row * w.row_bytes() + k / 2];
+  const auto code = std::to_integer<int>(k % 2 == 0 ? pair & std::byte{15} : pair >> 4);
+  Bf16 scale = 0;
+  std::memcpy(&scale, w.group_scales + 2 * (row * scale_groups(w.cols) + k / kScaleGroup), 2);
+  return static_cast<float>(code - 8) * bf16_to_f32(scale) + 0.0f;
+}
+
+float stored_value(const WeightMatrix& w, std::int64_t row, std::int64_t k) {
+  if (w.dtype == DType::i32) return int4_value(w, row, k);
+  const std::byte* at =
+      w.data + row * w.row_bytes() + k * static_cast<std::int64_t>(bytes_of(w.dtype));
+  if (w.dtype == DType::f8_e4m3) return kCodeValues[std::to_integer<std::size_t>(*at)];
+  if (w.dtype == DType::i8) return static_cast<float>(std::to_integer<std::int8_t>(*at));
+  if (w.dtype == DType::bf16) {
+    Bf16 bits = 0;
+    std::memcpy(&bits, at, sizeof(bits));
+    return bf16_to_f32(bits);
   }
+  float value = 0;
+  std::memcpy(&value, at, sizeof(value));
+  return value;
+}
+
+/// Elements [k, k + n) of a stored row as F32; +0 from n to the next multiple of 16.
+void read_block(const WeightMatrix& w, std::int64_t row, std::int64_t k, std::int64_t n,
+                Block& out) {
+  for (std::int64_t i = 0; i < n; ++i)
+    out[static_cast<std::size_t>(i)] = stored_value(w, row, k + i);
   std::fill(out.begin() + n, out.begin() + padded(n), 0.0f);
+}
+
+/// sums[l] = fma(raw[l], factor, sums[l]).
+void fold(const Lanes& raw, float factor, Lanes& sums) {
+  for (std::size_t l = 0; l < raw.size(); ++l) sums[l] = std::fma(raw[l], factor, sums[l]);
 }
 
 /// One (row, feature).
 float dot(const LinearArgs& args, std::int64_t token, std::int64_t feature) {
   const WeightMatrix& w = args.w;
-  const bool blocks = w.dtype == DType::f8_e4m3;
+  const bool blocks = w.scales != nullptr && w.scale_shape == ScaleShape::block;
   const std::int64_t scale_columns = scale_blocks(w.cols);
-  const std::byte* row = w.data + feature * w.row_bytes();
   const float* x = args.x + token * args.x_stride;
   Lanes sums{};
   for (std::int64_t k = 0, b = 0; k < w.cols; k += kScaleBlock, ++b) {
     const std::int64_t n = std::min(kScaleBlock, w.cols - k);
     Block weights;
     Block inputs;
-    read_block(row, w.dtype, k, n, weights);
+    read_block(w, feature, k, n, weights);
     std::copy(x + k, x + k + n, inputs.begin());
     std::fill(inputs.begin() + n, inputs.begin() + padded(n), 0.0f);
     if (!blocks) {
@@ -74,10 +94,12 @@ float dot(const LinearArgs& args, std::int64_t token, std::int64_t feature) {
     multiply_add(weights.data(), inputs.data(), padded(n), raw);
     float scale = w.scales[feature / kScaleBlock * scale_columns + b];
     if (args.x_scales != nullptr) scale = args.x_scales[token * scale_columns + b] * scale;
-    scale = scale * 0x1p56f;
-    for (std::size_t l = 0; l < raw.size(); ++l) sums[l] = std::fma(raw[l], scale, sums[l]);
+    fold(raw, w.dtype == DType::f8_e4m3 ? scale * 0x1p56f : scale, sums);
   }
-  return lane_tree(sums);
+  if (w.scales == nullptr || blocks) return lane_tree(sums);
+  Lanes scaled{};
+  fold(sums, w.scales[feature], scaled);
+  return lane_tree(scaled);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "core/dtype.hpp"
 #include "kernels/engine.hpp"
 #include "tests/unit/kernels/guarded_memory.hpp"
+#include "tests/unit/kernels/stored_weight.hpp"
 
 namespace troupe::kernels {
 namespace {
@@ -20,58 +21,12 @@ namespace {
 constexpr unsigned kSeed = 20241226;
 constexpr unsigned int kFlushToZero = 0x8000;
 constexpr unsigned int kDenormalsAreZero = 0x0040;
-constexpr std::array kDtypes{DType::f8_e4m3, DType::bf16, DType::f32};
 
 std::vector<float> normal_floats(std::mt19937& random, std::int64_t n) {
   std::normal_distribution<float> normal;
   std::vector<float> values(static_cast<std::size_t>(n));
   for (float& v : values) v = normal(random);
   return values;
-}
-
-/// Bytes and scales of a random weight, its view, and its values in F64.
-struct Weight {
-  std::vector<std::byte> bytes;
-  std::vector<float> scales;
-  WeightMatrix view;
-
-  double value(std::int64_t row, std::int64_t col) const {
-    const std::byte* at =
-        bytes.data() + (row * view.cols + col) * static_cast<std::int64_t>(bytes_of(view.dtype));
-    if (view.dtype == DType::f8_e4m3)
-      return static_cast<double>(e4m3_to_f32(std::to_integer<std::uint8_t>(*at))) *
-             static_cast<double>(scales[static_cast<std::size_t>(
-                 row / kScaleBlock * scale_blocks(view.cols) + col / kScaleBlock)]);
-    if (view.dtype == DType::bf16) {
-      Bf16 bits = 0;
-      std::memcpy(&bits, at, sizeof(bits));
-      return static_cast<double>(bf16_to_f32(bits));
-    }
-    float v = 0;
-    std::memcpy(&v, at, sizeof(v));
-    return static_cast<double>(v);
-  }
-};
-
-Weight random_weight(std::mt19937& random, DType dtype, std::int64_t rows, std::int64_t cols) {
-  Weight w;
-  const std::vector<float> values = normal_floats(random, rows * cols);
-  w.view = {.dtype = dtype, .rows = rows, .cols = cols};
-  w.bytes.resize(static_cast<std::size_t>(w.view.bytes()));
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const Bf16 half = f32_to_bf16(values[i]);
-    switch (dtype) {
-      case DType::f8_e4m3: w.bytes[i] = static_cast<std::byte>(f32_to_e4m3(100 * values[i])); break;
-      case DType::bf16: std::memcpy(&w.bytes[2 * i], &half, 2); break;
-      default: std::memcpy(&w.bytes[4 * i], &values[i], 4); break;
-    }
-  }
-  if (dtype == DType::f8_e4m3) {
-    w.scales = normal_floats(random, scale_blocks(rows) * scale_blocks(cols));
-    w.view.scales = w.scales.data();
-  }
-  w.view.data = w.bytes.data();
-  return w;
 }
 
 std::vector<float> run(const KernelTable& level, const WeightMatrix& w, const float* x,
@@ -94,9 +49,9 @@ bool same_bits(const float* a, const float* b, std::size_t n) {
 
 TEST(Linear, IsRightWithinTheRoundingOfItsSums) {
   std::mt19937 random(kSeed);
-  for (const DType dtype : kDtypes)
+  for (const WeightFormat& format : kFormats)
     for (const std::int64_t cols : {1, 16, 129, 576}) {
-      const Weight w = random_weight(random, dtype, 140, cols);
+      const StoredWeight w = random_weight(random, format, 140, cols, normal_floats);
       const std::vector<float> x = normal_floats(random, 3 * cols);
       for (const KernelTable* level : available_levels()) {
         const std::vector<float> y = run(*level, w.view, x.data(), 3);
@@ -113,7 +68,7 @@ TEST(Linear, IsRightWithinTheRoundingOfItsSums) {
             const double steps = static_cast<double>(cols) / 16 + 8;
             EXPECT_NEAR(y[static_cast<std::size_t>(t * 140 + r)], want,
                         steps * 0x1p-24 * magnitude + 1e-30)
-                << level->name << " " << to_string(dtype) << " row " << r << " cols " << cols;
+                << level->name << " " << format.name << " row " << r << " cols " << cols;
           }
       }
     }
@@ -123,12 +78,12 @@ TEST(Linear, GivesEveryRowTheSameBitsInBatchesOf1To130) {
   std::mt19937 random(kSeed);
   constexpr std::int64_t kRows = 21;
   constexpr std::int64_t kMost = 130;
-  for (const DType dtype : kDtypes) {
-    const std::int64_t cols = dtype == DType::bf16 ? 90 : 272;
-    const Weight w = random_weight(random, dtype, kRows, cols);
+  for (const WeightFormat& format : kFormats) {
+    const std::int64_t cols = format.dtype == DType::bf16 ? 90 : 275;
+    const StoredWeight w = random_weight(random, format, kRows, cols, normal_floats);
     const std::vector<float> x = normal_floats(random, kMost * cols);
     const std::vector<float> scales = normal_floats(random, kMost * scale_blocks(cols));
-    const float* x_scales = dtype == DType::f8_e4m3 ? scales.data() : nullptr;
+    const float* x_scales = format.dtype == DType::f8_e4m3 ? scales.data() : nullptr;
     for (const KernelTable* level : available_levels()) {
       std::vector<float> alone;
       for (std::int64_t t = 0; t < kMost; ++t) {
@@ -139,7 +94,7 @@ TEST(Linear, GivesEveryRowTheSameBitsInBatchesOf1To130) {
       for (std::int64_t tokens = 1; tokens <= kMost; ++tokens) {
         const std::vector<float> y = run(*level, w.view, x.data(), tokens, x_scales);
         ASSERT_TRUE(same_bits(y.data(), alone.data(), y.size()))
-            << level->name << " " << to_string(dtype) << " tokens " << tokens;
+            << level->name << " " << format.name << " tokens " << tokens;
       }
     }
   }
@@ -167,6 +122,72 @@ TEST(Linear, MultipliesEveryFiniteCodeExactly) {
     }
 }
 
+TEST(Linear, MultipliesEveryInt8CodeExactly) {
+  std::vector<std::byte> codes;
+  for (int code = 0; code < 256; ++code) codes.push_back(static_cast<std::byte>(code));
+  const std::vector<float> scales(256, 0.5f);
+  for (const ScaleShape shape : {ScaleShape::block, ScaleShape::row}) {
+    const WeightMatrix w{.data = codes.data(),
+                         .dtype = DType::i8,
+                         .rows = 256,
+                         .cols = 1,
+                         .scales = scales.data(),
+                         .scale_shape = shape};
+    for (const KernelTable* level : available_levels())
+      for (const std::int64_t tokens : {1, 2, 11}) {
+        const std::vector<float> x(static_cast<std::size_t>(tokens), 3.0f);
+        const std::vector<float> y = run(*level, w, x.data(), tokens);
+        for (std::size_t i = 0; i < codes.size(); ++i)
+          EXPECT_EQ(y[i], static_cast<float>(static_cast<std::int8_t>(i)) * 1.5f)
+              << level->name << " code " << i << " tokens " << tokens;
+      }
+  }
+}
+
+TEST(Linear, FindsEveryInt4CodeInEveryColumn) {
+  constexpr std::int64_t kCols = 171;  // a chunk of 128, a group of 32, 11 more
+  StoredWeight w;
+  w.view = {.dtype = DType::i32, .rows = 16, .cols = kCols};
+  for (int code = 0; code < 16; ++code)
+    w.bytes.insert(w.bytes.end(), static_cast<std::size_t>(w.view.row_bytes()),
+                   static_cast<std::byte>(code | code << 4));
+  for (int i = 0; i < 16 * scale_groups(kCols); ++i) {
+    const Bf16 scale = f32_to_bf16(0.25f * static_cast<float>(1 + i % 7));
+    w.group_scales.push_back(static_cast<std::byte>(scale & 0xff));
+    w.group_scales.push_back(static_cast<std::byte>(scale >> 8));
+  }
+  w.view.data = w.bytes.data();
+  w.view.group_scales = w.group_scales.data();
+  for (const KernelTable* level : available_levels())
+    for (const std::int64_t tokens : {1, 2, 11})
+      for (std::int64_t k = 0; k < kCols; ++k) {
+        std::vector<float> x(static_cast<std::size_t>(tokens * kCols));
+        for (std::int64_t t = 0; t < tokens; ++t) x[static_cast<std::size_t>(t * kCols + k)] = 3;
+        const std::vector<float> y = run(*level, w.view, x.data(), tokens);
+        for (std::size_t i = 0; i < y.size(); ++i)
+          ASSERT_EQ(y[i], 3 * w.value(static_cast<std::int64_t>(i % 16), k))
+              << level->name << " code " << i % 16 << " column " << k << " tokens " << tokens;
+      }
+}
+
+TEST(Linear, OfInt4IsThatOfTheF32WeightItStandsFor) {
+  std::mt19937 random(kSeed);
+  for (const std::int64_t cols : {1, 31, 32, 33, 127, 200, 520}) {
+    const StoredWeight packed = random_weight(random, kInt4, 37, cols, normal_floats);
+    std::vector<float> values;
+    for (std::int64_t row = 0; row < 37; ++row)
+      for (std::int64_t col = 0; col < cols; ++col)
+        values.push_back(packed.code(row, col) * packed.scale(row, col) + 0.0f);
+    const WeightMatrix plain{
+        .data = reinterpret_cast<const std::byte*>(values.data()), .rows = 37, .cols = cols};
+    const std::vector<float> x = normal_floats(random, 19 * cols);
+    for (const KernelTable* level : available_levels())
+      for (const std::int64_t tokens : {1, 4, 19})
+        EXPECT_EQ(run(*level, packed.view, x.data(), tokens), run(*level, plain, x.data(), tokens))
+            << level->name << " cols " << cols << " tokens " << tokens;
+  }
+}
+
 TEST(Linear, TurnsZeroTilesIntoZero) {
   const std::vector<std::byte> zeros(130 * 300);
   const std::vector<float> scales(2 * 3, 1.0f);
@@ -182,10 +203,10 @@ TEST(Linear, TurnsZeroTilesIntoZero) {
 
 TEST(Linear, ReadsWeightsAtAnyByteOffsetBetweenGuardPages) {
   std::mt19937 random(kSeed);
-  for (const DType dtype : kDtypes)
+  for (const WeightFormat& format : kFormats)
     for (const std::int64_t cols : {1, 15, 17, 131, 160}) {
       const std::int64_t rows = 1 + random() % 9;
-      const Weight w = random_weight(random, dtype, rows, cols);
+      const StoredWeight w = random_weight(random, format, rows, cols, normal_floats);
       const std::vector<float> x = normal_floats(random, 5 * cols);
       const std::vector<float> want = run(*select_level("reference").value(), w.view, x.data(), 5);
       for (std::size_t offset = 0; offset < 64; ++offset)
@@ -195,17 +216,20 @@ TEST(Linear, ReadsWeightsAtAnyByteOffsetBetweenGuardPages) {
           const GuardedMemory memory(w.bytes.size() + (start ? offset : 0), edge);
           const std::size_t at = start ? offset : 0;
           memory.fill(w.bytes, at);
+          const GuardedMemory scales(w.group_scales.size() + (start ? offset : 0), edge);
+          scales.fill(w.group_scales, at);
           const GuardedMemory inputs(x.size() * sizeof(float), edge);
           inputs.fill(std::as_bytes(std::span(x)));
           WeightMatrix view = w.view;
           view.data = memory.data() + at;
+          if (view.group_scales != nullptr) view.group_scales = scales.data() + at;
           for (const KernelTable* level : available_levels())
             for (const std::int64_t tokens : {1, 2, 5}) {
               const auto* rows_in = reinterpret_cast<const float*>(inputs.data());
               const std::vector<float> y = run(*level, view, rows_in + (5 - tokens) * cols, tokens);
               ASSERT_TRUE(same_bits(y.data(), want.data() + (5 - tokens) * rows, y.size()))
-                  << level->name << " " << to_string(dtype) << " cols " << cols << " offset "
-                  << offset << " tokens " << tokens;
+                  << level->name << " " << format.name << " cols " << cols << " offset " << offset
+                  << " tokens " << tokens;
             }
           if (!start && offset > 0) break;
         }
@@ -214,7 +238,7 @@ TEST(Linear, ReadsWeightsAtAnyByteOffsetBetweenGuardPages) {
 
 TEST(Linear, KeepsItsBitsWhenTheCallerFlushesDenormals) {
   std::mt19937 random(kSeed);
-  const Weight w = random_weight(random, DType::bf16, 40, 64);
+  const StoredWeight w = random_weight(random, kBf16, 40, 64, normal_floats);
   std::vector<float> x = normal_floats(random, 3 * 64);
   for (float& v : x) v *= 1e-38f;  // many products and sums are subnormal
   ComputePool pool({.threads = 2});
@@ -241,17 +265,20 @@ TEST(Linear, KeepsItsBitsWhenTheCallerFlushesDenormals) {
 TEST(Engine, SplitsGroupsOfLinearsWithoutChangingABit) {
   std::mt19937 random(kSeed);
   ComputePool pool({.threads = 3});
-  std::vector<Weight> weights;
-  for (int i = 0; i < 6; ++i)
-    weights.push_back(random_weight(random, kDtypes[static_cast<std::size_t>(i % 3)],
-                                    1 + random() % 700, 1 + random() % 400));
+  std::vector<StoredWeight> weights;
+  for (std::size_t i = 0; i < 2 * kFormats.size(); ++i) {
+    const std::int64_t rows = 1 + random() % 700;
+    const std::int64_t cols = 1 + random() % 400;
+    weights.push_back(
+        random_weight(random, kFormats[i % kFormats.size()], rows, cols, normal_floats));
+  }
   const std::vector<float> x = normal_floats(random, 20 * 400);
   for (const KernelTable* level : available_levels()) {
     std::vector<std::vector<float>> want;
     std::vector<std::vector<float>> got;
     std::vector<LinearArgs> group;
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      const std::int64_t tokens = i == 0 ? 20 : static_cast<std::int64_t>(i) - 1;
+      const std::int64_t tokens = i == 0 ? 20 : static_cast<std::int64_t>(i % 6) - 1 + i / 6;
       want.push_back(run(*level, weights[i].view, x.data(), tokens));
       got.emplace_back(want.back().size());
       group.push_back({.x = x.data(),
@@ -277,6 +304,11 @@ TEST(LinearDeathTest, RefusesScalesThatDoNotBelong) {
   args.x_scales = nullptr;
   args.w.dtype = DType::f8_e4m3;
   EXPECT_DEATH(select_level("reference").value()->linear(args, 0, 1), "scales");
+  args.w.dtype = DType::i32;
+  EXPECT_DEATH(select_level("auto").value()->linear(args, 0, 1), "packed");
+  args.w.dtype = DType::i8;
+  args.w.scales = args.x_scales = x.data();
+  EXPECT_DEATH(select_level("auto").value()->linear(args, 0, 1), "e4m3 weight");
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "core/dtype.hpp"
 #include "kernels/registry.hpp"
+#include "tests/unit/kernels/stored_weight.hpp"
 
 namespace troupe::kernels {
 namespace {
@@ -61,48 +62,14 @@ class Parity : public testing::TestWithParam<std::string> {
   const KernelTable* reference_ = nullptr;
 };
 
-struct Weight {
-  std::vector<std::byte> bytes;
-  std::vector<float> scales;
-  WeightMatrix view;
-};
-
-Weight random_weight(std::mt19937& random, DType dtype, std::int64_t rows, std::int64_t cols) {
-  Weight w;
-  w.view = {.dtype = dtype, .rows = rows, .cols = cols};
-  w.bytes.resize(static_cast<std::size_t>(w.view.bytes()));
-  if (dtype == DType::f8_e4m3) {
-    for (std::byte& b : w.bytes) {
-      auto code = static_cast<std::uint8_t>(random());
-      if (is_e4m3_nan(code)) code = 0x80;
-      b = static_cast<std::byte>(code);
-    }
-    w.scales = random_floats(random, scale_blocks(rows) * scale_blocks(cols));
-    w.view.scales = w.scales.data();
-  } else {
-    const std::vector<float> values = random_floats(random, rows * cols);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      if (dtype == DType::f32) {
-        std::memcpy(w.bytes.data() + 4 * i, &values[i], 4);
-      } else {
-        const Bf16 b = f32_to_bf16(values[i]);
-        std::memcpy(w.bytes.data() + 2 * i, &b, 2);
-      }
-    }
-  }
-  w.view.data = w.bytes.data();
-  return w;
-}
-
 TEST_P(Parity, LinearOnRandomShapes) {
-  for (int i = 0; i < 60; ++i) {
-    const DType dtype =
-        std::array{DType::f8_e4m3, DType::bf16, DType::f32}[static_cast<std::size_t>(i % 3)];
+  for (int i = 0; i < 150; ++i) {
+    const WeightFormat& format = kFormats[static_cast<std::size_t>(i) % kFormats.size()];
     const std::int64_t rows = 1 + random_() % 300;
     const std::int64_t cols = 1 + random_() % 700;
-    const std::int64_t tokens = 1 + random_() % (i % 2 == 0 ? 4 : 60);
-    const bool quantised = dtype == DType::f8_e4m3 && i % 2 == 0;
-    const Weight w = random_weight(random_, dtype, rows, cols);
+    const std::int64_t tokens = 1 + random_() % (i / 6 % 2 == 0 ? 8 : 60);
+    const bool quantised = format.dtype == DType::f8_e4m3 && i % 4 == 0;
+    const StoredWeight w = random_weight(random_, format, rows, cols, random_floats);
     const std::vector<float> x = random_floats(random_, tokens * cols);
     const std::vector<float> x_scales = random_floats(random_, tokens * scale_blocks(cols));
     std::vector<float> want(static_cast<std::size_t>(tokens * rows), -7.0f);
@@ -118,23 +85,25 @@ TEST_P(Parity, LinearOnRandomShapes) {
     level_->linear(args, begin, end);
     expect_same(want, got,
                 "rows " + std::to_string(rows) + " cols " + std::to_string(cols) + " tokens " +
-                    std::to_string(tokens) + " dtype " + std::string(to_string(dtype)));
+                    std::to_string(tokens) + " " + std::string(format.name));
   }
 }
 
 TEST_P(Parity, LinearWithInputsTooLargeToBeScaled) {
-  const Weight w = random_weight(random_, DType::f8_e4m3, 40, 200);
-  std::vector<float> x = random_floats(random_, 200);
-  x[17] = 0x1.8p70f;
-  x[199] = -0x1.2p127f;
-  std::vector<float> want(40);
-  std::vector<float> got(40);
-  LinearArgs args{.x = x.data(), .x_stride = 200, .w = w.view, .y_stride = 40, .tokens = 1};
-  args.y = want.data();
-  reference_->linear(args, 0, 40);
-  args.y = got.data();
-  level_->linear(args, 0, 40);
-  expect_same(want, got, "large");
+  for (const WeightFormat& format : {kE4m3, kInt8Blocks, kInt8Rows, kInt4}) {
+    const StoredWeight w = random_weight(random_, format, 40, 200, random_floats);
+    std::vector<float> x = random_floats(random_, 200);
+    x[17] = 0x1.8p70f;
+    x[199] = -0x1.2p100f;
+    std::vector<float> want(40);
+    std::vector<float> got(40);
+    LinearArgs args{.x = x.data(), .x_stride = 200, .w = w.view, .y_stride = 40, .tokens = 1};
+    args.y = want.data();
+    reference_->linear(args, 0, 40);
+    args.y = got.data();
+    level_->linear(args, 0, 40);
+    expect_same(want, got, "large " + std::string(format.name));
+  }
 }
 
 TEST_P(Parity, MlaAttentionOnRandomShapes) {
@@ -145,19 +114,19 @@ TEST_P(Parity, MlaAttentionOnRandomShapes) {
     const std::int64_t heads = 1 + random_() % 20;
     const std::int64_t rows = 1 + random_() % 9;
     const std::int64_t first = i % 3 == 0 ? random_() % 700 : random_() % 60;
-    const DType dtype = i % 2 == 0 ? DType::bf16 : DType::f32;
+    const WeightFormat& format = i % 2 == 0 ? kBf16 : kF32;
     const std::int64_t pages = (first + rows + kPageTokens - 1) / kPageTokens;
-    std::vector<Weight> cache;
+    std::vector<StoredWeight> cache;
     std::vector<const void*> page_pointers;
     for (std::int64_t p = 0; p < pages; ++p)
-      cache.push_back(random_weight(random_, dtype, kPageTokens, width));
-    for (const Weight& page : cache) page_pointers.push_back(page.bytes.data());
+      cache.push_back(random_weight(random_, format, kPageTokens, width, random_floats));
+    for (const StoredWeight& page : cache) page_pointers.push_back(page.bytes.data());
     const std::vector<float> q = random_floats(random_, rows * heads * width);
     std::vector<float> want(static_cast<std::size_t>(rows * heads * latent));
     std::vector<float> got = want;
     MlaAttentionArgs args{.q = q.data(),
                           .pages = page_pointers.data(),
-                          .cache_dtype = dtype,
+                          .cache_dtype = format.dtype,
                           .rows = rows,
                           .heads = heads,
                           .latent = latent,

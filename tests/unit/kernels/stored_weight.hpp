@@ -1,0 +1,115 @@
+// Random weights in every format that checkpoints store, with the values they stand for.
+#pragma once
+#include <array>
+#include <cstring>
+#include <random>
+#include <string_view>
+#include <vector>
+
+#include "core/dtype.hpp"
+#include "kernels/ops/weight_matrix.hpp"
+
+namespace troupe::kernels {
+
+struct WeightFormat {
+  std::string_view name;
+  DType dtype;
+  ScaleShape scale_shape = ScaleShape::block;
+};
+
+inline constexpr WeightFormat kE4m3{"e4m3", DType::f8_e4m3};
+inline constexpr WeightFormat kBf16{"BF16", DType::bf16};
+inline constexpr WeightFormat kF32{"F32", DType::f32};
+inline constexpr WeightFormat kInt8Blocks{"INT8 blocks", DType::i8};
+inline constexpr WeightFormat kInt8Rows{"INT8 rows", DType::i8, ScaleShape::row};
+inline constexpr WeightFormat kInt4{"INT4", DType::i32};
+inline constexpr std::array kFormats{kE4m3, kBf16, kF32, kInt8Blocks, kInt8Rows, kInt4};
+
+/// Draws n values for weights or scales.
+using DrawFloats = std::vector<float> (*)(std::mt19937& random, std::int64_t n);
+
+struct StoredWeight {
+  std::vector<std::byte> bytes;
+  std::vector<float> scales;
+  std::vector<std::byte> group_scales;
+  WeightMatrix view;  // of the above
+
+  /// What the code at (row, col) stands for before its scale.
+  float code(std::int64_t row, std::int64_t col) const {
+    const std::byte* at = bytes.data() + row * view.row_bytes();
+    if (view.dtype == DType::i32)
+      return static_cast<float>((std::to_integer<int>(at[col / 2]) >> (col % 2 == 0 ? 0 : 4) & 15) -
+                                8);
+    at += col * static_cast<std::int64_t>(bytes_of(view.dtype));
+    if (view.dtype == DType::f8_e4m3) return e4m3_to_f32(std::to_integer<std::uint8_t>(*at));
+    if (view.dtype == DType::i8) return static_cast<float>(std::to_integer<std::int8_t>(*at));
+    if (view.dtype == DType::bf16) {
+      Bf16 bits = 0;
+      std::memcpy(&bits, at, sizeof(bits));
+      return bf16_to_f32(bits);
+    }
+    float v = 0;
+    std::memcpy(&v, at, sizeof(v));
+    return v;
+  }
+
+  float scale(std::int64_t row, std::int64_t col) const {
+    if (view.dtype == DType::i32) {
+      Bf16 bits = 0;
+      std::memcpy(&bits,
+                  &group_scales[static_cast<std::size_t>(
+                      2 * (row * scale_groups(view.cols) + col / kScaleGroup))],
+                  sizeof(bits));
+      return bf16_to_f32(bits);
+    }
+    if (scales.empty()) return 1;
+    if (view.scale_shape == ScaleShape::row) return scales[static_cast<std::size_t>(row)];
+    return scales[static_cast<std::size_t>(row / kScaleBlock * scale_blocks(view.cols) +
+                                           col / kScaleBlock)];
+  }
+
+  double value(std::int64_t row, std::int64_t col) const {
+    return static_cast<double>(code(row, col)) * static_cast<double>(scale(row, col));
+  }
+};
+
+/// Codes are uniform over all that are numbers (what pads a packed row, too), other weights and all
+/// scales come from `draw`.
+inline StoredWeight random_weight(std::mt19937& random, const WeightFormat& format,
+                                  std::int64_t rows, std::int64_t cols, DrawFloats draw) {
+  StoredWeight w;
+  w.view = {.dtype = format.dtype, .rows = rows, .cols = cols, .scale_shape = format.scale_shape};
+  w.bytes.resize(static_cast<std::size_t>(w.view.bytes()));
+  if (format.dtype == DType::bf16 || format.dtype == DType::f32) {
+    const std::vector<float> values = draw(random, rows * cols);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const Bf16 half = f32_to_bf16(values[i]);
+      if (format.dtype == DType::bf16)
+        std::memcpy(&w.bytes[2 * i], &half, 2);
+      else
+        std::memcpy(&w.bytes[4 * i], &values[i], 4);
+    }
+  } else {
+    for (std::byte& b : w.bytes) {
+      auto code = static_cast<std::uint8_t>(random());
+      if (format.dtype == DType::f8_e4m3 && is_e4m3_nan(code)) code = 0x80;
+      b = static_cast<std::byte>(code);
+    }
+  }
+  if (format.dtype == DType::i32) {
+    for (const float scale : draw(random, rows * scale_groups(cols))) {
+      const Bf16 bits = f32_to_bf16(scale);
+      w.group_scales.push_back(static_cast<std::byte>(bits & 0xff));
+      w.group_scales.push_back(static_cast<std::byte>(bits >> 8));
+    }
+    w.view.group_scales = w.group_scales.data();
+  } else if (format.dtype == DType::f8_e4m3 || format.dtype == DType::i8) {
+    const bool by_row = format.scale_shape == ScaleShape::row;
+    w.scales = draw(random, by_row ? rows : scale_blocks(rows) * scale_blocks(cols));
+    w.view.scales = w.scales.data();
+  }
+  w.view.data = w.bytes.data();
+  return w;
+}
+
+}  // namespace troupe::kernels
