@@ -48,7 +48,7 @@ struct AttentionModel::Weights {
 
   explicit Weights(const ModelConfig& c) : config(c), rope(c) {}
   Compute compute(Scratch& memory) const {
-    return {engine, numerics, config.scale_fmt_ue8m0, memory};
+    return {engine, numerics, config.quantisation.scale_fmt_ue8m0, memory};
   }
 };
 

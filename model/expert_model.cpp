@@ -16,7 +16,7 @@ struct ExpertModel::Weights {
   Numerics numerics;
   kernels::Engine engine;
   Range range;
-  bool quantised = false;           // every routed expert has block scales, or none has
+  bool quantised = false;           // every routed expert is e4m3, or none is
   std::vector<MlpWeights> experts;  // [layer * held + (expert - range.first)]
   std::vector<WeightFiles> files;   // [layer]
   mutable ScratchPool scratch;
@@ -84,7 +84,7 @@ Expected<ExpertModel> ExpertModel::load(const Checkpoint& checkpoint, Numerics n
   w->quantised = experts_are_quantised(checkpoint);
   for (const auto& expert : w->experts)
     for (const auto* part : {&expert.gate, &expert.up, &expert.down})
-      if (part->data != nullptr && (part->scales != nullptr) != w->quantised)
+      if (part->data != nullptr && part->takes_quantised_rows() != w->quantised)
         return unexpected(Errc::unsupported,
                           "some routed experts of " + checkpoint.directory().string() +
                               " are F8_E4M3 and some are not; all must be stored alike");
@@ -194,7 +194,7 @@ void ExpertModel::run(std::int64_t layer, const Batch& batch) const {
   const Weights& w = *weights_;
   if (batch.pairs.empty()) return;
   const auto lease = w.scratch.lease();
-  const Compute compute{w.engine, w.numerics, w.config.scale_fmt_ue8m0, *lease};
+  const Compute compute{w.engine, w.numerics, w.config.quantisation.scale_fmt_ue8m0, *lease};
   std::vector<std::int32_t> order;
   const auto groups = group_by_expert(batch.pairs, order);
   std::vector<const MlpWeights*> experts;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/dtype.hpp"
+#include "model/checkpoint/dequantise.hpp"
 
 namespace troupe::model {
 namespace {
@@ -21,24 +22,6 @@ struct Dims {
         kv_head(nope + v),
         width(latent + rope) {}
 };
-
-// Element (row, col) of a stored weight, dequantised in F32.
-float element(const kernels::WeightMatrix& w, std::int64_t row, std::int64_t col) {
-  const std::byte* at = w.data + row * w.row_bytes();
-  if (w.dtype == DType::f8_e4m3) {
-    const float scale = w.scales[row / kernels::kScaleBlock * kernels::scale_blocks(w.cols) +
-                                 col / kernels::kScaleBlock];
-    return e4m3_to_f32(static_cast<std::uint8_t>(at[col])) * scale;
-  }
-  if (w.dtype == DType::bf16) {
-    Bf16 bits;
-    std::memcpy(&bits, at + 2 * col, sizeof bits);
-    return bf16_to_f32(bits);
-  }
-  float value;
-  std::memcpy(&value, at + 4 * col, sizeof value);
-  return value;
-}
 
 void store(std::byte* at, std::int64_t index, float value, DType dtype) {
   if (dtype == DType::bf16) {
@@ -81,28 +64,32 @@ LatentAttentionWeights load_latent_attention(WeightLoader& loader, const ModelCo
 void derive_absorbed(LatentAttentionWeights& w, const ModelConfig& config, const Numerics& numerics,
                      const kernels::Engine& engine) {
   const Dims d(config);
-  // Copies keep a stored BF16 or F32 exactly; FP8 becomes what the mode computes with.
+  // Copies keep a stored BF16 or F32 exactly; quantised ones become what the mode computes with.
   DType dtype = w.kv_b.dtype;
-  if (dtype == DType::f8_e4m3) dtype = numerics.rounds_to_bf16() ? DType::bf16 : DType::f32;
+  if (dtype != DType::bf16 && dtype != DType::f32)
+    dtype = numerics.rounds_to_bf16() ? DType::bf16 : DType::f32;
   const auto item = static_cast<std::int64_t>(bytes_of(dtype));
   const std::int64_t uk_bytes = d.heads * d.latent * d.nope * item;
   w.derived.resize(static_cast<std::size_t>(uk_bytes + d.heads * d.v * d.latent * item));
   std::byte* uk = w.derived.data();
   std::byte* uv = uk + uk_bytes;
   engine.pool->parallel_for(d.heads, 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> row(static_cast<std::size_t>(d.latent));
     for (std::int64_t h = begin; h < end; ++h)
-      for (std::int64_t r = 0; r < d.kv_head; ++r)
+      for (std::int64_t r = 0; r < d.kv_head; ++r) {
+        dequantise_row(w.kv_b, h * d.kv_head + r, row);
         for (std::int64_t c = 0; c < d.latent; ++c) {
-          const float value = element(w.kv_b, h * d.kv_head + r, c);
+          const float value = row[static_cast<std::size_t>(c)];
           if (r < d.nope) {
             store(uk, (h * d.latent + c) * d.nope + r, value, dtype);
           } else {
             store(uv, (h * d.v + r - d.nope) * d.latent + c, value, dtype);
           }
         }
+      }
   });
-  w.w_uk = {uk, dtype, d.heads * d.latent, d.nope, nullptr};
-  w.w_uv = {uv, dtype, d.heads * d.v, d.latent, nullptr};
+  w.w_uk = {uk, dtype, d.heads * d.latent, d.nope};
+  w.w_uv = {uv, dtype, d.heads * d.v, d.latent};
 }
 
 namespace {

@@ -10,7 +10,8 @@ constexpr std::int64_t kRowGrain = 8;
 }  // namespace
 
 void quantise_for(const Compute& compute, const kernels::WeightMatrix& reader, LinearInput& input) {
-  if (!compute.numerics.quantises_activations() || reader.scales == nullptr || input.codes) return;
+  if (!compute.numerics.quantises_activations() || !reader.takes_quantised_rows() || input.codes)
+    return;
   float* codes = compute.scratch.take(input.tokens * input.width);
   float* scales = compute.scratch.take(input.tokens * kernels::scale_blocks(input.width));
   compute.engine.quantise({.x = input.x,
@@ -26,7 +27,7 @@ void quantise_for(const Compute& compute, const kernels::WeightMatrix& reader, L
 
 kernels::LinearArgs linear_args(const LinearInput& input, const kernels::WeightMatrix& weight,
                                 float* y, std::int64_t y_stride) {
-  const bool quantised = weight.scales != nullptr && input.codes != nullptr;
+  const bool quantised = weight.takes_quantised_rows() && input.codes != nullptr;
   return {.x = quantised ? input.codes : input.x,
           .x_stride = quantised ? input.width : input.stride,
           .x_scales = quantised ? input.scales : nullptr,

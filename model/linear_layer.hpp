@@ -27,11 +27,11 @@ struct LinearInput {
   const float* scales = nullptr;  // [tokens, ceil(width / 128)]
 };
 
-/// Adds codes and scales to `input` when the mode quantises and `reader` has block scales.
+/// Adds codes and scales to `input` when the mode quantises and `reader` is e4m3.
 /// *Source*: specification 4.3.
 void quantise_for(const Compute& compute, const kernels::WeightMatrix& reader, LinearInput& input);
 
-/// The linear that reads `input` (its codes if the weight has scales and they are there).
+/// The linear that reads `input` (its codes if the weight takes them and they are there).
 kernels::LinearArgs linear_args(const LinearInput& input, const kernels::WeightMatrix& weight,
                                 float* y, std::int64_t y_stride);
 

@@ -12,10 +12,6 @@ namespace {
 
 constexpr std::int64_t kPartBytes = 4 << 20;
 
-std::int64_t row_bytes(const kernels::WeightMatrix& matrix) {
-  return matrix.cols * static_cast<std::int64_t>(bytes_of(matrix.dtype));
-}
-
 std::uint64_t byte_count(const kernels::WeightMatrix& matrix) {
   return static_cast<std::uint64_t>(matrix.bytes());
 }
@@ -32,7 +28,9 @@ kernels::WeightMatrix WeightLoader::matrix(const std::string& name, std::int64_t
   }
   to_scan_.emplace_back(name, *found);
   if (progress_ != nullptr) progress_->expect(name, byte_count(*found));
-  files_.add(checkpoint_.mapping_of(*checkpoint_.find(name)));
+  files_.add(checkpoint_.mapping_of(*checkpoint_.find_weight(name)));
+  if (found->group_scales != nullptr)
+    files_.add(checkpoint_.mapping_of(*checkpoint_.find(name + "_scale")));
   return *found;
 }
 
@@ -56,7 +54,7 @@ std::vector<WeightLoader::Part> WeightLoader::parts() const {
   std::vector<Part> parts;
   for (std::size_t i = 0; i < to_scan_.size(); ++i) {
     const auto& matrix = to_scan_[i].second;
-    const std::int64_t step = std::max<std::int64_t>(1, kPartBytes / row_bytes(matrix));
+    const std::int64_t step = std::max<std::int64_t>(1, kPartBytes / matrix.row_bytes());
     for (std::int64_t row = 0; row < matrix.rows; row += step)
       parts.push_back({i, {row, std::min(row + step, matrix.rows)}});
   }
@@ -66,12 +64,12 @@ std::vector<WeightLoader::Part> WeightLoader::parts() const {
 Expected<void> WeightLoader::scan(const Part& part) const {
   const auto& [name, matrix] = to_scan_[part.matrix];
   const auto bytes =
-      static_cast<std::size_t>((part.rows.last - part.rows.first) * row_bytes(matrix));
-  populate({matrix.data + part.rows.first * row_bytes(matrix), bytes});
+      static_cast<std::size_t>((part.rows.last - part.rows.first) * matrix.row_bytes());
+  populate({matrix.data + part.rows.first * matrix.row_bytes(), bytes});
   auto fine = check_codes(name, matrix, part.rows);
   if (progress_ != nullptr) progress_->finish(name, bytes);
   if (fine) return fine;
-  return at(checkpoint_.find(name)->file, fine.error());
+  return at(checkpoint_.find_weight(name)->file, fine.error());
 }
 
 void WeightLoader::scan() {

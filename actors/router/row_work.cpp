@@ -36,7 +36,7 @@ transport::Buffer quantise(const model::RouterModel& model, const kernels::Engin
   std::vector<float> codes(values.size());
   std::vector<float> scales(rows.rows * static_cast<std::size_t>((width + 127) / 128));
   engine.quantise({values.data(), width, codes.data(), scales.data(), rows.rows, width,
-                   model.config().scale_fmt_ue8m0});
+                   model.config().quantisation.scale_fmt_ue8m0});
   const auto dtype = proto::WireDtype::e4m3_block128;
   auto block = buffers.take(proto::row_block_bytes(rows.rows, rows.width, dtype));
   pack_quantised(codes.data(), scales.data(), rows.rows, width, block.data(),

@@ -110,7 +110,9 @@ Expected<Checkpoint> Checkpoint::open(const std::filesystem::path& dir) {
   if (!canonical) return unexpected(canonical.error());
   state.config_canonical = *std::move(canonical);
 
-  const TensorChecks checks(state.config, state.shards.tensors);
+  const Expected<IgnoreList> ignore = IgnoreList::compile(state.config.quantisation.ignore);
+  if (!ignore) return at(dir / "config.json", ignore.error());
+  const TensorChecks checks(state.config, state.shards.tensors, *ignore);
   if (const auto fine = checks.check_main(); !fine) return at(dir, fine.error());
   const Expected<bool> mtp = checks.check_mtp();
   if (!mtp) return at(dir, mtp.error());
@@ -141,6 +143,10 @@ const TensorView* Checkpoint::find(std::string_view name) const {
   return find_tensor(state_->shards.tensors, name);
 }
 
+const TensorView* Checkpoint::find_weight(std::string_view name) const {
+  return model::find_weight(state_->shards.tensors, name);
+}
+
 Expected<TensorView> Checkpoint::require(std::string_view name, std::initializer_list<DType> dtypes,
                                          std::initializer_list<std::int64_t> shape) const {
   return require_tensor(state_->shards.tensors, name, dtypes, shape);
@@ -148,20 +154,22 @@ Expected<TensorView> Checkpoint::require(std::string_view name, std::initializer
 
 Expected<kernels::WeightMatrix> Checkpoint::matrix(std::string_view name, std::int64_t rows,
                                                    std::int64_t cols) const {
-  const auto& tensors = state_->shards.tensors;
-  const Expected<TensorView> weight = require_linear(tensors, name, rows, cols);
+  const Expected<StoredWeight> weight = require_linear(state_->shards.tensors, name, rows, cols);
   if (!weight) return unexpected(weight.error());
   kernels::WeightMatrix matrix{
-      .data = weight->data, .dtype = weight->dtype, .rows = rows, .cols = cols};
-  if (weight->dtype != DType::f8_e4m3) return matrix;
+      .data = weight->codes.data, .dtype = weight->codes.dtype, .rows = rows, .cols = cols};
+  if (weight->format == WeightFormat::plain) return matrix;
+  if (weight->format == WeightFormat::int4_groups) {
+    matrix.group_scales = weight->scale->data;
+    return matrix;
+  }
+  if (weight->format == WeightFormat::int8_channel) matrix.scale_shape = kernels::ScaleShape::row;
   const std::lock_guard lock(state_->scales_mutex);
-  auto known = state_->scales.find(weight->name);
+  auto known = state_->scales.find(weight->codes.name);
   if (known == state_->scales.end()) {
-    const Expected<TensorView> stored = require_scale(tensors, *weight);
-    if (!stored) return unexpected(stored.error());
-    Expected<std::vector<float>> values = finite_values(*stored);
+    Expected<std::vector<float>> values = finite_values(*weight->scale);
     if (!values) return unexpected(values.error());
-    known = state_->scales.emplace(weight->name, *std::move(values)).first;
+    known = state_->scales.emplace(weight->codes.name, *std::move(values)).first;
   }
   matrix.scales = known->second.data();
   return matrix;

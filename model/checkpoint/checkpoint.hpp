@@ -25,9 +25,10 @@ class Checkpoint {
  public:
   /// Reads config.json, maps the shards and checks name, dtype and shape of every tensor that the
   /// engine needs, scales included; of weights it reads headers only.
-  /// *Errors*: those of `load_config` and `open_shards`; `not_found` for a tensor that is missing,
-  /// `malformed` for one of another shape, `unsupported` for another dtype or an attention indexer.
-  /// *Source*: specification 2.
+  /// *Errors*: those of `load_config`, `open_shards` and `IgnoreList::compile`; `not_found` for a
+  /// tensor that is missing, `malformed` for one of another shape or another format than
+  /// config.json says, `unsupported` for another dtype or an attention indexer. *Source*:
+  /// specification 2.
   static Expected<Checkpoint> open(const std::filesystem::path& dir);
 
   Checkpoint(Checkpoint&&) noexcept;
@@ -51,15 +52,16 @@ class Checkpoint {
 
   /// The tensor of exactly this name, or null.
   const TensorView* find(std::string_view name) const;
+  /// The tensor with the codes of a linear layer: `name` (".weight" included) or `name`_packed.
+  const TensorView* find_weight(std::string_view name) const;
   /// *Errors*: `not_found`, `unsupported` (dtype) or `malformed` (shape), each naming the tensor.
   Expected<TensorView> require(std::string_view name, std::initializer_list<DType> dtypes,
                                std::initializer_list<std::int64_t> shape) const;
 
-  /// The weight `name` (full name, ".weight" included) [rows, cols], and, if it is F8_E4M3, the
-  /// values of `name`_scale_inv [ceil(rows/128), ceil(cols/128)] as F32 (stored F32, BF16 or
-  /// F8_E8M0), which the checkpoint keeps. Weights are not copied; their codes are not checked:
-  /// that is `check_codes`, for the tensors a role holds.
-  /// *Errors*: as `require`; F16 is refused (`unsupported`), NaN or infinite scales are
+  /// The weight `name` (full name, ".weight" included) [rows, cols] in the format it is stored in
+  /// (`require_linear` lists them). Scales of F8_E4M3 and I8 become F32, which the checkpoint
+  /// keeps; codes and scales of groups are not copied, and not checked: that is `check_codes`, for
+  /// the tensors a role holds. *Errors*: as `require_linear`; NaN or infinite scales are
   /// `malformed`.
   Expected<kernels::WeightMatrix> matrix(std::string_view name, std::int64_t rows,
                                          std::int64_t cols) const;

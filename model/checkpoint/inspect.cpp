@@ -10,13 +10,31 @@
 namespace troupe::model {
 namespace {
 
-constexpr std::string_view kScaleSuffix = "_scale_inv";
+constexpr std::string_view kPacked = "_packed";
+
+/// The name of the weight that a scale or a shape belongs to; empty for other tensors.
+std::string_view owner(std::string_view tensor) {
+  for (const std::string_view suffix : {"_scale_inv", "_scale", "_shape"}) {
+    if (!tensor.ends_with(suffix)) continue;
+    tensor.remove_suffix(suffix.size());
+    return tensor.ends_with(".weight") ? tensor : std::string_view();
+  }
+  return {};
+}
+
+/// The name that the tensor has in the plan.
+std::string_view planned_name(std::string_view tensor) {
+  if (const std::string_view weight = owner(tensor); !weight.empty()) return weight;
+  if (tensor.ends_with(kPacked)) tensor.remove_suffix(kPacked.size());
+  return tensor;
+}
 
 void add(TensorTotals& totals, const TensorView& tensor) {
   ++totals.tensors;
   totals.bytes += tensor.bytes;
-  if (!tensor.name.ends_with(kScaleSuffix))
-    totals.parameters += static_cast<std::uint64_t>(tensor.count());
+  if (!owner(tensor.name).empty()) return;
+  const std::int64_t each = tensor.name.ends_with(kPacked) ? kernels::kCodesPerWord : 1;
+  totals.parameters += static_cast<std::uint64_t>(each * tensor.count());
 }
 
 TensorTotals& role_of(LayerTotals& layer, TensorRole role) {
@@ -95,16 +113,13 @@ Expected<Inspection> inspect(const Checkpoint& checkpoint) {
   for (const TensorView& tensor : checkpoint.tensors()) {
     add(result.total, tensor);
     add(dtypes[tensor.dtype], tensor);
-    const bool is_scale = tensor.name.ends_with(kScaleSuffix);
-    const std::string_view weight =
-        is_scale ? tensor.name.substr(0, tensor.name.size() - kScaleSuffix.size()) : tensor.name;
-    const auto spec = known.find(std::string(weight));
+    const auto spec = known.find(std::string(planned_name(tensor.name)));
     if (spec == known.end()) {
       add(result.unused, tensor);
       continue;
     }
     add_known(result, spec->second, tensor);
-    if (is_scale) continue;
+    if (!owner(tensor.name).empty()) continue;
     if (const auto fine = check_values(checkpoint, spec->second); !fine)
       return unexpected(fine.error());
   }

@@ -67,9 +67,16 @@ std::string rope_line(const ModelConfig& c) {
 }
 
 std::string weights_line(const ModelConfig& c) {
-  if (!c.fp8) return "not quantised";
-  return std::string("FP8 e4m3 with 128x128 scales") +
-         (c.scale_fmt_ue8m0 ? ", powers of two (ue8m0)" : "");
+  switch (c.quantisation.format) {
+    case WeightFormat::plain: return "not quantised";
+    case WeightFormat::fp8_blocks:
+      return std::string("FP8 e4m3 with 128x128 scales") +
+             (c.quantisation.scale_fmt_ue8m0 ? ", powers of two (ue8m0)" : "");
+    case WeightFormat::int8_blocks: return "INT8 with 128x128 scales";
+    case WeightFormat::int8_channel: return "INT8 with one scale per output feature";
+    case WeightFormat::int4_groups: return "INT4 with BF16 scales of 32 columns";
+  }
+  return "unknown";
 }
 
 std::string head(const Inspection& i) {
@@ -166,8 +173,9 @@ JsonValue config_value(const ModelConfig& c) {
                             {"mtp_layers", whole(c.mtp_layers)},
                             {"vocab_size", whole(c.vocab_size)},
                             {"max_position_embeddings", whole(c.max_position_embeddings)},
-                            {"fp8", {c.fp8}},
-                            {"scale_fmt_ue8m0", {c.scale_fmt_ue8m0}}}};
+                            {"weight_format", {std::string(to_string(c.quantisation.format))}},
+                            {"fp8", {c.quantisation.format == WeightFormat::fp8_blocks}},
+                            {"scale_fmt_ue8m0", {c.quantisation.scale_fmt_ue8m0}}}};
 }
 
 }  // namespace

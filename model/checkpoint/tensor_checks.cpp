@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "kernels/ops/weight_matrix.hpp"
 
@@ -40,9 +41,96 @@ Expected<void> check_shape(const TensorView& tensor, std::span<const std::int64_
                           to_string(std::vector(shape.begin(), shape.end())));
 }
 
-std::string scale_name(std::string_view weight) { return std::string(weight) + "_scale_inv"; }
+/// Whether tensor `name` exists.
+bool has(std::span<const TensorView> tensors, const std::string& name) {
+  return find_tensor(tensors, name) != nullptr;
+}
+
+/// `weight` with its scale `name`, or the first thing that is wrong with that.
+Expected<StoredWeight> with_scale(std::span<const TensorView> tensors, StoredWeight weight,
+                                  const std::string& name, std::span<const DType> dtypes,
+                                  std::span<const std::int64_t> shape) {
+  const Expected<TensorView> scale = require_tensor(tensors, name, dtypes, shape);
+  if (!scale) return unexpected(scale.error());
+  weight.scale = find_tensor(tensors, name);
+  return weight;
+}
+
+Unexpected no_scale(const TensorView& weight, const std::string& scale) {
+  return tensor_error(Errc::not_found, weight.name,
+                      " has dtype " + std::string(to_string(weight.dtype)) + ", but its scale " +
+                          scale + " is missing");
+}
+
+Expected<StoredWeight> require_blocks(std::span<const TensorView> tensors, StoredWeight weight) {
+  constexpr std::array kDTypes{DType::f32, DType::bf16, DType::f8_e8m0};
+  const std::array shape{kernels::scale_blocks(weight.codes.shape[0]),
+                         kernels::scale_blocks(weight.codes.shape[1])};
+  const std::string name = std::string(weight.codes.name) + "_scale_inv";
+  if (!has(tensors, name)) return no_scale(weight.codes, name);
+  const bool fp8 = weight.codes.dtype == DType::f8_e4m3;
+  weight.format = fp8 ? WeightFormat::fp8_blocks : WeightFormat::int8_blocks;
+  return with_scale(tensors, std::move(weight), name, std::span(kDTypes).first(fp8 ? 3 : 2), shape);
+}
+
+Expected<StoredWeight> require_int8(std::span<const TensorView> tensors, StoredWeight weight) {
+  constexpr std::array kDTypes{DType::f32, DType::bf16};
+  const std::string blocks = std::string(weight.codes.name) + "_scale_inv";
+  const std::string rows = std::string(weight.codes.name) + "_scale";
+  const TensorView* by_row = find_tensor(tensors, rows);
+  if (by_row == nullptr)
+    return has(tensors, blocks)
+               ? require_blocks(tensors, std::move(weight))
+               : Expected<StoredWeight>(no_scale(weight.codes, blocks + " or " + rows));
+  if (has(tensors, blocks))
+    return tensor_error(Errc::malformed, weight.codes.name,
+                        " has two scales, " + blocks + " and " + rows);
+  std::vector<std::int64_t> shape{weight.codes.shape[0], 1};
+  if (by_row->shape.size() == 1) shape.pop_back();
+  weight.format = WeightFormat::int8_channel;
+  return with_scale(tensors, std::move(weight), rows, kDTypes, shape);
+}
+
+/// Element `i` of a tensor of dtype I32 or I64.
+std::int64_t integer_at(const TensorView& tensor, std::size_t i) {
+  std::int32_t narrow = 0;
+  std::int64_t wide = 0;
+  if (tensor.dtype == DType::i64) {
+    std::memcpy(&wide, tensor.data + 8 * i, sizeof wide);
+    return wide;
+  }
+  std::memcpy(&narrow, tensor.data + 4 * i, sizeof narrow);
+  return narrow;
+}
+
+Expected<StoredWeight> require_packed(std::span<const TensorView> tensors, const std::string& name,
+                                      std::int64_t rows, std::int64_t cols) {
+  constexpr std::array kWords{DType::i32};
+  constexpr std::array kScales{DType::bf16};
+  constexpr std::array kIntegers{DType::i32, DType::i64};
+  const std::array packed{rows, (cols + kernels::kCodesPerWord - 1) / kernels::kCodesPerWord};
+  const Expected<TensorView> codes = require_tensor(tensors, name + "_packed", kWords, packed);
+  if (!codes) return unexpected(codes.error());
+  const std::array<std::int64_t, 1> two{2};
+  const Expected<TensorView> shape = require_tensor(tensors, name + "_shape", kIntegers, two);
+  if (!shape) return unexpected(shape.error());
+  if (integer_at(*shape, 0) != rows || integer_at(*shape, 1) != cols)
+    return tensor_error(Errc::malformed, shape->name,
+                        " says [" + std::to_string(integer_at(*shape, 0)) + ", " +
+                            std::to_string(integer_at(*shape, 1)) + "], but config.json asks for " +
+                            to_string({rows, cols}));
+  if (!has(tensors, name + "_scale")) return no_scale(*codes, name + "_scale");
+  const std::array groups{rows, kernels::scale_groups(cols)};
+  return with_scale(tensors, {*codes, nullptr, WeightFormat::int4_groups}, name + "_scale", kScales,
+                    groups);
+}
 
 }  // namespace
+
+const TensorView* find_weight(std::span<const TensorView> tensors, std::string_view name) {
+  const TensorView* plain = find_tensor(tensors, name);
+  return plain != nullptr ? plain : find_tensor(tensors, std::string(name) + "_packed");
+}
 
 const TensorView* find_tensor(std::span<const TensorView> tensors, std::string_view name) {
   const auto found = std::lower_bound(
@@ -61,29 +149,27 @@ Expected<TensorView> require_tensor(std::span<const TensorView> tensors, std::st
   return *tensor;
 }
 
-Expected<TensorView> require_linear(std::span<const TensorView> tensors, std::string_view name,
-                                    std::int64_t rows, std::int64_t cols) {
-  constexpr std::array kDTypes{DType::f8_e4m3, DType::bf16, DType::f32};
-  const std::array shape{rows, cols};
-  Expected<TensorView> weight = require_tensor(tensors, name, kDTypes, shape);
-  if (!weight || weight->dtype == DType::f8_e4m3) return weight;
-  const std::string scale = scale_name(name);
-  if (find_tensor(tensors, scale) != nullptr)
+Expected<StoredWeight> require_linear(std::span<const TensorView> tensors, std::string_view name,
+                                      std::int64_t rows, std::int64_t cols) {
+  constexpr std::array kDTypes{DType::f8_e4m3, DType::i8, DType::bf16, DType::f32};
+  const std::string text(name);
+  if (has(tensors, text + "_packed")) {
+    if (!has(tensors, text)) return require_packed(tensors, text, rows, cols);
     return tensor_error(Errc::malformed, name,
-                        " has dtype " + std::string(to_string(weight->dtype)) +
-                            ", yet there is a scale " + scale + ", which only F8_E4M3 has");
-  return weight;
-}
-
-Expected<TensorView> require_scale(std::span<const TensorView> tensors, const TensorView& weight) {
-  constexpr std::array kDTypes{DType::f32, DType::bf16, DType::f8_e8m0};
-  const std::array shape{kernels::scale_blocks(weight.shape[0]),
-                         kernels::scale_blocks(weight.shape[1])};
-  const std::string name = scale_name(weight.name);
-  if (find_tensor(tensors, name) == nullptr)
-    return tensor_error(Errc::not_found, weight.name,
-                        " has dtype F8_E4M3, but its scale " + name + " is missing");
-  return require_tensor(tensors, name, kDTypes, shape);
+                        " is stored twice, plain and as " + text + "_packed");
+  }
+  const std::array shape{rows, cols};
+  const Expected<TensorView> weight = require_tensor(tensors, name, kDTypes, shape);
+  if (!weight) return unexpected(weight.error());
+  if (weight->dtype == DType::f8_e4m3) return require_blocks(tensors, {.codes = *weight});
+  if (weight->dtype == DType::i8) return require_int8(tensors, {.codes = *weight});
+  for (const std::string& scale : {text + "_scale_inv", text + "_scale"})
+    if (has(tensors, scale))
+      return tensor_error(Errc::malformed, name,
+                          " has dtype " + std::string(to_string(weight->dtype)) +
+                              ", yet there is a scale " + scale +
+                              ", which only F8_E4M3 and I8 have");
+  return StoredWeight{.codes = *weight};
 }
 
 Unexpected TensorChecks::missing(const TensorSpec& spec) const {
@@ -100,25 +186,45 @@ Unexpected TensorChecks::missing(const TensorSpec& spec) const {
   return tensor_error(Errc::not_found, spec.name, why);
 }
 
-Expected<void> TensorChecks::check_weight(const TensorSpec& spec) const {
-  const Expected<TensorView> weight = require_linear(tensors_, spec.name, spec.rows, spec.cols);
-  if (!weight) return unexpected(weight.error());
-  if (weight->dtype != DType::f8_e4m3) return {};
-  if (!config_.fp8)
-    return tensor_error(Errc::malformed, spec.name,
-                        " has dtype F8_E4M3, but config.json has no quantization_config");
-  const Expected<TensorView> scale = require_scale(tensors_, *weight);
-  if (!scale) return unexpected(scale.error());
+/// What is stored must be what quantization_config says, so that a mixed-up download is noticed.
+Expected<void> TensorChecks::check_format(std::string_view name, const StoredWeight& weight) const {
+  const WeightFormat wanted = config_.quantisation.format;
+  const bool plain = weight.format == WeightFormat::plain;
+  const std::string dtype(to_string(weight.codes.dtype));
+  if (wanted == WeightFormat::plain && !plain)
+    return tensor_error(Errc::malformed, weight.codes.name,
+                        " has dtype " + dtype + ", but config.json has no quantization_config");
+  if (!plain && weight.format != wanted)
+    return tensor_error(Errc::malformed, weight.codes.name,
+                        " is stored as " + std::string(to_string(weight.format)) +
+                            ", but quantization_config of config.json says " +
+                            std::string(to_string(wanted)));
+  if (wanted != WeightFormat::int4_groups) return {};
+  const std::string_view entry = ignore_.covering(name.substr(0, name.rfind(".weight")));
+  if (plain && entry.empty())
+    return tensor_error(Errc::malformed, name,
+                        " is not packed, and no entry of quantization_config.ignore covers it");
+  if (!plain && !entry.empty())
+    return tensor_error(Errc::malformed, weight.codes.name,
+                        " is packed, but quantization_config.ignore has \"" + std::string(entry) +
+                            "\", which covers it");
   return {};
+}
+
+Expected<void> TensorChecks::check_weight(const TensorSpec& spec) const {
+  const Expected<StoredWeight> weight = require_linear(tensors_, spec.name, spec.rows, spec.cols);
+  if (!weight) return unexpected(weight.error());
+  return check_format(spec.name, *weight);
 }
 
 Expected<void> TensorChecks::check(const TensorSpec& spec) const {
   constexpr std::array kPlain{DType::bf16, DType::f32};
-  if (find_tensor(tensors_, spec.name) == nullptr) {
+  const bool linear = spec.kind == TensorKind::linear;
+  if ((linear ? find_weight(tensors_, spec.name) : find_tensor(tensors_, spec.name)) == nullptr) {
     if (spec.optional) return {};
     return missing(spec);
   }
-  if (spec.kind == TensorKind::linear) return check_weight(spec);
+  if (linear) return check_weight(spec);
   const std::vector<std::int64_t> shape = spec.kind == TensorKind::vector
                                               ? std::vector<std::int64_t>{spec.rows}
                                               : std::vector<std::int64_t>{spec.rows, spec.cols};
@@ -146,7 +252,7 @@ Expected<void> TensorChecks::check_main() const {
 Expected<bool> TensorChecks::check_mtp() const {
   const std::vector<TensorSpec> specs = mtp_tensors(config_);
   for (const TensorSpec& spec : specs)
-    if (!spec.optional && find_tensor(tensors_, spec.name) == nullptr) return false;
+    if (!spec.optional && find_weight(tensors_, spec.name) == nullptr) return false;
   for (const TensorSpec& spec : specs)
     if (const auto fine = check(spec); !fine) return unexpected(fine.error());
   return !specs.empty();

@@ -123,57 +123,6 @@ void read_rope(ConfigReader& reader, ModelConfig& config) {
     reader.fail(Errc::malformed, "rope_theta must be above 1: it is the base of a logarithm");
 }
 
-void check_block_size(ConfigReader& reader) {
-  const JsonValue* block = reader.find("weight_block_size");
-  const JsonValue::Array* sides = block == nullptr ? nullptr : block->array();
-  const bool fits = sides != nullptr && sides->size() == 2 && (*sides)[0].integer() == 128 &&
-                    (*sides)[1].integer() == 128;
-  if (!fits)
-    reader.fail(Errc::unsupported,
-                "quantization_config: fp8 needs weight_block_size [128, 128], but it is " +
-                    (block == nullptr ? "absent" : to_json(*block)));
-}
-
-void read_fp8(ConfigReader& reader, ModelConfig& config) {
-  check_block_size(reader);
-  const std::string scheme = reader.string_or("activation_scheme", "dynamic");
-  if (scheme != "dynamic")
-    reader.fail(Errc::unsupported, "quantization_config.activation_scheme " + scheme +
-                                       " is not supported: only dynamic is");
-  const std::string format = reader.string_or("fmt", "e4m3");
-  if (format != "e4m3")
-    reader.fail(Errc::unsupported, "quantization_config.fmt " + format + " is not supported");
-  const std::string scale = reader.string_or("scale_fmt", "");
-  config.scale_fmt_ue8m0 = scale == "ue8m0";
-  if (!scale.empty() && !config.scale_fmt_ue8m0)
-    reader.fail(Errc::unsupported, "quantization_config.scale_fmt " + scale + " is not supported");
-  config.fp8 = true;
-}
-
-bool is_known_quantisation(std::string_view method) {
-  for (const char* known : {"awq", "gptq", "compressed-tensors", "w8a8_int8", "blockwise_int8",
-                            "int8", "bitsandbytes", "modelopt", "mxfp4"})
-    if (method == known) return true;
-  return false;
-}
-
-void read_quantisation(ConfigReader& outer, ModelConfig& config) {
-  if (outer.has("compression_config"))
-    outer.fail(Errc::unsupported, "compression_config (compressed-tensors) is not supported yet");
-  if (!outer.has("quantization_config")) return;
-  ConfigReader reader(*outer.find("quantization_config"), "quantization_config.");
-  const std::string method = reader.ok() ? reader.require_string("quant_method") : "";
-  if (reader.ok() && method == "fp8")
-    read_fp8(reader, config);
-  else if (is_known_quantisation(method))
-    reader.fail(Errc::unsupported, "quant_method " + method +
-                                       " is not supported yet: use the FP8 " +
-                                       "or BF16 form of this model");
-  else
-    reader.fail(Errc::unsupported, "the quant_method " + method + " is unknown");
-  outer.adopt(reader);
-}
-
 int read_token_id(ConfigReader& reader, const JsonValue& value, std::string_view key, int vocab) {
   const auto id = value.integer();
   if (id && *id >= 0 && *id < vocab) return static_cast<int>(*id);
@@ -219,7 +168,7 @@ Expected<ModelConfig> parse_config(std::string_view json, TensorEvidence evidenc
   ConfigReader reader(*root);
   ModelConfig config;
   if (reader.ok()) refuse_other_architectures(reader);
-  if (reader.ok()) read_quantisation(reader, config);
+  if (reader.ok()) config.quantisation = read_quantisation(reader);
   if (reader.ok()) read_sizes(reader, config);
   if (reader.ok()) read_attention(reader, evidence, config);
   if (reader.ok()) read_experts(reader, config);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/expected.hpp"
+#include "model/config/quantisation.hpp"
 
 namespace troupe::model {
 
@@ -54,8 +55,7 @@ struct ModelConfig {
   double rope_theta = 10000;
   std::optional<Yarn> yarn;
 
-  bool fp8 = false;              // quantization_config says e4m3 with 128x128 scales
-  bool scale_fmt_ue8m0 = false;  // activation scales are powers of two (V3.1)
+  Quantisation quantisation;
   std::optional<int> bos_token_id;
   std::vector<int> eos_token_ids;
 

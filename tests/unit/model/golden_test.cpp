@@ -149,15 +149,15 @@ TEST_P(GoldenTest, SingleFp8LinearsAgree) {
     const auto rows = static_cast<std::int64_t>(x.size()) / w.cols;
     std::vector<float> y(static_cast<std::size_t>(rows * w.rows));
     for (const auto mode : {ActivationMode::f32, ActivationMode::fp8_act}) {
-      const model::Compute compute{engine, {mode}, checkpoint_->config().scale_fmt_ue8m0, scratch};
+      const model::Compute compute{
+          engine, {mode}, checkpoint_->config().quantisation.scale_fmt_ue8m0, scratch};
       model::LinearInput input{.x = x.data(), .stride = w.cols, .tokens = rows, .width = w.cols};
       model::quantise_for(compute, w, input);
       engine.linear(model::linear_args(input, w, y.data(), w.rows));
       const auto golden =
           arrays_.floats(array + (mode == ActivationMode::f32 ? ".y_w_dequant" : ".y"));
       double worst = 0;
-      for (std::size_t i = 0; i < y.size(); ++i)
-        worst = std::max(worst, apart(y[i], golden[i]));
+      for (std::size_t i = 0; i < y.size(); ++i) worst = std::max(worst, apart(y[i], golden[i]));
       EXPECT_LT(worst / testing::standard_deviation(golden), 1e-5) << array;
     }
   }

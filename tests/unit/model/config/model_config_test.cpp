@@ -59,8 +59,8 @@ TEST(ModelConfig, ReadsDeepSeekV3) {
   EXPECT_EQ(config->groups_kept, 4);
   EXPECT_EQ(config->mtp_layers, 1);
   EXPECT_EQ(config->route_scale, 2.5f);
-  EXPECT_TRUE(config->fp8);
-  EXPECT_FALSE(config->scale_fmt_ue8m0);
+  EXPECT_EQ(config->quantisation.format, WeightFormat::fp8_blocks);
+  EXPECT_FALSE(config->quantisation.scale_fmt_ue8m0);
   ASSERT_TRUE(config->yarn);
   EXPECT_EQ(*config->yarn, (Yarn{40, 4096, 32, 1, 1, 1}));
   EXPECT_FALSE(config->is_moe(2));
@@ -78,11 +78,11 @@ TEST(ModelConfig, ReadsMoonlightsDifferences) {
   EXPECT_EQ(config->inner_norm_eps, 1e-6f);
   EXPECT_EQ(config->shared_intermediate_size(), 96);
   EXPECT_EQ(config->rope_theta, 50000);
-  EXPECT_FALSE(config->fp8);
+  EXPECT_EQ(config->quantisation, Quantisation{});
 }
 
 TEST(ModelConfig, ReadsTheScaleFormatOfV31) {
-  EXPECT_TRUE(load_config(goldens() / "v31-mini/model")->scale_fmt_ue8m0);
+  EXPECT_TRUE(load_config(goldens() / "v31-mini/model")->quantisation.scale_fmt_ue8m0);
 }
 
 TEST(ModelConfig, SpellingsOfOneKimiConfigAreEqual) {
@@ -186,7 +186,7 @@ TEST(ModelConfig, RefusesOtherQuantisations) {
     json["quantization_config"] = with(json["quantization_config"], patch);
     expect_refused(json, Errc::unsupported, word);
   };
-  for (const char* method : {"awq", "gptq", "compressed-tensors", "w8a8_int8"})
+  for (const char* method : {"awq", "gptq", "bitsandbytes", "mxfp4"})
     refused({{"quant_method", method}}, "not supported yet");
   refused({{"quant_method", "magic"}}, "magic is unknown");
   refused({{"weight_block_size", {64, 128}}}, "[64,128]");

@@ -1,0 +1,32 @@
+// The modules that a compressed-tensors checkpoint leaves unquantised.
+#pragma once
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "core/expected.hpp"
+
+namespace troupe::model {
+
+/// `ignore` of quantization_config: exact module names, and "re:" with a regular expression that
+/// has to match from the beginning of a name (Python's re.match).
+class IgnoreList {
+ public:
+  /// *Errors*: `malformed` for an expression that does not compile, naming it.
+  static Expected<IgnoreList> compile(std::span<const std::string> entries);
+
+  IgnoreList();
+  IgnoreList(IgnoreList&&) noexcept;
+  IgnoreList& operator=(IgnoreList&&) noexcept;
+  ~IgnoreList();
+
+  /// The entry that covers `module` ("model.layers.3.self_attn.o_proj"), or an empty text.
+  std::string_view covering(std::string_view module) const;
+
+ private:
+  struct Entries;
+  std::unique_ptr<Entries> entries_;
+};
+
+}  // namespace troupe::model

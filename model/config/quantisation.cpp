@@ -1,0 +1,214 @@
+// Recognises the published quantisations and says why others are refused.
+#include "model/config/quantisation.hpp"
+
+#include "model/config/config_reader.hpp"
+
+namespace troupe::model {
+namespace {
+
+void unsupported(ConfigReader& reader, const std::string& why) {
+  reader.fail(Errc::unsupported, why);
+}
+
+/// A key that may be absent or null, or must have this value.
+void expect_word(ConfigReader& reader, std::string_view key, std::string_view word) {
+  const std::string value = reader.string_or(key, std::string(word));
+  if (reader.ok() && value != word)
+    unsupported(reader, reader.name(key) + " " + value + " is not supported: only " +
+                            std::string(word) + " is");
+}
+
+void expect_absent(ConfigReader& reader, std::string_view key, const std::string& why) {
+  const JsonValue* value = reader.find(key);
+  if (value == nullptr || value->is_null()) return;
+  if (value->object() != nullptr && value->object()->empty()) return;
+  unsupported(reader, reader.name(key) + " is not supported: " + why);
+}
+
+void check_block_size(ConfigReader& reader, std::string_view method) {
+  const JsonValue* block = reader.find("weight_block_size");
+  const JsonValue::Array* sides = block == nullptr ? nullptr : block->array();
+  const bool fits = sides != nullptr && sides->size() == 2 && (*sides)[0].integer() == 128 &&
+                    (*sides)[1].integer() == 128;
+  if (!fits)
+    unsupported(reader, "quantization_config: " + std::string(method) +
+                            " needs weight_block_size [128, 128], but it is " +
+                            (block == nullptr ? "absent" : to_json(*block)));
+}
+
+void read_fp8(ConfigReader& reader, Quantisation& out) {
+  check_block_size(reader, "fp8");
+  expect_word(reader, "activation_scheme", "dynamic");
+  expect_word(reader, "fmt", "e4m3");
+  const std::string scale = reader.string_or("scale_fmt", "");
+  out.scale_fmt_ue8m0 = scale == "ue8m0";
+  if (!scale.empty() && !out.scale_fmt_ue8m0)
+    unsupported(reader, "quantization_config.scale_fmt " + scale + " is not supported");
+  out.format = WeightFormat::fp8_blocks;
+}
+
+void read_int8(ConfigReader& reader, std::string_view method, Quantisation& out) {
+  const bool blocks = method == "blockwise_int8";
+  if (blocks) check_block_size(reader, method);
+  expect_word(reader, "activation_scheme", "dynamic");
+  out.format = blocks ? WeightFormat::int8_blocks : WeightFormat::int8_channel;
+}
+
+/// One of config_groups: symmetric 4-bit integers in groups of 32 for every Linear.
+void read_group(ConfigReader& outer, const JsonMember& member) {
+  ConfigReader group(member.value, outer.name("config_groups." + member.key + "."));
+  if (group.ok()) {
+    expect_word(group, "format", "pack-quantized");
+    expect_absent(group, "output_activations", "only weights are quantised");
+    const JsonValue* targets = group.find("targets");
+    const JsonValue::Array* names = targets == nullptr ? nullptr : targets->array();
+    if (names == nullptr || names->size() != 1 || (*names)[0].string() == nullptr ||
+        *(*names)[0].string() != "Linear")
+      unsupported(group, group.name("targets") + " must be [\"Linear\"]");
+    expect_absent(group, "input_activations", "only weights are quantised");
+  }
+  if (group.ok() && !group.has("weights"))
+    unsupported(group, group.name("weights") + " is missing");
+  if (group.ok()) {
+    ConfigReader weights(*group.find("weights"), group.name("weights."));
+    if (weights.ok()) {
+      const auto expect_int = [&](std::string_view key, int wanted) {
+        const int value = weights.require_int(key, {-1, 1 << 20});
+        if (weights.ok() && value != wanted)
+          unsupported(weights, weights.name(key) + " " + std::to_string(value) +
+                                   " is not supported: Troupe reads 4-bit codes in groups of 32");
+      };
+      expect_int("num_bits", 4);
+      expect_int("group_size", 32);
+      expect_word(weights, "type", "int");
+      expect_word(weights, "strategy", "group");
+      if (!weights.bool_or("symmetric", true))
+        unsupported(weights, weights.name("symmetric") + " false is not supported");
+      if (weights.bool_or("dynamic", false))
+        unsupported(weights, weights.name("dynamic") + " true is not supported for weights");
+      expect_absent(weights, "actorder", "columns must be stored in their order");
+    }
+    group.adopt(weights);
+  }
+  outer.adopt(group);
+}
+
+void read_ignore(ConfigReader& reader, Quantisation& out) {
+  if (!reader.has("ignore")) return;
+  const JsonValue::Array* names = reader.find("ignore")->array();
+  if (names == nullptr)
+    return reader.fail(Errc::malformed, reader.name("ignore") + " is not a list of names");
+  for (const JsonValue& name : *names) {
+    if (name.string() == nullptr)
+      return reader.fail(Errc::malformed,
+                         reader.name("ignore") + " holds " + to_json(name) + ", which is no name");
+    out.ignore.push_back(*name.string());
+  }
+}
+
+void read_compressed_tensors(ConfigReader& reader, Quantisation& out) {
+  expect_word(reader, "format", "pack-quantized");
+  expect_word(reader, "quantization_status", "compressed");
+  expect_absent(reader, "kv_cache_scheme", "the cache is not quantised");
+  expect_absent(reader, "sparsity_config", "weights must be dense");
+  const JsonValue* groups = reader.find("config_groups");
+  if (groups == nullptr || groups->object() == nullptr || groups->object()->empty())
+    return reader.fail(Errc::malformed, reader.name("config_groups") + " is missing or empty");
+  for (const JsonMember& member : *groups->object()) read_group(reader, member);
+  read_ignore(reader, out);
+  out.format = WeightFormat::int4_groups;
+}
+
+bool is_known(std::string_view method) {
+  for (const char* known : {"awq", "gptq", "int8", "bitsandbytes", "modelopt", "mxfp4"})
+    if (method == known) return true;
+  return false;
+}
+
+}  // namespace
+
+std::string_view to_string(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::plain: return "plain";
+    case WeightFormat::fp8_blocks: return "fp8";
+    case WeightFormat::int8_blocks: return "int8";
+    case WeightFormat::int8_channel: return "int8-channel";
+    case WeightFormat::int4_groups: return "int4";
+  }
+  return "unknown";
+}
+
+JsonValue quantisation_json(WeightFormat format) {
+  const auto text = [](const char* words) { return JsonValue{std::string(words)}; };
+  const auto whole = [](std::int64_t value) { return JsonValue{value}; };
+  const JsonValue block{JsonValue::Array{whole(128), whole(128)}};
+  switch (format) {
+    case WeightFormat::plain: return {};
+    case WeightFormat::fp8_blocks:
+      return {JsonValue::Object{{"activation_scheme", text("dynamic")},
+                                {"fmt", text("e4m3")},
+                                {"quant_method", text("fp8")},
+                                {"weight_block_size", block}}};
+    case WeightFormat::int8_blocks:
+      return {JsonValue::Object{{"activation_scheme", text("dynamic")},
+                                {"quant_method", text("blockwise_int8")},
+                                {"weight_block_size", block}}};
+    case WeightFormat::int8_channel:
+      return {JsonValue::Object{{"activation_scheme", text("dynamic")},
+                                {"quant_method", text("w8a8_int8")}}};
+    case WeightFormat::int4_groups: break;
+  }
+  const JsonValue weights{JsonValue::Object{{"num_bits", whole(4)},
+                                            {"type", text("int")},
+                                            {"symmetric", {true}},
+                                            {"strategy", text("group")},
+                                            {"group_size", whole(32)},
+                                            {"dynamic", {false}},
+                                            {"actorder", {}},
+                                            {"observer", text("minmax")}}};
+  const JsonValue group{JsonValue::Object{{"targets", {JsonValue::Array{text("Linear")}}},
+                                          {"weights", weights},
+                                          {"input_activations", {}},
+                                          {"output_activations", {}}}};
+  JsonValue::Array ignore;
+  for (const char* entry :
+       {"lm_head", "re:.*self_attn.*", "re:.*shared_experts.*",
+        R"(re:.*mlp\.(gate|up|gate_up|down)_proj.*)", "re:.*eh_proj.*", "re:.*shared_head.*"})
+    ignore.push_back(text(entry));
+  return {JsonValue::Object{{"quant_method", text("compressed-tensors")},
+                            {"format", text("pack-quantized")},
+                            {"quantization_status", text("compressed")},
+                            {"kv_cache_scheme", {}},
+                            {"config_groups", {JsonValue::Object{{"group_0", group}}}},
+                            {"ignore", {std::move(ignore)}}}};
+}
+
+Quantisation read_quantisation(ConfigReader& config) {
+  Quantisation out;
+  if (config.has("compression_config"))
+    unsupported(config,
+                "compression_config is not supported: newer compressed-tensors files call it "
+                "quantization_config");
+  if (!config.has("quantization_config")) return out;
+  ConfigReader reader(*config.find("quantization_config"), "quantization_config.");
+  const std::string method = reader.ok() ? reader.require_string("quant_method") : "";
+  if (!reader.ok()) {
+    // said below
+  } else if (method == "fp8") {
+    read_fp8(reader, out);
+  } else if (method == "blockwise_int8" || method == "w8a8_int8") {
+    read_int8(reader, method, out);
+  } else if (method == "compressed-tensors") {
+    read_compressed_tensors(reader, out);
+  } else if (is_known(method)) {
+    unsupported(reader, "quant_method " + method +
+                            " is not supported yet: use the FP8, BF16, INT8 (blockwise_int8, "
+                            "w8a8_int8) or INT4 (compressed-tensors) form of this model");
+  } else {
+    unsupported(reader, "the quant_method " + method + " is unknown");
+  }
+  config.adopt(reader);
+  return out;
+}
+
+}  // namespace troupe::model

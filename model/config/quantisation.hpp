@@ -1,0 +1,43 @@
+// What quantization_config says about the linear layers of a checkpoint.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace troupe::model {
+
+class ConfigReader;
+struct JsonValue;
+
+/// How linear layers are stored. Layers that a method leaves alone are BF16 or F32 in each of them.
+/// *Source*: specification 4.2 and 4.8.
+enum class WeightFormat : std::uint8_t {
+  plain,         // BF16 or F32
+  fp8_blocks,    // quant_method fp8: F8_E4M3, 128 x 128 scales
+  int8_blocks,   // blockwise_int8: I8, 128 x 128 scales (DeepSeek-R1-Block-INT8)
+  int8_channel,  // w8a8_int8: I8, one scale per output feature (DeepSeek-R1-Channel-INT8)
+  int4_groups,   // compressed-tensors pack-quantized: 4 bits, scales of 32 columns (Kimi K2)
+};
+
+/// The words of `model inspect`: "plain", "fp8", "int8", "int8-channel", "int4".
+std::string_view to_string(WeightFormat format);
+
+struct Quantisation {
+  WeightFormat format = WeightFormat::plain;
+  bool scale_fmt_ue8m0 = false;  // activation scales are powers of two (V3.1)
+  /// int4_groups only: names of modules that are not quantised, or "re:" and a regular expression
+  /// that matches the beginning of such names.
+  std::vector<std::string> ignore;
+
+  friend bool operator==(const Quantisation&, const Quantisation&) = default;
+};
+
+/// The `quantization_config` that checkpoints of this format have, and other programs expect; null
+/// for plain. Of INT4 everything but the routed experts is ignored, as in Kimi K2.
+JsonValue quantisation_json(WeightFormat format);
+
+/// Reads `quantization_config` of config.json; absent means plain. Errors go to `config`.
+Quantisation read_quantisation(ConfigReader& config);
+
+}  // namespace troupe::model
