@@ -25,33 +25,35 @@ Unexpected out_error(const fs::path& out, const std::string& why) {
   return unexpected(Errc::invalid_argument, out.string() + " " + why);
 }
 
-std::string state_text(const std::string& revision) {
+std::string state_text(const std::string& revision, WeightFormat to) {
+  const std::string_view format = to == WeightFormat::plain ? "bf16" : to_string(to);
   return to_json(JsonValue{JsonValue::Object{{"cast_from_revision", {revision}},
-                                             {"to", {std::string("bf16")}}}}) +
+                                             {"to", {std::string(format)}}}}) +
          "\n";
 }
 
 /// Creates `out`, or makes sure that it is empty or holds an earlier part of this cast.
-Expected<void> prepare_out(const fs::path& out, const std::string& revision) {
+Expected<void> prepare_out(const fs::path& out, const std::string& state) {
   std::error_code error;
   fs::create_directories(out, error);
   if (error && !fs::exists(out)) return unexpected(os_error("create", out, error.value()));
   if (!fs::is_directory(out)) return out_error(out, "is not a directory");
   const bool empty = fs::is_empty(out, error);
   if (error) return unexpected(os_error("read", out, error.value()));
-  if (empty) return write_file(out / kState, state_text(revision));
-  const Expected<std::string> state = read_text_file(out / kState, 4096);
-  if (!state) {
+  if (empty) return write_file(out / kState, state);
+  const Expected<std::string> found = read_text_file(out / kState, 4096);
+  if (!found) {
     // A first call that was cut off while it wrote the state left nothing else.
     const auto entries = std::distance(fs::directory_iterator(out), fs::directory_iterator());
     if (entries == 1 && fs::exists(out / (std::string(kState) + ".partial")))
-      return write_file(out / kState, state_text(revision));
+      return write_file(out / kState, state);
     return out_error(out,
                      "exists, is not empty and holds no cast that could be continued; name "
                      "another directory");
   }
-  if (*state == state_text(revision)) return {};
-  return out_error(out, "holds the cast of another model; name another directory");
+  if (*found == state) return {};
+  return out_error(out,
+                   "holds the cast of another model or to another format; name another directory");
 }
 
 Expected<void> check_space(const fs::path& out, std::uint64_t needed) {
@@ -69,7 +71,8 @@ std::string index_text(const std::vector<ShardPlan>& plans) {
   std::uint64_t bytes = 0;
   for (const ShardPlan& plan : plans) {
     bytes += plan.tensor_bytes();
-    for (const TensorView* tensor : plan.tensors) placed[tensor->name] = plan.name;
+    for (const CastTensor& tensor : plan.tensors)
+      for (const OutputTensor& output : tensor.outputs) placed[output.name] = plan.name;
   }
   JsonValue::Object map;
   for (const auto& [tensor, file] : placed)
@@ -90,14 +93,17 @@ Expected<void> write_index(const fs::path& in, const fs::path& out,
   return write_file(out / kIndex, index_text(plans));
 }
 
-Expected<void> write_config(const fs::path& in, const fs::path& out) {
+Expected<void> write_config(const fs::path& in, const fs::path& out, WeightFormat to) {
   const Expected<std::string> text = read_text_file(in / kConfig, kTextBytesMax);
   if (!text) return unexpected(text.error());
   Expected<JsonValue> config = parse_json(*text);
   if (!config) return at(in / kConfig, config.error());
-  if (config->find(kQuantisation) == nullptr) return write_file(out / kConfig, *text);
-  std::erase_if(std::get<JsonValue::Object>(config->data),
-                [](const JsonMember& member) { return member.key == kQuantisation; });
+  const JsonValue quantisation = quantisation_json(to);
+  if (config->find(kQuantisation) == nullptr && quantisation.is_null())
+    return write_file(out / kConfig, *text);
+  auto& members = std::get<JsonValue::Object>(config->data);
+  std::erase_if(members, [](const JsonMember& member) { return member.key == kQuantisation; });
+  if (!quantisation.is_null()) members.push_back({std::string(kQuantisation), quantisation});
   return write_file(out / kConfig, to_json(*config, 2) + "\n");
 }
 
@@ -143,30 +149,36 @@ Expected<CastReport> cast_shards(const Checkpoint& checkpoint, const std::vector
     if (!written) return unexpected(written.error());
     ++report.files_written;
     report.tensors_cast += static_cast<std::uint64_t>(std::ranges::count_if(
-        plan->tensors, [](const TensorView* tensor) { return tensor->dtype == DType::f8_e4m3; }));
+        plan->tensors, [](const CastTensor& tensor) { return tensor.encoding != Encoding::copy; }));
   }
   return report;
 }
 
 }  // namespace
 
-Expected<CastReport> cast_to_bf16(const fs::path& in, const fs::path& out,
-                                  const CastOptions& options) {
+Expected<CastReport> cast_checkpoint(const fs::path& in, const fs::path& out,
+                                     const CastOptions& options) {
   std::error_code error;
   if (fs::exists(out) && fs::equivalent(in, out, error))
     return out_error(out, "is the directory of the input; name another one");
   const Expected<Checkpoint> checkpoint = Checkpoint::open(in);
   if (!checkpoint) return unexpected(checkpoint.error());
-  const Expected<std::vector<ShardPlan>> plans = plan_shards(*checkpoint);
+  const WeightFormat from = checkpoint->config().quantisation.format;
+  if (options.to != WeightFormat::plain && from != WeightFormat::plain &&
+      from != WeightFormat::fp8_blocks)
+    return unexpected(Errc::invalid_argument, in.string() + " is quantised already (" +
+                                                  std::string(to_string(from)) +
+                                                  "); quantise the FP8 or BF16 form of this model");
+  const Expected<std::vector<ShardPlan>> plans = plan_shards(*checkpoint, options.to);
   if (!plans) return unexpected(plans.error());
-  if (const auto ready = prepare_out(out, checkpoint->revision()); !ready)
-    return unexpected(ready.error());
+  const std::string state = state_text(checkpoint->revision(), options.to);
+  if (const auto ready = prepare_out(out, state); !ready) return unexpected(ready.error());
   Expected<CastReport> report = cast_shards(*checkpoint, *plans, out, options);
   if (!report) return report;
   // config.json comes last: a directory without it is no model.
   Expected<void> rest = write_index(in, out, *plans);
   if (rest) rest = copy_other_files(in, out);
-  if (rest) rest = write_config(in, out);
+  if (rest) rest = write_config(in, out, options.to);
   if (!rest) return unexpected(rest.error());
   return report;
 }

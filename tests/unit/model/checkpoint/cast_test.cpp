@@ -10,6 +10,7 @@
 #include <set>
 
 #include "model/checkpoint/checkpoint.hpp"
+#include "tests/support/dequantised.hpp"
 #include "tests/support/source_dir.hpp"
 #include "tests/support/tiny_checkpoint.hpp"
 
@@ -30,15 +31,6 @@ std::map<std::string, std::string> files_of(const fs::path& dir) {
   for (const auto& entry : fs::directory_iterator(dir))
     files[entry.path().filename().string()] = testing::read_bytes(entry.path());
   return files;
-}
-
-/// An e4m3 code by its definition (specification 4.1), apart from the code under test.
-float decode(unsigned code) {
-  const int exponent = static_cast<int>(code >> 3) & 15;
-  const auto mantissa = static_cast<float>(code & 7);
-  const float magnitude =
-      exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(1 + mantissa / 8, exponent - 7);
-  return (code & 0x80) != 0 ? -magnitude : magnitude;
 }
 
 /// Nearest number of 8 significant bits, ties to even, by arithmetic instead of bits.
@@ -68,7 +60,8 @@ void expect_cast_of(const Checkpoint& in, const Checkpoint& out, const TensorVie
     std::memcpy(&s, scale->data + 4 * block, 4);
     Bf16 bits = 0;
     std::memcpy(&bits, cast->data + 2 * i, 2);
-    const float expected = nearest_bf16(decode(std::to_integer<unsigned>(weight.data[i])) * s);
+    const float expected =
+        nearest_bf16(testing::e4m3_by_definition(std::to_integer<unsigned>(weight.data[i])) * s);
     ASSERT_EQ(bf16_to_f32(bits), expected) << weight.name << " element " << i;
   }
 }
@@ -76,13 +69,13 @@ void expect_cast_of(const Checkpoint& in, const Checkpoint& out, const TensorVie
 TEST(Cast, EveryElementIsTheRoundedProduct) {
   for (const char* name : {"v3-mini", "v31-mini"}) {
     TempDir dir;
-    const auto report = cast_to_bf16(golden(name), dir / "out");
+    const auto report = cast_checkpoint(golden(name), dir / "out");
     ASSERT_TRUE(report) << report.error().detail;
     EXPECT_GT(report->tensors_cast, 100u);
     const auto in = Checkpoint::open(golden(name));
     const auto out = Checkpoint::open(dir / "out");
     ASSERT_TRUE(out) << out.error().detail;
-    EXPECT_FALSE(out->config().fp8);
+    EXPECT_EQ(out->config().quantisation, Quantisation{});
     EXPECT_TRUE(out->has_mtp());
     std::size_t scales = 0;
     for (const TensorView& tensor : in->tensors()) {
@@ -93,14 +86,14 @@ TEST(Cast, EveryElementIsTheRoundedProduct) {
     }
     EXPECT_EQ(out->tensors().size() + scales, in->tensors().size());
     ModelConfig unquantised = in->config();
-    unquantised.fp8 = unquantised.scale_fmt_ue8m0 = false;
+    unquantised.quantisation = {};
     EXPECT_EQ(out->config(), unquantised);
   }
 }
 
 TEST(Cast, RewritesTheIndexWithItsSizeAndWithoutScales) {
   TempDir dir;
-  ASSERT_TRUE(cast_to_bf16(golden("v3-mini"), dir / "out"));
+  ASSERT_TRUE(cast_checkpoint(golden("v3-mini"), dir / "out"));
   const auto index =
       nlohmann::json::parse(testing::read_bytes(dir / "out" / "model.safetensors.index.json"));
   const auto out = Checkpoint::open(dir / "out");
@@ -117,7 +110,7 @@ TEST(Cast, RewritesTheIndexWithItsSizeAndWithoutScales) {
 TEST(Cast, OfABf16CheckpointIsACopy) {
   for (const char* name : {"moonlight-mini", "kimi-mini"}) {
     TempDir dir;
-    ASSERT_TRUE(cast_to_bf16(golden(name), dir / "out"));
+    ASSERT_TRUE(cast_checkpoint(golden(name), dir / "out"));
     auto out = files_of(dir / "out");
     EXPECT_EQ(out.erase(".troupe-cast.json"), 1u);
     EXPECT_EQ(out, files_of(golden(name)));
@@ -141,7 +134,7 @@ void write_sharded(const fs::path& dir) {
 TEST(Cast, CopiesOtherFilesAndDropsFilesOfScalesOnly) {
   TempDir dir;
   write_sharded(dir / "in");
-  ASSERT_TRUE(cast_to_bf16(dir / "in", dir / "out"));
+  ASSERT_TRUE(cast_checkpoint(dir / "in", dir / "out"));
   std::set<std::string> names;
   for (const auto& [name, bytes] : files_of(dir / "out")) names.insert(name);
   EXPECT_EQ(names, (std::set<std::string>{".troupe-cast.json", "LICENSE", "config.json",
@@ -154,22 +147,22 @@ TEST(Cast, CopiesOtherFilesAndDropsFilesOfScalesOnly) {
 TEST(Cast, ContinuesAfterAStopWithoutRepeatingFinishedFiles) {
   TempDir dir;
   write_sharded(dir / "in");
-  ASSERT_TRUE(cast_to_bf16(dir / "in", dir / "whole"));
+  ASSERT_TRUE(cast_checkpoint(dir / "in", dir / "whole"));
   int steps = 0;
-  const auto stopped =
-      cast_to_bf16(dir / "in", dir / "out", {.progress = {}, .stop = [&] { return ++steps == 2; }});
+  const auto stopped = cast_checkpoint(dir / "in", dir / "out",
+                                       {.progress = {}, .stop = [&] { return ++steps == 2; }});
   ASSERT_FALSE(stopped);
   EXPECT_EQ(stopped.error().code, Errc::cancelled);
   EXPECT_TRUE(fs::exists(dir / "out/layer1.safetensors"));
   EXPECT_FALSE(fs::exists(dir / "out/rest.safetensors"));
   EXPECT_FALSE(Checkpoint::open(dir / "out")) << "half a cast is no model";
 
-  const auto resumed = cast_to_bf16(dir / "in", dir / "out");
+  const auto resumed = cast_checkpoint(dir / "in", dir / "out");
   ASSERT_TRUE(resumed) << resumed.error().detail;
   EXPECT_EQ(resumed->files_kept, 1u);
   EXPECT_EQ(resumed->files_written, 1u);
   EXPECT_EQ(files_of(dir / "out"), files_of(dir / "whole"));
-  const auto again = cast_to_bf16(dir / "in", dir / "out");
+  const auto again = cast_checkpoint(dir / "in", dir / "out");
   ASSERT_TRUE(again);
   EXPECT_EQ(again->files_written, 0u);
 }
@@ -177,17 +170,17 @@ TEST(Cast, ContinuesAfterAStopWithoutRepeatingFinishedFiles) {
 TEST(CastDeathTest, ContinuesAfterTheProcessWasKilled) {
   TempDir dir;
   write_sharded(dir / "in");
-  ASSERT_TRUE(cast_to_bf16(dir / "in", dir / "whole"));
+  ASSERT_TRUE(cast_checkpoint(dir / "in", dir / "whole"));
   int steps = 0;
   const CastOptions dies{.progress =
                              [&](std::uint64_t, std::uint64_t) {
                                if (++steps == 2) ::_exit(9);
                              },
                          .stop = {}};
-  EXPECT_EXIT(static_cast<void>(cast_to_bf16(dir / "in", dir / "out", dies)),
+  EXPECT_EXIT(static_cast<void>(cast_checkpoint(dir / "in", dir / "out", dies)),
               ::testing::ExitedWithCode(9), "");
   EXPECT_TRUE(fs::exists(dir / "out/rest.safetensors.partial"));
-  const auto resumed = cast_to_bf16(dir / "in", dir / "out");
+  const auto resumed = cast_checkpoint(dir / "in", dir / "out");
   ASSERT_TRUE(resumed) << resumed.error().detail;
   EXPECT_EQ(resumed->files_kept, 1u);
   EXPECT_EQ(files_of(dir / "out"), files_of(dir / "whole"));
@@ -196,13 +189,13 @@ TEST(CastDeathTest, ContinuesAfterTheProcessWasKilled) {
 TEST(Cast, WritesAFileAgainThatIsNotWhatItShouldBe) {
   TempDir dir;
   write_sharded(dir / "in");
-  ASSERT_TRUE(cast_to_bf16(dir / "in", dir / "out"));
+  ASSERT_TRUE(cast_checkpoint(dir / "in", dir / "out"));
   const auto whole = files_of(dir / "out");
   fs::resize_file(dir / "out/layer1.safetensors", 1000);
   std::string rest = whole.at("rest.safetensors");
   rest[20] ^= 1;  // inside the header
   testing::write_bytes(dir / "out/rest.safetensors", rest);
-  const auto repaired = cast_to_bf16(dir / "in", dir / "out");
+  const auto repaired = cast_checkpoint(dir / "in", dir / "out");
   ASSERT_TRUE(repaired);
   EXPECT_EQ(repaired->files_written, 2u);
   EXPECT_EQ(files_of(dir / "out"), whole);
@@ -213,14 +206,14 @@ TEST(Cast, ReportsProgressUpToTheTotal) {
   write_sharded(dir / "in");
   std::uint64_t last = 0;
   std::uint64_t total = 0;
-  const auto report = cast_to_bf16(dir / "in", dir / "out",
-                                   {.progress =
-                                        [&](std::uint64_t done, std::uint64_t all) {
-                                          EXPECT_GE(done, last);
-                                          last = done;
-                                          total = all;
-                                        },
-                                    .stop = {}});
+  const auto report = cast_checkpoint(dir / "in", dir / "out",
+                                      {.progress =
+                                           [&](std::uint64_t done, std::uint64_t all) {
+                                             EXPECT_GE(done, last);
+                                             last = done;
+                                             total = all;
+                                           },
+                                       .stop = {}});
   ASSERT_TRUE(report);
   EXPECT_EQ(last, total);
   EXPECT_EQ(total, report->bytes_total);
@@ -231,7 +224,7 @@ TEST(Cast, AnInputThatIsCutMeanwhileGivesNoFile) {
   write_sharded(dir / "in");
   const fs::path cut = dir / "in/layer1.safetensors";
   const auto bytes = fs::file_size(cut);
-  const auto report = cast_to_bf16(
+  const auto report = cast_checkpoint(
       dir / "in", dir / "out",
       // One byte less is no SIGBUS: it would be cast as a zero.
       {.progress = [&](std::uint64_t, std::uint64_t) { fs::resize_file(cut, bytes - 1); },
@@ -243,7 +236,7 @@ TEST(Cast, AnInputThatIsCutMeanwhileGivesNoFile) {
 }
 
 void expect_refused(const fs::path& in, const fs::path& out, Errc code, const std::string& word) {
-  const auto report = cast_to_bf16(in, out);
+  const auto report = cast_checkpoint(in, out);
   ASSERT_FALSE(report) << "expected: " << word;
   EXPECT_EQ(report.error().code, code) << report.error().detail;
   EXPECT_NE(report.error().detail.find(word), std::string::npos) << report.error().detail;
@@ -262,7 +255,7 @@ TEST(Cast, RefusesDirectoriesItMustNotTouch) {
   fs::create_directory(dir / "full");
   testing::write_bytes(dir / "full" / "thesis.txt", "x");
   expect_refused(dir / "in", dir / "full", Errc::invalid_argument, "not empty");
-  ASSERT_TRUE(cast_to_bf16(dir / "in", dir / "out"));
+  ASSERT_TRUE(cast_checkpoint(dir / "in", dir / "out"));
   TinyCheckpoint other;
   other.config["rope_theta"] = 5000;
   other.write(dir / "other");

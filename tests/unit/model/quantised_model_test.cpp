@@ -1,0 +1,99 @@
+// INT8 and INT4 checkpoints compute what their dequantised weights would, on every level and chunk.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <optional>
+
+#include "model/checkpoint/cast.hpp"
+#include "tests/support/dequantised.hpp"
+#include "tests/support/golden_arrays.hpp"
+#include "tests/support/local_forward.hpp"
+
+namespace troupe {
+namespace {
+
+using model::ActivationMode;
+using model::WeightFormat;
+
+struct Computing {
+  int threads = 1;
+  std::string_view level = "auto";
+  std::int64_t chunk = 1000;
+};
+
+class QuantisedModel : public ::testing::TestWithParam<WeightFormat> {
+ protected:
+  void SetUp() override {
+    const auto source = testing::golden_dir("v3-mini") / "model";
+    const auto report = model::cast_checkpoint(source, dir_ / "model", {.to = GetParam()});
+    ASSERT_TRUE(report) << report.error().detail;
+    auto opened = model::Checkpoint::open(dir_ / "model");
+    ASSERT_TRUE(opened) << opened.error().detail;
+    checkpoint_.emplace(*std::move(opened));
+    tokens_ = testing::GoldenArrays("v3-mini").ints("s129.tokens");
+  }
+
+  std::vector<float> logits(const model::Checkpoint& checkpoint, ActivationMode mode,
+                            const Computing& setup = {}) {
+    kernels::ComputePool pool({.threads = setup.threads, .jobs_max = 4});
+    const kernels::Engine engine{*kernels::select_level(setup.level), &pool};
+    return testing::LocalForward(checkpoint, {mode}, engine).logits(tokens_, setup.chunk);
+  }
+
+  testing::TempDir dir_;
+  std::optional<model::Checkpoint> checkpoint_;
+  std::vector<std::int32_t> tokens_;
+};
+
+TEST_P(QuantisedModel, ComputesWithTheDequantisedWeights) {
+  testing::write_dequantised(*checkpoint_, dir_ / "plain");
+  const auto plain = model::Checkpoint::open(dir_ / "plain");
+  ASSERT_TRUE(plain) << plain.error().detail;
+  const auto got = logits(*checkpoint_, ActivationMode::f32);
+  const auto want = logits(*plain, ActivationMode::f32);
+  ASSERT_EQ(got.size(), want.size());
+  if (GetParam() == WeightFormat::int4_groups) {
+    EXPECT_EQ(got, want) << "4-bit codes and their scales are exact in F32";
+    return;
+  }
+  const double limit =
+      1e-4 * testing::standard_deviation(want);  // the f32 tolerance of the goldens
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    ASSERT_TRUE(std::isfinite(got[i])) << i;
+    ASSERT_NEAR(got[i], want[i], limit) << i;
+  }
+}
+
+TEST_P(QuantisedModel, HasTheSameBitsOnEveryLevelThreadAndChunk) {
+  const auto want = logits(*checkpoint_, ActivationMode::bf16);
+  for (const kernels::KernelTable* level : kernels::available_levels())
+    EXPECT_EQ(logits(*checkpoint_, ActivationMode::bf16, {2, level->name, 7}), want)
+        << level->name;
+  EXPECT_EQ(logits(*checkpoint_, ActivationMode::bf16, {3, "auto", 64}), want);
+}
+
+TEST_P(QuantisedModel, QuantisingActivationsChangesNoBit) {
+  // Only e4m3 weights read quantised rows, and none is left.
+  EXPECT_EQ(logits(*checkpoint_, ActivationMode::fp8_act),
+            logits(*checkpoint_, ActivationMode::bf16));
+}
+
+TEST_P(QuantisedModel, HasARevisionOfItsOwn) {
+  const auto source = model::Checkpoint::open(testing::golden_dir("v3-mini") / "model");
+  EXPECT_NE(checkpoint_->revision(), source->revision());
+  EXPECT_EQ(checkpoint_->config().quantisation.format, GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, QuantisedModel,
+                         ::testing::Values(WeightFormat::int8_blocks, WeightFormat::int8_channel,
+                                           WeightFormat::int4_groups),
+                         [](const auto& info) {
+                           switch (info.param) {
+                             case WeightFormat::int8_blocks: return "Int8Blocks";
+                             case WeightFormat::int8_channel: return "Int8Channel";
+                             default: return "Int4";
+                           }
+                         });
+
+}  // namespace
+}  // namespace troupe
