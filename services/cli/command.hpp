@@ -31,6 +31,7 @@ Command bench_model_command();
 Command bench_serve_command();
 Command inspect_command();
 Command cast_command();
+Command quantize_command();
 Command eval_logits_command();
 Command eval_tokenizer_command();
 Command gateway_command();

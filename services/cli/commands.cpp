@@ -10,6 +10,7 @@ const std::vector<Command>& commands() {
       serve_command(),
       inspect_command(),
       cast_command(),
+      quantize_command(),
       eval_logits_command(),
       eval_tokenizer_command(),
       gateway_command(),

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""The same request gives the same bits, however it is laid out: bits_test.py PRESET MODE.
+"""The same request gives the same bits, however it is laid out: bits_test.py PRESET MODE [FORMAT].
 
-Compares SHA-256 digests over token ids and the raw bits of log-probabilities and logits.
+Compares SHA-256 digests over token ids and the raw bits of log-probabilities and logits. FORMAT:
+what `troupe model quantize` makes of the preset first (int8, int8-channel, int4).
 """
 
 import hashlib
 import os
 import sys
+import tempfile
 import unittest
 
 from tests.support import requirement
@@ -14,7 +16,7 @@ from tests.support import requirement
 requirement.require_numpy()
 
 from tests.e2e import golden_check  # noqa: E402
-from tests.support import eval_logits, patience  # noqa: E402
+from tests.support import eval_logits, patience, program  # noqa: E402
 
 GOLDENS = os.path.join(os.environ["TROUPE_SOURCE_DIR"], "tests", "goldens")
 # Around the boundaries of pages (64) and of splits and frames (256); 16 in one batch.
@@ -36,11 +38,19 @@ def cpu_flags():
 class BitsCase(unittest.TestCase):
     """What one process says of LENGTHS, and comparison of others with it."""
 
-    preset_name, mode = "v3-mini", "bf16"
+    preset_name, mode, weights = "v3-mini", "bf16", None
 
     @classmethod
     def setUpClass(cls):
         cls.preset = golden_check.Preset(os.path.join(GOLDENS, cls.preset_name))
+        cls.model = cls.preset.model
+        if cls.weights:
+            folder = tempfile.TemporaryDirectory(prefix="troupe-bits-")
+            cls.addClassCleanup(folder.cleanup)
+            cls.model = os.path.join(folder.name, cls.weights)
+            words = ("model", "quantize", "--to", cls.weights, cls.preset.model, cls.model)
+            done = program.run(*words)
+            assert done.returncode == 0, done.stderr
         tokens = cls.preset.tokens[-1]
         cls.sequences = [tokens[i : i + length] for i, length in enumerate(LENGTHS)]
         cls.expected = cls.digests("--threads", 1, "--chunk", WHOLE)
@@ -51,7 +61,7 @@ class BitsCase(unittest.TestCase):
         requests = range(len(LENGTHS)) if requests is None else requests
         options = ("--mode", mode or cls.mode, "--generate", GENERATED, *options)
         picked = [cls.sequences[i] for i in requests]
-        out = eval_logits.eval_logits(cls.preset.model, picked, options)
+        out = eval_logits.eval_logits(cls.model, picked, options)
         return {
             request: hashlib.sha256(
                 b"".join(out[f"{array}.{place}"].tobytes() for array in ARRAYS)
@@ -103,10 +113,12 @@ class BitsTest(BitsCase):
         self.check()
 
     def test_of_fp8_act_without_fp8_weights_are_those_of_bf16(self):
-        if self.mode == "bf16" and "fp8-act" not in self.preset.modes():
+        plain = self.weights is not None or "fp8-act" not in self.preset.modes()
+        if self.mode == "bf16" and plain:
             self.check(mode="fp8-act")
 
 
 if __name__ == "__main__":
     BitsTest.preset_name, BitsTest.mode = sys.argv[1:3]
+    BitsTest.weights = sys.argv[3] if len(sys.argv) > 3 else None
     unittest.main(argv=sys.argv[:1])

@@ -174,6 +174,29 @@ class CastTest(program.ProgramTest):
         self.fails(program.MODEL, 4001, "nowhere", "model", "cast", "--to", "bf16", "nowhere", "o")
 
 
+class QuantizeTest(program.ProgramTest):
+    def test_quantises_with_progress_and_inspects(self):
+        out = self.path("int4")
+        done = program.run("model", "quantize", "--to", "int4", program.TINY, out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = [x for x in done.stderr.decode().splitlines() if x.startswith("quantising")]
+        self.assertRegex(lines[-1], r"^quantising  (\S+)/\1 MiB(  |$)")
+        self.assertIn("tensors quantised", done.stderr.decode())
+        self.assertIn("INT4", self.succeeds("model", "inspect", out))
+        self.assertTrue(self.succeeds("run", "In the beginning", "--max-tokens", 4, "--model", out))
+
+    def test_refuses_other_targets_and_quantised_models(self):
+        quantize = ("model", "quantize")
+        self.fails(program.USAGE, 1004, "--to int4, int8", *quantize, program.TINY, "out")
+        self.fails(program.USAGE, 1003, "int8", *quantize, "--to", "int2", program.TINY, "out")
+        self.fails(program.MODEL, 4001, "nowhere", *quantize, "--to", "int4", "nowhere", "out")
+        out, again = self.path("int8"), self.path("again")
+        self.succeeds(*quantize, "--to", "int8", program.TINY, out)
+        int4 = (*quantize, "--to", "int4", out, again)
+        said = self.fails(program.USAGE, 1003, "quantised already", *int4)
+        self.assertIn("FP8 or BF16", said)
+
+
 class EvalLogitsTest(program.ProgramTest):
     def command(self, ids, *flags):
         file = self.file("ids.json", ids if isinstance(ids, str) else json.dumps(ids))

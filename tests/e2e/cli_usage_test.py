@@ -11,7 +11,8 @@ import unittest
 from tests.support import program
 from tests.support.free_ports import free_ports
 
-COMMANDS = ("run", "chat", "model inspect", "model cast", "eval logits", "eval tokenizer")
+COMMANDS = ("run", "chat", "model inspect", "model cast", "model quantize")
+COMMANDS += ("eval logits", "eval tokenizer")
 COMMANDS += ("gateway", "attention", "router", "expert")
 COMMANDS += ("config check", "config print", "config print-defaults", "keys add", "keys list")
 COMMANDS += ("serve", "up", "status", "batch", "bench kernels", "bench model", "bench serve")

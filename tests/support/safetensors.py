@@ -6,6 +6,7 @@ import struct
 import numpy as np
 
 _DTYPES = {"F32": "<f4", "I32": "<i4", "F64": "<f8", "I64": "<i8", "BF16": "<u2", "F8_E4M3": "u1"}
+_DTYPES["I8"] = "i1"
 
 
 def read_header(path):
@@ -28,6 +29,20 @@ def read(path):
         raw = np.frombuffer(data[start + begin : start + end], _DTYPES[tensor["dtype"]])
         arrays[name] = raw.reshape(tensor["shape"])
     return arrays
+
+
+def write(path, tensors):
+    """Writes name -> (dtype's name in headers, array)."""
+    header, at = {}, 0
+    for name, (dtype, array) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": list(array.shape)}
+        header[name]["data_offsets"] = [at, at + array.nbytes]
+        at += array.nbytes
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for dtype, array in tensors.values():
+            file.write(np.ascontiguousarray(array, _DTYPES[dtype]).tobytes())
 
 
 def flip_bits(path, name, index, mask):
