@@ -72,13 +72,14 @@ double sum_to(std::int64_t n) { return static_cast<double>(n) * static_cast<doub
 
 /// Bytes of a value of the weight `name`, or of its dtype BF16 when there is no such weight.
 double stored_bytes(const Checkpoint& checkpoint, const std::string& name) {
-  const TensorView* weight = checkpoint.find(name);
-  if (weight == nullptr) return static_cast<double>(bytes_of(DType::bf16));
-  const auto item = static_cast<double>(bytes_of(weight->dtype));
-  const TensorView* scales = checkpoint.find(name + "_scale_inv");
-  if (scales == nullptr || weight->bytes == 0) return item;
-  const double values = static_cast<double>(weight->bytes) / item;
-  return item + static_cast<double>(scales->bytes) / values;
+  const TensorView* weight = checkpoint.find_weight(name);
+  if (weight == nullptr || weight->bytes == 0) return static_cast<double>(bytes_of(DType::bf16));
+  const std::int64_t packed = weight->dtype == DType::i32 ? kernels::kCodesPerWord : 1;
+  auto bytes = static_cast<double>(weight->bytes);
+  for (const char* suffix : {"_scale_inv", "_scale"})
+    if (const TensorView* scales = checkpoint.find(name + suffix))
+      bytes += static_cast<double>(scales->bytes);
+  return bytes / static_cast<double>(packed * weight->count());
 }
 
 int first_layer(const ModelConfig& config, bool moe) {
@@ -98,11 +99,9 @@ ValueBytes value_bytes_of(const Checkpoint& checkpoint, const Numerics& numerics
   ValueBytes bytes;
   bytes.attention = stored_bytes(checkpoint, attention + "o_proj.weight");
   const TensorView* kv_b = checkpoint.find(attention + "kv_b_proj.weight");
-  // As derive_absorbed: FP8 becomes what the mode computes with, the rest stays.
-  const bool quantised = kv_b != nullptr && kv_b->dtype == DType::f8_e4m3;
-  bytes.absorbed = quantised || kv_b == nullptr
-                       ? static_cast<double>(bytes_of(numerics.row_dtype()))
-                       : static_cast<double>(bytes_of(kv_b->dtype));
+  // As derive_absorbed: BF16 and F32 stay, what is quantised becomes what the mode computes with.
+  const bool stays = kv_b != nullptr && (kv_b->dtype == DType::bf16 || kv_b->dtype == DType::f32);
+  bytes.absorbed = static_cast<double>(bytes_of(stays ? kv_b->dtype : numerics.row_dtype()));
   const bool has_dense = !config.is_moe(first_layer(config, false));
   bytes.dense = stored_bytes(checkpoint, has_dense ? mlp(false) + "gate_proj.weight"
                                                    : mlp(true) + "shared_experts.gate_proj.weight");

@@ -8,7 +8,7 @@
 
 namespace troupe::model {
 
-/// Bytes that one value takes, its share of the block scales included.
+/// Bytes that one value takes, its share of the scales included.
 struct ValueBytes {
   double attention = 2;  // q, kv_a, o projections
   double absorbed = 2;   // W_UK and W_UV, derived at load

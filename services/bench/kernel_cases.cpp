@@ -3,12 +3,14 @@
 
 #include <array>
 
+#include "kernels/ops/weight_matrix.hpp"
+
 namespace troupe::services {
 namespace {
 
 constexpr std::array<std::int64_t, 5> kRowCounts{1, 8, 32, 128, 512};
-constexpr std::array kWeightTypes{DType::f8_e4m3, DType::bf16, DType::f32};
-constexpr std::array kExpertTypes{DType::f8_e4m3, DType::bf16};
+constexpr std::array kWeightTypes{DType::f8_e4m3, DType::i8, DType::i32, DType::bf16, DType::f32};
+constexpr std::array kExpertTypes{DType::f8_e4m3, DType::i8, DType::i32, DType::bf16};
 constexpr std::array kCacheTypes{DType::bf16};
 constexpr std::array kGateTypes{DType::bf16};
 constexpr std::array kRowTypes{DType::f32};
@@ -50,7 +52,13 @@ std::string_view to_string(KernelOperation operation) {
 }
 
 std::string_view short_name(DType dtype) {
-  return dtype == DType::f8_e4m3 ? "fp8" : dtype == DType::bf16 ? "bf16" : "f32";
+  switch (dtype) {
+    case DType::f8_e4m3: return "fp8";
+    case DType::i8: return "int8";
+    case DType::i32: return "int4";
+    case DType::bf16: return "bf16";
+    default: return "f32";
+  }
 }
 
 std::string KernelCase::name() const {
@@ -85,12 +93,13 @@ std::vector<KernelCase> kernel_cases(std::string_view filter) {
 
 std::int64_t largest_piece_bytes(const KernelCase& one) {
   const model::ModelConfig& c = one.preset->config;
-  const auto item = static_cast<std::int64_t>(bytes_of(one.dtype));
+  const auto matrix = [&](std::int64_t rows, std::int64_t cols) {
+    return kernels::WeightMatrix{.dtype = one.dtype, .rows = rows, .cols = cols}.bytes();
+  };
   switch (one.operation) {
-    case KernelOperation::linear: return one.features * one.inputs * item;
-    case KernelOperation::experts:
-      return std::int64_t{c.moe_intermediate_size} * c.hidden_size * item;
-    case KernelOperation::gate: return std::int64_t{c.routed_experts} * c.hidden_size * item;
+    case KernelOperation::linear: return matrix(one.features, one.inputs);
+    case KernelOperation::experts: return matrix(c.moe_intermediate_size, c.hidden_size);
+    case KernelOperation::gate: return matrix(c.routed_experts, c.hidden_size);
     default: return 0;  // pages of 64 positions are far smaller than any pool
   }
 }

@@ -27,7 +27,7 @@ struct KernelCase {
   const BenchPreset* preset = nullptr;
   KernelOperation operation = KernelOperation::linear;
   std::string part = {};     // which of its kind: "q_b", "4096 keys"; may be empty
-  DType dtype = DType::f32;  // of weights or cache; F32 for what has only rows
+  DType dtype = DType::f32;  // of weights (i32: INT4) or cache; F32 for what has only rows
   std::int64_t rows = 1;
   std::int64_t features = 0;  // linear: output features
   std::int64_t inputs = 0;    // linear: input features
@@ -47,7 +47,7 @@ std::vector<KernelCase> kernel_cases(std::string_view filter);
 /// Bytes of the largest weight or cache of the case that has to lie in one piece.
 std::int64_t largest_piece_bytes(const KernelCase& one);
 
-/// "fp8", "bf16", "f32".
+/// "fp8", "int8", "int4" (of the I32 that hold it), "bf16", "f32".
 std::string_view short_name(DType dtype);
 
 }  // namespace troupe::services

@@ -33,12 +33,18 @@ std::shared_ptr<Floats> random_values(std::int64_t count) {
   return values;
 }
 
-/// Stored bytes of a matrix, block scales included.
+/// Stored bytes of a matrix, scales included.
 double weight_bytes(DType dtype, std::int64_t rows, std::int64_t cols) {
-  const double values = as_double(rows * cols) * static_cast<double>(bytes_of(dtype));
-  if (dtype != DType::f8_e4m3) return values;
-  return values + as_double(kernels::scale_blocks(rows) * kernels::scale_blocks(cols)) *
-                      static_cast<double>(sizeof(float));
+  const std::int64_t codes =
+      kernels::WeightMatrix{.dtype = dtype, .rows = rows, .cols = cols}.bytes();
+  const std::int64_t blocks = kernels::scale_blocks(rows) * kernels::scale_blocks(cols);
+  switch (dtype) {
+    case DType::f8_e4m3:
+    case DType::i8: return as_double(codes + blocks * std::int64_t{sizeof(float)});
+    case DType::i32:
+      return as_double(codes + rows * kernels::scale_groups(cols) * std::int64_t{sizeof(Bf16)});
+    default: return as_double(codes);
+  }
 }
 
 PreparedKernel prepare_linear(const KernelCase& one, const Engine& engine, WeightPool& pool) {

@@ -72,7 +72,8 @@ const std::byte* WeightPool::next(std::int64_t count) {
 kernels::WeightMatrix WeightPool::matrix(DType dtype, std::int64_t rows, std::int64_t cols) {
   kernels::WeightMatrix matrix{.dtype = dtype, .rows = rows, .cols = cols};
   matrix.data = next(matrix.bytes());
-  if (dtype != DType::f8_e4m3) return matrix;
+  if (dtype == DType::i32) matrix.group_scales = next(2 * rows * kernels::scale_groups(cols));
+  if (dtype != DType::f8_e4m3 && dtype != DType::i8) return matrix;
   const auto blocks =
       static_cast<std::size_t>(kernels::scale_blocks(rows) * kernels::scale_blocks(cols));
   TROUPE_CHECK(blocks <= kScalesMax, std::to_string(blocks) + " blocks");

@@ -14,13 +14,14 @@ namespace troupe::services {
 std::int64_t last_level_cache_bytes();
 
 /// Hands out its bytes round and round. They read as e4m3, BF16 or F32 of moderate size, with
-/// about as many subnormal e4m3 codes as real weights have.
+/// about as many subnormal e4m3 codes as real weights have, and as any INT8 and INT4 codes.
 class WeightPool {
  public:
   /// *Errors*: `resource_exhausted` when the memory cannot be had.
   static Expected<WeightPool> make(std::int64_t bytes);
 
-  /// A matrix behind the last one; e4m3 with scales. It must not be larger than the pool.
+  /// A matrix behind the last one, with scales: those of blocks for e4m3 and i8; for i32, which is
+  /// INT4, those of groups, behind its codes. Neither must be larger than the pool.
   kernels::WeightMatrix matrix(DType dtype, std::int64_t rows, std::int64_t cols);
   /// The next `count` bytes, likewise.
   const std::byte* next(std::int64_t count);

@@ -5,8 +5,10 @@
 
 #include <string>
 
+#include "model/checkpoint/cast.hpp"
 #include "model/checkpoint/checkpoint.hpp"
 #include "tests/support/source_dir.hpp"
+#include "tests/support/temp_dir.hpp"
 
 namespace troupe::model {
 namespace {
@@ -132,6 +134,31 @@ TEST(StepWork, BytesOfAValueComeFromTheCheckpoint) {
   const ValueBytes wide = value_bytes_of(*tiny, {ActivationMode::f32});
   EXPECT_EQ(wide.absorbed, 4);
   EXPECT_EQ(wide.cache, 4);
+}
+
+ValueBytes bytes_when_quantised(WeightFormat to) {
+  const testing::TempDir dir;
+  const auto report =
+      cast_checkpoint(std::string(kSourceDir) + "/examples/troupe-tiny", dir / "out", {.to = to});
+  EXPECT_TRUE(report) << report.error().detail;
+  const auto checkpoint = Checkpoint::open(dir / "out");
+  EXPECT_TRUE(checkpoint) << checkpoint.error().detail;
+  return value_bytes_of(*checkpoint, {ActivationMode::f32});
+}
+
+TEST(StepWork, BytesOfAValueOfInt8AndInt4) {
+  const ValueBytes blocks = bytes_when_quantised(WeightFormat::int8_blocks);
+  EXPECT_DOUBLE_EQ(blocks.attention, 1 + 4 * 4 / (256.0 * 256));
+  EXPECT_DOUBLE_EQ(blocks.experts, 1 + 2 * 4 / (128.0 * 256));
+  EXPECT_EQ(blocks.absorbed, 4);
+  const ValueBytes channel = bytes_when_quantised(WeightFormat::int8_channel);
+  EXPECT_DOUBLE_EQ(channel.attention, 1 + 4 / 256.0);  // one F32 for each row of 256
+  EXPECT_DOUBLE_EQ(channel.experts, 1 + 4 / 256.0);
+  EXPECT_EQ(channel.absorbed, 4);
+  const ValueBytes int4 = bytes_when_quantised(WeightFormat::int4_groups);
+  EXPECT_EQ(int4.experts, 0.5 + 2 / 32.0);
+  EXPECT_EQ(int4.attention, 2);  // experts alone are INT4
+  EXPECT_EQ(int4.absorbed, 2);
 }
 
 }  // namespace

@@ -41,14 +41,14 @@ TEST(KernelCases, EveryNameIsThereOnce) {
   std::set<std::string> names;
   for (const KernelCase& one : all) names.insert(one.name());
   EXPECT_EQ(names.size(), all.size());
-  // Three presets of 5 linears in 3 dtypes, experts in 2, attention, gate and 4 without weights.
-  EXPECT_EQ(all.size(), 3u * 5 * (5 * 3 + 2 + 1 + 1 + 4));
+  // Three presets of 5 linears in 5 formats, experts in 4, attention, gate and 4 without weights.
+  EXPECT_EQ(all.size(), 3u * 5 * (5 * 5 + 4 + 1 + 1 + 4));
 }
 
 TEST(KernelCases, TheFilterLooksIntoTheWholeName) {
   for (const KernelCase& one : kernel_cases("kimi-k2/experts"))
     EXPECT_TRUE(one.name().starts_with("kimi-k2/experts/")) << one.name();
-  EXPECT_EQ(kernel_cases("kimi-k2/experts").size(), 10u);
+  EXPECT_EQ(kernel_cases("kimi-k2/experts").size(), 20u);
   EXPECT_EQ(kernel_cases("linear/q_b/fp8/8").size(), 3u);
   EXPECT_TRUE(kernel_cases("zeppelin").empty());
 }
@@ -61,6 +61,7 @@ TEST(KernelCases, LinearsHaveTheModelsShapes) {
   EXPECT_EQ(q_b.features, 64 * 192);
   EXPECT_EQ(q_b.inputs, 1536);
   EXPECT_EQ(largest_piece_bytes(q_b), 2 * 64 * 192 * 1536);
+  EXPECT_EQ(largest_piece_bytes(only_case("kimi-k2/linear/q_b/int4/1")), 64 * 192 * 1536 / 2);
 }
 
 TEST(KernelCounts, ALinearReadsItsWeightWithScalesOnce) {
@@ -69,6 +70,8 @@ TEST(KernelCounts, ALinearReadsItsWeightWithScalesOnce) {
   EXPECT_EQ(eight.flops, 2.0 * 8 * 512 * 1024);
   EXPECT_TRUE(eight.from_memory);
   EXPECT_EQ(counted("bench-1b/linear/expert up/f32/1").bytes, 512 * 1024 * 4);
+  EXPECT_EQ(counted("bench-1b/linear/expert up/int8/1").bytes, eight.bytes);
+  EXPECT_EQ(counted("bench-1b/linear/expert up/int4/1").bytes, 512 * (1024 / 2 + 1024 / 32 * 2));
 }
 
 TEST(KernelCounts, ExpertsAreReadOnceHoweverManyRowsTheyHave) {
@@ -129,6 +132,9 @@ TEST(WeightPool, GoesThroughAllBytesBeforeItBeginsAgain) {
   EXPECT_EQ(matrix.data, first);
   EXPECT_NE(matrix.scales, nullptr);
   EXPECT_EQ(pool->matrix(DType::bf16, 256, 1024).scales, nullptr);
+  const auto int4 = pool->matrix(DType::i32, 512, 1024);
+  EXPECT_EQ(int4.scales, nullptr);
+  EXPECT_EQ(int4.group_scales, int4.data + 512 * 512);
 }
 
 TEST(WeightPool, HoldsNumbersInEveryDtype) {
