@@ -25,10 +25,12 @@ Unexpected out_error(const fs::path& out, const std::string& why) {
   return unexpected(Errc::invalid_argument, out.string() + " " + why);
 }
 
-std::string state_text(const std::string& revision, WeightFormat to) {
-  const std::string_view format = to == WeightFormat::plain ? "bf16" : to_string(to);
-  return to_json(JsonValue{JsonValue::Object{{"cast_from_revision", {revision}},
-                                             {"to", {std::string(format)}}}}) +
+std::string state_text(const std::string& revision, const CastOptions& options) {
+  std::string format(options.to == WeightFormat::plain ? "bf16" : to_string(options.to));
+  if (options.to == WeightFormat::int4_groups && options.int4_layers == Int4Layers::all)
+    format += "-all";
+  return to_json(JsonValue{
+             JsonValue::Object{{"cast_from_revision", {revision}}, {"to", {std::move(format)}}}}) +
          "\n";
 }
 
@@ -93,12 +95,12 @@ Expected<void> write_index(const fs::path& in, const fs::path& out,
   return write_file(out / kIndex, index_text(plans));
 }
 
-Expected<void> write_config(const fs::path& in, const fs::path& out, WeightFormat to) {
+Expected<void> write_config(const fs::path& in, const fs::path& out, const CastOptions& options) {
   const Expected<std::string> text = read_text_file(in / kConfig, kTextBytesMax);
   if (!text) return unexpected(text.error());
   Expected<JsonValue> config = parse_json(*text);
   if (!config) return at(in / kConfig, config.error());
-  const JsonValue quantisation = quantisation_json(to);
+  const JsonValue quantisation = quantisation_json(options.to, options.int4_layers);
   if (config->find(kQuantisation) == nullptr && quantisation.is_null())
     return write_file(out / kConfig, *text);
   auto& members = std::get<JsonValue::Object>(config->data);
@@ -169,16 +171,17 @@ Expected<CastReport> cast_checkpoint(const fs::path& in, const fs::path& out,
     return unexpected(Errc::invalid_argument, in.string() + " is quantised already (" +
                                                   std::string(to_string(from)) +
                                                   "); quantise the FP8 or BF16 form of this model");
-  const Expected<std::vector<ShardPlan>> plans = plan_shards(*checkpoint, options.to);
+  const Expected<std::vector<ShardPlan>> plans =
+      plan_shards(*checkpoint, options.to, options.int4_layers);
   if (!plans) return unexpected(plans.error());
-  const std::string state = state_text(checkpoint->revision(), options.to);
+  const std::string state = state_text(checkpoint->revision(), options);
   if (const auto ready = prepare_out(out, state); !ready) return unexpected(ready.error());
   Expected<CastReport> report = cast_shards(*checkpoint, *plans, out, options);
   if (!report) return report;
   // config.json comes last: a directory without it is no model.
   Expected<void> rest = write_index(in, out, *plans);
   if (rest) rest = copy_other_files(in, out);
-  if (rest) rest = write_config(in, out, options.to);
+  if (rest) rest = write_config(in, out, options);
   if (!rest) return unexpected(rest.error());
   return report;
 }

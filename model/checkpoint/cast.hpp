@@ -12,6 +12,7 @@ namespace troupe::model {
 struct CastOptions {
   /// What linear layers become: plain (BF16), int8_blocks, int8_channel or int4_groups.
   WeightFormat to = WeightFormat::plain;
+  Int4Layers int4_layers = Int4Layers::experts;
   /// Called about once per megabyte written. *Units*: bytes of the output's weight files.
   std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};
   /// Asked as often; true ends the cast with `cancelled`, and what is finished stays.
@@ -28,11 +29,11 @@ struct CastReport {
 /// Writes `out`, a Hugging Face checkpoint like `in` in another format.
 /// To plain: every quantised weight as rn_bf16(q * s), q * s rounded to F32 first, as DeepSeek's
 /// script does; a BF16 checkpoint gives a copy. To INT8: every linear layer that V3's own FP8
-/// checkpoint quantises (specification 4.6); to INT4: the routed experts, as Kimi K2 has it, while
-/// other linear layers that are FP8 become BF16. `quantise_rows.hpp` has the rules.
-/// Other tensors keep their bytes (e_score_correction_bias stays F32). The index gets the new names
-/// and the right total_size, config.json (written last, so that half a cast is no model) the new
-/// quantization_config or none, other files at the top of `in` are copied, folders are not.
+/// checkpoint quantises (specification 4.6); to INT4: those of
+/// `int4_layers`, while other linear layers that are FP8 become BF16. `quantise_rows.hpp` has the
+/// rules. Other tensors keep their bytes (e_score_correction_bias stays F32). The index gets the
+/// new names and the right total_size, config.json (written last, so that half a cast is no model)
+/// the new quantization_config or none, other files at the top of `in` are copied, folders are not.
 ///
 /// Memory is bounded by 128 rows and the scales of one weight beside the mapped input. Files appear
 /// under their names only when they are complete and on the disk; calling again after a crash keeps

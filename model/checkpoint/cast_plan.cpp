@@ -32,8 +32,11 @@ std::string_view without(std::string_view name, std::string_view suffix) {
 /// One cast's answer for every tensor.
 class Caster {
  public:
-  Caster(const Checkpoint& checkpoint, WeightFormat to)
-      : checkpoint_(checkpoint), to_(to), linears_(linears_of(checkpoint.config())) {}
+  Caster(const Checkpoint& checkpoint, WeightFormat to, Int4Layers layers)
+      : checkpoint_(checkpoint),
+        to_(to),
+        layers_(layers),
+        linears_(linears_of(checkpoint.config())) {}
 
   /// Scales and shapes of quantised weights are written anew or not at all.
   bool is_dropped(const TensorView& tensor) const {
@@ -74,12 +77,17 @@ class Caster {
     return integers && linears_.contains(without(tensor.name, kPackedSuffix));
   }
 
+  bool becomes_int4(const TensorSpec& linear) const {
+    if (layers_ == Int4Layers::experts) return linear.role == TensorRole::experts;
+    return !linear.name.ends_with("kv_b_proj.weight");
+  }
+
   Encoding encoding(const TensorView& tensor) const {
     const auto linear = linears_.find(without(tensor.name, kPackedSuffix));
     if (linear != linears_.end()) {
       if (to_ == WeightFormat::int8_blocks) return Encoding::int8_blocks;
       if (to_ == WeightFormat::int8_channel) return Encoding::int8_channel;
-      if (to_ == WeightFormat::int4_groups && linear->second.role == TensorRole::experts)
+      if (to_ == WeightFormat::int4_groups && becomes_int4(linear->second))
         return Encoding::int4_groups;
     }
     return is_quantised(tensor) ? Encoding::bf16 : Encoding::copy;
@@ -106,6 +114,7 @@ class Caster {
 
   const Checkpoint& checkpoint_;
   WeightFormat to_;
+  Int4Layers layers_;
   Linears linears_;
 };
 
@@ -168,8 +177,9 @@ std::uint64_t ShardPlan::tensor_bytes() const {
   return bytes;
 }
 
-Expected<std::vector<ShardPlan>> plan_shards(const Checkpoint& checkpoint, WeightFormat to) {
-  const Caster caster(checkpoint, to);
+Expected<std::vector<ShardPlan>> plan_shards(const Checkpoint& checkpoint, WeightFormat to,
+                                             Int4Layers layers) {
+  const Caster caster(checkpoint, to, layers);
   std::vector<ShardPlan> plans(checkpoint.files().size());
   std::vector<bool> has_dropped(plans.size(), false);
   std::map<std::string_view, std::size_t> index;

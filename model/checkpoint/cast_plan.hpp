@@ -43,6 +43,7 @@ struct ShardPlan {
 
 /// One plan per input file that holds anything but scales; views point into `checkpoint`.
 /// *Errors*: `malformed` for an F8_E4M3 tensor that is no matrix.
-Expected<std::vector<ShardPlan>> plan_shards(const Checkpoint& checkpoint, WeightFormat to);
+Expected<std::vector<ShardPlan>> plan_shards(const Checkpoint& checkpoint, WeightFormat to,
+                                             Int4Layers layers);
 
 }  // namespace troupe::model

@@ -125,6 +125,19 @@ bool is_known(std::string_view method) {
   return false;
 }
 
+/// What is left alone of the linear layers that another program may find in a model.
+std::vector<const char*> ignored(Int4Layers layers) {
+  if (layers == Int4Layers::all)
+    return {"lm_head", "re:.*kv_b_proj.*", R"(re:.*mlp\.gate$)", "re:.*eh_proj.*",
+            "re:.*shared_head.*"};
+  return {"lm_head",
+          "re:.*self_attn.*",
+          "re:.*shared_experts.*",
+          R"(re:.*mlp\.(gate|up|gate_up|down)_proj.*)",
+          "re:.*eh_proj.*",
+          "re:.*shared_head.*"};
+}
+
 }  // namespace
 
 std::string_view to_string(WeightFormat format) {
@@ -138,7 +151,7 @@ std::string_view to_string(WeightFormat format) {
   return "unknown";
 }
 
-JsonValue quantisation_json(WeightFormat format) {
+JsonValue quantisation_json(WeightFormat format, Int4Layers layers) {
   const auto text = [](const char* words) { return JsonValue{std::string(words)}; };
   const auto whole = [](std::int64_t value) { return JsonValue{value}; };
   const JsonValue block{JsonValue::Array{whole(128), whole(128)}};
@@ -171,10 +184,7 @@ JsonValue quantisation_json(WeightFormat format) {
                                           {"input_activations", {}},
                                           {"output_activations", {}}}};
   JsonValue::Array ignore;
-  for (const char* entry :
-       {"lm_head", "re:.*self_attn.*", "re:.*shared_experts.*",
-        R"(re:.*mlp\.(gate|up|gate_up|down)_proj.*)", "re:.*eh_proj.*", "re:.*shared_head.*"})
-    ignore.push_back(text(entry));
+  for (const char* entry : ignored(layers)) ignore.push_back(text(entry));
   return {JsonValue::Object{{"quant_method", text("compressed-tensors")},
                             {"format", text("pack-quantized")},
                             {"quantization_status", text("compressed")},

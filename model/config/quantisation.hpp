@@ -33,9 +33,13 @@ struct Quantisation {
   friend bool operator==(const Quantisation&, const Quantisation&) = default;
 };
 
+/// Which linear layers are INT4 where that is written: the routed experts, as in Kimi K2, or all
+/// but kv_b_proj, of which the engine keeps derived copies in BF16 in any case.
+enum class Int4Layers : std::uint8_t { experts, all };
+
 /// The `quantization_config` that checkpoints of this format have, and other programs expect; null
-/// for plain. Of INT4 everything but the routed experts is ignored, as in Kimi K2.
-JsonValue quantisation_json(WeightFormat format);
+/// for plain. `layers`: of int4_groups only.
+JsonValue quantisation_json(WeightFormat format, Int4Layers layers = Int4Layers::experts);
 
 /// Reads `quantization_config` of config.json; absent means plain. Errors go to `config`.
 Quantisation read_quantisation(ConfigReader& config);

@@ -60,6 +60,7 @@ int run_cast(const CastFlags& flags, const CastRun& run) {
     Progress progress({run.doing, progress_style(flags.no_progress), {}});
     model::CastOptions options;
     options.to = run.to;
+    options.int4_layers = run.int4_layers;
     options.progress = [&](std::uint64_t bytes, std::uint64_t total) {
       progress.update(bytes, total);
     };

@@ -17,6 +17,7 @@ void add_cast_options(OptionSet& options, CastFlags& flags, std::vector<std::str
 
 struct CastRun {
   model::WeightFormat to = model::WeightFormat::plain;
+  model::Int4Layers int4_layers = model::Int4Layers::experts;
   const char* doing = "";  // "casting"
   const char* done = "";   // "cast"
 };

@@ -7,13 +7,15 @@
 namespace troupe::services {
 namespace {
 
-constexpr const char* kUsage = "troupe model quantize --to int4|int8|int8-channel IN OUT";
+constexpr const char* kUsage = "troupe model quantize --to int4|int4-all|int8|int8-channel IN OUT";
 
-model::WeightFormat format_of(const std::string& target) {
+CastRun run_of(const std::string& target) {
   using model::WeightFormat;
+  CastRun run{.to = WeightFormat::int4_groups, .doing = "quantising", .done = "quantised"};
   for (const WeightFormat format : {WeightFormat::int8_blocks, WeightFormat::int8_channel})
-    if (target == model::to_string(format)) return format;
-  return WeightFormat::int4_groups;
+    if (target == model::to_string(format)) run.to = format;
+  if (target == "int4-all") run.int4_layers = model::Int4Layers::all;
+  return run;
 }
 
 }  // namespace
@@ -27,14 +29,14 @@ Command quantize_command() {
                       "troupe model quantize --to int4 Kimi-K2 Kimi-K2-int4"};
   command.make = [](OptionSet& options) {
     auto flags = std::make_shared<CastFlags>();
-    add_cast_options(options, *flags, {"int4", "int8", "int8-channel"});
+    add_cast_options(options, *flags, {"int4", "int4-all", "int8", "int8-channel"});
     return [flags] {
       if (flags->to.empty())
         return report(Fault::missing_argument,
-                      std::string("troupe model quantize needs --to int4, int8 or int8-channel. "
-                                  "Usage: ") +
+                      std::string("troupe model quantize needs --to int4, int4-all, int8 or "
+                                  "int8-channel. Usage: ") +
                           kUsage);
-      return run_cast(*flags, {format_of(flags->to), "quantising", "quantised"});
+      return run_cast(*flags, run_of(flags->to));
     };
   };
   return command;

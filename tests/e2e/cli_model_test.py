@@ -187,7 +187,7 @@ class QuantizeTest(program.ProgramTest):
 
     def test_refuses_other_targets_and_quantised_models(self):
         quantize = ("model", "quantize")
-        self.fails(program.USAGE, 1004, "--to int4, int8", *quantize, program.TINY, "out")
+        self.fails(program.USAGE, 1004, "--to int4, int4-all, int8", *quantize, program.TINY, "out")
         self.fails(program.USAGE, 1003, "int8", *quantize, "--to", "int2", program.TINY, "out")
         self.fails(program.MODEL, 4001, "nowhere", *quantize, "--to", "int4", "nowhere", "out")
         out, again = self.path("int8"), self.path("again")

@@ -134,9 +134,9 @@ class PeersTest(program.ProgramTest):
         for _ in range(2):  # the second finds everything there
             done = self.run_words(run, **variables)
             self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertIn("fp8/Q8_0", done.stdout)
-            self.assertIn("bf16/BF16", done.stdout)
-        self.assertEqual(self.log().count("llama-quantize"), 1)
+            for pair in ("fp8/Q8_0", "int8/Q8_0", "int4/Q4_0", "bf16/BF16"):
+                self.assertIn(pair, done.stdout)
+        self.assertEqual(self.log().count("llama-quantize"), 2)
         self.assertTrue(os.path.exists(self.path("troupe-tiny-bf16/config.json")))
 
     def test_run_says_what_it_lacks(self):

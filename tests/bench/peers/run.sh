@@ -3,7 +3,8 @@
 #   run.sh [CHECKPOINT] [flags of compare.py, as --rounds 3 --threads 1,2]
 #   TROUPE=build/ci/troupe   DIR=build/peers (all that is made)   PYTHON=python3 (numpy, gguf)
 # CHECKPOINT is one with FP8 weights; without it bench-1b of make_model.py is made. Compared are its
-# FP8 with Q8_0, and both as BF16. Whatever is in DIR already is used again: 10 GB with bench-1b.
+# FP8 and INT8 with Q8_0, INT4 of all layers with Q4_0, and both as BF16. Whatever is in DIR already
+# is used again: 13 GB with bench-1b.
 set -euo pipefail
 peers=$(cd "$(dirname "$0")" && pwd)
 source=$(cd "$peers/../../.." && pwd)
@@ -47,15 +48,23 @@ cast() { "$troupe" model cast --to bf16 "$checkpoint" "$1"; }
 convert() { "$python" "$peers/to_gguf.py" "$checkpoint" "$1" --outtype bf16; }
 quantise() { "$llama/bin/llama-quantize" "$dir/$name-bf16.gguf" "$1" "$2"; }
 to_q8_0() { quantise "$1" Q8_0; }
+to_q4_0() { quantise "$1" Q4_0; }
+to_int8() { "$troupe" model quantize --to int8 "$checkpoint" "$1"; }
+to_int4() { "$troupe" model quantize --to int4-all "$checkpoint" "$1"; }
 
 name=$(basename "$checkpoint")
 if [ "$checkpoint" = "$dir/bench-1b" ]; then make_once "$checkpoint" make_model; fi
 make_once "$dir/$name-bf16" cast
 make_once "$dir/$name-bf16.gguf" convert
 make_once "$dir/$name-q8_0.gguf" to_q8_0
+make_once "$dir/$name-q4_0.gguf" to_q4_0
+make_once "$dir/$name-int8" to_int8
+make_once "$dir/$name-int4" to_int4
 
 echo "# $(date -u +%FT%TZ)  $(lscpu | sed -n 's/^Model name: *//p')  $(nproc) cores"
 echo "# troupe $(git -C "$source" rev-parse --short HEAD 2>/dev/null || echo 'of no repository')"
 exec "$python" "$peers/compare.py" --troupe "$troupe" --llama "$llama/bin" \
   --pair fp8/Q8_0 "$checkpoint" "$dir/$name-q8_0.gguf" \
+  --pair int8/Q8_0 "$dir/$name-int8" "$dir/$name-q8_0.gguf" \
+  --pair int4/Q4_0 "$dir/$name-int4" "$dir/$name-q4_0.gguf" \
   --pair bf16/BF16 "$dir/$name-bf16" "$dir/$name-bf16.gguf" "$@"

@@ -13,7 +13,14 @@ namespace troupe {
 namespace {
 
 using model::ActivationMode;
+using model::Int4Layers;
 using model::WeightFormat;
+
+struct Target {
+  const char* name;
+  WeightFormat format;
+  Int4Layers layers = Int4Layers::experts;
+};
 
 struct Computing {
   int threads = 1;
@@ -21,11 +28,12 @@ struct Computing {
   std::int64_t chunk = 1000;
 };
 
-class QuantisedModel : public ::testing::TestWithParam<WeightFormat> {
+class QuantisedModel : public ::testing::TestWithParam<Target> {
  protected:
   void SetUp() override {
     const auto source = testing::golden_dir("v3-mini") / "model";
-    const auto report = model::cast_checkpoint(source, dir_ / "model", {.to = GetParam()});
+    const auto report = model::cast_checkpoint(
+        source, dir_ / "model", {.to = GetParam().format, .int4_layers = GetParam().layers});
     ASSERT_TRUE(report) << report.error().detail;
     auto opened = model::Checkpoint::open(dir_ / "model");
     ASSERT_TRUE(opened) << opened.error().detail;
@@ -52,7 +60,7 @@ TEST_P(QuantisedModel, ComputesWithTheDequantisedWeights) {
   const auto got = logits(*checkpoint_, ActivationMode::f32);
   const auto want = logits(*plain, ActivationMode::f32);
   ASSERT_EQ(got.size(), want.size());
-  if (GetParam() == WeightFormat::int4_groups) {
+  if (GetParam().format == WeightFormat::int4_groups) {
     EXPECT_EQ(got, want) << "4-bit codes and their scales are exact in F32";
     return;
   }
@@ -67,8 +75,7 @@ TEST_P(QuantisedModel, ComputesWithTheDequantisedWeights) {
 TEST_P(QuantisedModel, HasTheSameBitsOnEveryLevelThreadAndChunk) {
   const auto want = logits(*checkpoint_, ActivationMode::bf16);
   for (const kernels::KernelTable* level : kernels::available_levels())
-    EXPECT_EQ(logits(*checkpoint_, ActivationMode::bf16, {2, level->name, 7}), want)
-        << level->name;
+    EXPECT_EQ(logits(*checkpoint_, ActivationMode::bf16, {2, level->name, 7}), want) << level->name;
   EXPECT_EQ(logits(*checkpoint_, ActivationMode::bf16, {3, "auto", 64}), want);
 }
 
@@ -81,19 +88,16 @@ TEST_P(QuantisedModel, QuantisingActivationsChangesNoBit) {
 TEST_P(QuantisedModel, HasARevisionOfItsOwn) {
   const auto source = model::Checkpoint::open(testing::golden_dir("v3-mini") / "model");
   EXPECT_NE(checkpoint_->revision(), source->revision());
-  EXPECT_EQ(checkpoint_->config().quantisation.format, GetParam());
+  EXPECT_EQ(checkpoint_->config().quantisation.format, GetParam().format);
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, QuantisedModel,
-                         ::testing::Values(WeightFormat::int8_blocks, WeightFormat::int8_channel,
-                                           WeightFormat::int4_groups),
-                         [](const auto& info) {
-                           switch (info.param) {
-                             case WeightFormat::int8_blocks: return "Int8Blocks";
-                             case WeightFormat::int8_channel: return "Int8Channel";
-                             default: return "Int4";
-                           }
-                         });
+                         ::testing::Values(Target{"Int8Blocks", WeightFormat::int8_blocks},
+                                           Target{"Int8Channel", WeightFormat::int8_channel},
+                                           Target{"Int4", WeightFormat::int4_groups},
+                                           Target{"Int4All", WeightFormat::int4_groups,
+                                                  Int4Layers::all}),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace troupe

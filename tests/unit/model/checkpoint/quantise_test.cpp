@@ -107,6 +107,35 @@ TEST(Quantise, ToInt4TakesTheRoutedExpertsAndLeavesBf16) {
   }
 }
 
+TEST(Quantise, ToInt4AllLeavesKvBAndWhatFp8LeavesAlone) {
+  for (const char* name : {"v3-mini", "kimi-mini"}) {
+    TempDir dir;
+    const auto report =
+        cast_checkpoint(golden(name), dir / "out",
+                        {.to = WeightFormat::int4_groups, .int4_layers = Int4Layers::all});
+    ASSERT_TRUE(report) << report.error().detail;
+    const Checkpoint in = opened(golden(name));
+    const Checkpoint out = opened(dir / "out");
+    std::size_t packed = 0;
+    for (const TensorView& tensor : in.tensors()) {
+      const std::string weight(tensor.name);
+      if (!is_linear(weight)) continue;
+      if (weight.ends_with("kv_b_proj.weight") || weight.ends_with("eh_proj.weight")) {
+        ASSERT_NE(out.find(weight), nullptr) << weight;
+        EXPECT_EQ(out.find(weight)->dtype, DType::bf16) << weight;
+        continue;
+      }
+      ++packed;
+      EXPECT_NE(out.find(weight + "_packed"), nullptr) << weight;
+      EXPECT_LE(
+          relative_error(testing::linear_values(out, weight), testing::linear_values(in, weight)),
+          (0.5 + 7.5 / 256) / 7.5)
+          << weight;
+    }
+    EXPECT_GT(packed, 60u);
+  }
+}
+
 TEST(Quantise, RewritesIndexAndConfig) {
   for (const WeightFormat to : kTargets) {
     TempDir dir;
@@ -192,6 +221,11 @@ TEST(Quantise, RefusesQuantisedInputAndOtherFormatsInOneDirectory) {
   EXPECT_FALSE(fs::exists(dir / "out"));
   expect_refused(dir / "in", dir / "int8", WeightFormat::int4_groups, Errc::invalid_argument,
                  "another format");
+  ASSERT_TRUE(cast_checkpoint(dir / "in", dir / "int4", {.to = WeightFormat::int4_groups}));
+  const auto all = cast_checkpoint(
+      dir / "in", dir / "int4", {.to = WeightFormat::int4_groups, .int4_layers = Int4Layers::all});
+  ASSERT_FALSE(all);
+  EXPECT_NE(all.error().detail.find("another format"), std::string::npos) << all.error().detail;
 }
 
 TEST(Quantise, RefusesWeightsThatAreNoNumbersOrTooLarge) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "model/config/config_reader.hpp"
@@ -69,6 +70,11 @@ TEST(Quantisation, ReadsWhatItWrites) {
     EXPECT_EQ(outcome.quantisation.format, format);
   }
   EXPECT_TRUE(quantisation_json(WeightFormat::plain).is_null());
+  const auto all = read_method(
+      ordered_json::parse(to_json(quantisation_json(WeightFormat::int4_groups, Int4Layers::all))));
+  EXPECT_EQ(all.error.detail, "");
+  const auto& ignore = all.quantisation.ignore;
+  EXPECT_EQ(std::count(ignore.begin(), ignore.end(), "re:.*kv_b_proj.*"), 1);
 }
 
 TEST(Quantisation, RefusesOtherInt8) {
