@@ -111,6 +111,7 @@ void read_compressed_tensors(ConfigReader& reader, Quantisation& out) {
   expect_word(reader, "quantization_status", "compressed");
   expect_absent(reader, "kv_cache_scheme", "the cache is not quantised");
   expect_absent(reader, "sparsity_config", "weights must be dense");
+  expect_absent(reader, "transform_config", "rows of x are not rotated");
   const JsonValue* groups = reader.find("config_groups");
   if (groups == nullptr || groups->object() == nullptr || groups->object()->empty())
     return reader.fail(Errc::malformed, reader.name("config_groups") + " is missing or empty");

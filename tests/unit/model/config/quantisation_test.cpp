@@ -106,6 +106,8 @@ TEST(Quantisation, RefusesOtherCompressedTensors) {
   expect_refused(patched("/quantization_status", "frozen"), Errc::unsupported, "frozen");
   expect_refused(patched("/kv_cache_scheme", {{"num_bits", 8}}), Errc::unsupported, "kv_cache");
   expect_refused(patched("/sparsity_config", {{"format", "x"}}), Errc::unsupported, "sparsity");
+  expect_refused(patched("/transform_config", {{"config_groups", {{"R1", 1}}}}), Errc::unsupported,
+                 "transform_config");
   expect_refused(patched("/config_groups/group_0/targets", {"Conv2d"}), Errc::unsupported,
                  "targets");
   expect_refused(patched("/config_groups/group_0/input_activations", {{"num_bits", 8}}),
