@@ -33,6 +33,8 @@ Command inspect_command();
 Command cast_command();
 Command quantize_command();
 Command eval_logits_command();
+Command eval_perplexity_command();
+Command eval_kl_command();
 Command eval_tokenizer_command();
 Command gateway_command();
 Command attention_command();

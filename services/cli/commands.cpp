@@ -12,6 +12,8 @@ const std::vector<Command>& commands() {
       cast_command(),
       quantize_command(),
       eval_logits_command(),
+      eval_perplexity_command(),
+      eval_kl_command(),
       eval_tokenizer_command(),
       gateway_command(),
       attention_command(),

@@ -12,7 +12,7 @@ from tests.support import program
 from tests.support.free_ports import free_ports
 
 COMMANDS = ("run", "chat", "model inspect", "model cast", "model quantize")
-COMMANDS += ("eval logits", "eval tokenizer")
+COMMANDS += ("eval logits", "eval perplexity", "eval kl", "eval tokenizer")
 COMMANDS += ("gateway", "attention", "router", "expert")
 COMMANDS += ("config check", "config print", "config print-defaults", "keys add", "keys list")
 COMMANDS += ("serve", "up", "status", "batch", "bench kernels", "bench model", "bench serve")
