@@ -121,8 +121,8 @@ class Caster {
 JsonValue whole_number(std::uint64_t value) { return {static_cast<std::int64_t>(value)}; }
 
 JsonValue entry_value(const OutputTensor& tensor, std::uint64_t begin) {
-  JsonValue::Array shape;
-  for (const std::int64_t dim : tensor.shape) shape.push_back({dim});
+  JsonValue::Array shape(tensor.shape.size());
+  for (std::size_t i = 0; i < shape.size(); ++i) shape[i].data = tensor.shape[i];
   JsonValue::Array offsets{whole_number(begin), whole_number(begin + tensor.bytes())};
   return {JsonValue::Object{{"dtype", {std::string(to_string(tensor.dtype))}},
                             {"shape", {std::move(shape)}},

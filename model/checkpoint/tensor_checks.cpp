@@ -195,10 +195,10 @@ Expected<void> TensorChecks::check_format(std::string_view name, const StoredWei
     return tensor_error(Errc::malformed, weight.codes.name,
                         " has dtype " + dtype + ", but config.json has no quantization_config");
   if (!plain && weight.format != wanted)
-    return tensor_error(Errc::malformed, weight.codes.name,
-                        " is stored as " + std::string(to_string(weight.format)) +
-                            ", but quantization_config of config.json says " +
-                            std::string(to_string(wanted)));
+    return tensor_error(
+        Errc::malformed, weight.codes.name,
+        " has dtype " + dtype + " and is stored as " + std::string(to_string(weight.format)) +
+            ", but quantization_config of config.json says " + std::string(to_string(wanted)));
   if (wanted != WeightFormat::int4_groups) return {};
   const std::string_view entry = ignore_.covering(name.substr(0, name.rfind(".weight")));
   if (plain && entry.empty())

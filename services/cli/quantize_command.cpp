@@ -33,9 +33,9 @@ Command quantize_command() {
     return [flags] {
       if (flags->to.empty())
         return report(Fault::missing_argument,
-                      std::string("troupe model quantize needs --to int4, int4-all, int8 or "
-                                  "int8-channel. Usage: ") +
-                          kUsage);
+                      "troupe model quantize needs --to int4, int4-all, int8 or int8-channel. "
+                      "Usage: " +
+                          std::string(kUsage));
       return run_cast(*flags, run_of(flags->to));
     };
   };

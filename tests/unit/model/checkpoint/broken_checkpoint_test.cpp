@@ -139,8 +139,10 @@ TEST(BrokenCheckpoint, Dtypes) {
   expect_refused(typed(kNorm, {"F9", {1}, "x"}), Errc::unsupported, {kNorm, "F9"});
   expect_refused(typed(kNorm, {"F16", {160}, std::string(320, 'x')}), Errc::unsupported,
                  {kNorm, "F16", "BF16"});
-  expect_refused(typed(kQa, {"I8", {136, 160}, std::string(136 * 160, 'x')}), Errc::unsupported,
-                 {kQa, "I8"});
+  expect_refused(typed(kQa, {"I8", {136, 160}, std::string(136 * 160, 'x')}), Errc::malformed,
+                 {kQa, "I8", "quantization_config", "says fp8"});
+  expect_refused(typed(kQa, {"U8", {136, 160}, std::string(136 * 160, 'x')}), Errc::unsupported,
+                 {kQa, "U8"});
   expect_refused(typed("lm_head.weight", {"F8_E4M3", {64, 160}, std::string(64 * 160, 'x')}),
                  Errc::unsupported, {"lm_head.weight", "F8_E4M3"});
   expect_refused(typed(kQa, {"BF16", {136, 160}, std::string(2 * 136 * 160, 'x')}), Errc::malformed,
