@@ -31,7 +31,8 @@ print("main: n_kv_max = 256")
 print(json.dumps({"pp": 1, "tg": int(flag["-ntg"]), "pl": int(flag["-npl"]), "speed_tg": 50.0}))
 """
 LLAMA_QUANTIZE = """
-assert sys.argv[3] == "Q8_0", sys.argv
+assert sys.argv[3] in ("Q8_0", "Q4_0"), sys.argv
+assert sys.argv[2].endswith(f"-{sys.argv[3].lower()}.gguf.part"), sys.argv
 open(sys.argv[2], "w").close()
 """
 
@@ -137,7 +138,8 @@ class PeersTest(program.ProgramTest):
             for pair in ("fp8/Q8_0", "int8/Q8_0", "int4/Q4_0", "bf16/BF16"):
                 self.assertIn(pair, done.stdout)
         self.assertEqual(self.log().count("llama-quantize"), 2)
-        self.assertTrue(os.path.exists(self.path("troupe-tiny-bf16/config.json")))
+        for form in ("bf16", "int8", "int4"):
+            self.assertTrue(os.path.exists(self.path(f"troupe-tiny-{form}/config.json")), form)
 
     def test_run_says_what_it_lacks(self):
         run = [os.path.join(PEERS, "run.sh"), program.TINY]
