@@ -38,7 +38,9 @@ std::string state_text(const std::string& revision, const CastOptions& options) 
 Expected<void> prepare_out(const fs::path& out, const std::string& state) {
   std::error_code error;
   fs::create_directories(out, error);
-  if (error && !fs::exists(out)) return unexpected(os_error("create", out, error.value()));
+  // Whatever the system's reason is, it is the output's place that does not do.
+  if (error && !fs::exists(out))
+    return unexpected(Errc::io, os_error("create", out, error.value()).detail);
   if (!fs::is_directory(out)) return out_error(out, "is not a directory");
   const bool empty = fs::is_empty(out, error);
   if (error) return unexpected(os_error("read", out, error.value()));
@@ -124,6 +126,13 @@ Expected<void> copy_other_files(const fs::path& in, const fs::path& out) {
   return {};
 }
 
+void count_encoded(const ShardPlan& plan, CastReport& report) {
+  for (const CastTensor& tensor : plan.tensors) {
+    if (tensor.encoding == Encoding::copy) continue;
+    ++(tensor.encoding == Encoding::bf16 ? report.tensors_cast : report.tensors_quantised);
+  }
+}
+
 Expected<CastReport> cast_shards(const Checkpoint& checkpoint, const std::vector<ShardPlan>& plans,
                                  const fs::path& out, const CastOptions& options) {
   CastReport report;
@@ -150,8 +159,7 @@ Expected<CastReport> cast_shards(const Checkpoint& checkpoint, const std::vector
     const auto written = write_shard(checkpoint, *plan, out, step);
     if (!written) return unexpected(written.error());
     ++report.files_written;
-    report.tensors_cast += static_cast<std::uint64_t>(std::ranges::count_if(
-        plan->tensors, [](const CastTensor& tensor) { return tensor.encoding != Encoding::copy; }));
+    count_encoded(*plan, report);
   }
   return report;
 }

@@ -21,9 +21,10 @@ struct CastOptions {
 
 struct CastReport {
   std::uint64_t files_written = 0;
-  std::uint64_t files_kept = 0;  // finished by an earlier call that was cut off
-  std::uint64_t tensors_cast = 0;
-  std::uint64_t bytes_total = 0;  // of all weight files of the output
+  std::uint64_t files_kept = 0;         // finished by an earlier call that was cut off
+  std::uint64_t tensors_cast = 0;       // in the files written, to BF16
+  std::uint64_t tensors_quantised = 0;  // in the files written, to INT8 or INT4
+  std::uint64_t bytes_total = 0;        // of all weight files of the output
 };
 
 /// Writes `out`, a Hugging Face checkpoint like `in` in another format.

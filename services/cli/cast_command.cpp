@@ -20,7 +20,7 @@ Command cast_command() {
         return report(Fault::missing_argument,
                       "troupe model cast needs --to bf16. Usage: troupe model cast --to bf16 IN "
                       "OUT");
-      return run_cast(*flags, {.doing = "casting", .done = "cast"});
+      return run_cast(*flags, {.doing = "casting"});
     };
   };
   return command;

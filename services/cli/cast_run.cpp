@@ -25,6 +25,13 @@ int report_cast(const Error& error, const CastFlags& flags) {
   }
 }
 
+std::string tensors_line(const model::CastReport& report, model::WeightFormat to) {
+  const std::string cast = std::to_string(report.tensors_cast);
+  if (to == model::WeightFormat::plain) return cast + " tensors cast to BF16";
+  return std::to_string(report.tensors_quantised) + " tensors quantised" +
+         (report.tensors_cast > 0 ? ", " + cast + " cast to BF16" : "");
+}
+
 }  // namespace
 
 void add_cast_options(OptionSet& options, CastFlags& flags, std::vector<std::string> targets) {
@@ -68,11 +75,10 @@ int run_cast(const CastFlags& flags, const CastRun& run) {
     done = model::cast_checkpoint(*in, flags.out, options);
   }
   if (!done) return report_cast(done.error(), flags);
-  std::fprintf(stderr, "%s: %llu tensors %s, %llu files written, %llu kept, %s\n",
-               flags.out.c_str(), static_cast<unsigned long long>(done->tensors_cast), run.done,
-               static_cast<unsigned long long>(done->files_written),
-               static_cast<unsigned long long>(done->files_kept),
-               human_bytes(done->bytes_total).c_str());
+  std::fprintf(
+      stderr, "%s: %s, %llu files written, %llu kept, %s\n", flags.out.c_str(),
+      tensors_line(*done, run.to).c_str(), static_cast<unsigned long long>(done->files_written),
+      static_cast<unsigned long long>(done->files_kept), human_bytes(done->bytes_total).c_str());
   return 0;
 }
 

@@ -19,7 +19,6 @@ struct CastRun {
   model::WeightFormat to = model::WeightFormat::plain;
   model::Int4Layers int4_layers = model::Int4Layers::experts;
   const char* doing = "";  // "casting"
-  const char* done = "";   // "cast"
 };
 
 /// Casts and gives the exit code; errors are told on stderr.

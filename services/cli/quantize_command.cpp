@@ -11,7 +11,7 @@ constexpr const char* kUsage = "troupe model quantize --to int4|int4-all|int8|in
 
 CastRun run_of(const std::string& target) {
   using model::WeightFormat;
-  CastRun run{.to = WeightFormat::int4_groups, .doing = "quantising", .done = "quantised"};
+  CastRun run{.to = WeightFormat::int4_groups, .doing = "quantising"};
   for (const WeightFormat format : {WeightFormat::int8_blocks, WeightFormat::int8_channel})
     if (target == model::to_string(format)) run.to = format;
   if (target == "int4-all") run.int4_layers = model::Int4Layers::all;

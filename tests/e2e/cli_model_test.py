@@ -157,6 +157,7 @@ class CastTest(program.ProgramTest):
         self.assertLessEqual(len(lines), 10)
         self.assertRegex(lines[-1], r"^casting  (\S+)/\1 MiB(  |$)")
         self.assertNotIn(b"\r", done.stderr)
+        self.assertIn("tensors cast to BF16, 2 files written", done.stderr.decode())
         self.assertIn("BF16", self.succeeds("model", "inspect", out))
         again = program.run("model", "cast", "--to", "bf16", "--no-progress", program.TINY, out)
         self.assertEqual(again.returncode, 0, again.stderr)
@@ -173,6 +174,12 @@ class CastTest(program.ProgramTest):
         self.fails(program.USAGE, 1003, "occupied", *cast, occupied)
         self.fails(program.MODEL, 4001, "nowhere", "model", "cast", "--to", "bf16", "nowhere", "o")
 
+    def test_a_place_that_cannot_be_made_is_no_fault_of_the_model(self):
+        below_a_file = os.path.join(self.file("file", ""), "out")
+        says = ["cannot create", below_a_file, "another place"]
+        cast = ("model", "cast", "--to", "bf16", program.TINY, below_a_file)
+        self.fails(program.FAILURE, 9001, says, *cast)
+
 
 class QuantizeTest(program.ProgramTest):
     def test_quantises_with_progress_and_inspects(self):
@@ -181,7 +188,8 @@ class QuantizeTest(program.ProgramTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         lines = [x for x in done.stderr.decode().splitlines() if x.startswith("quantising")]
         self.assertRegex(lines[-1], r"^quantising  (\S+)/\1 MiB(  |$)")
-        self.assertIn("tensors quantised", done.stderr.decode())
+        # gate, up and down of 32 experts in 4 layers and the MTP layer; what else is FP8
+        self.assertIn(": 480 tensors quantised, 48 cast to BF16, ", done.stderr.decode())
         self.assertIn("INT4", self.succeeds("model", "inspect", out))
         self.assertTrue(self.succeeds("run", "In the beginning", "--max-tokens", 4, "--model", out))
 
