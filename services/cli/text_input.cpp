@@ -57,7 +57,11 @@ std::optional<int> read_text(const TextFlags& flags, const char* usage, std::str
     return report(Fault::missing_argument, std::string("--text FILE is missing. Usage: ") + usage);
   auto read = read_input(flags.text_file, kTextBytesMax);
   if (!read && read.error().code == Errc::cancelled) return static_cast<int>(ExitCode::interrupt);
-  if (!read) return report(Fault::bad_input_file, read.error().detail);
+  if (!read) {
+    const bool too_long = read.error().code == Errc::invalid_argument;
+    const char* next = too_long ? "" : ". Name a file of UTF-8 text, or - for standard input";
+    return report(Fault::bad_input_file, read.error().detail + next);
+  }
   if (const auto utf8 = require_utf8(*read, flags.text_file); !utf8)
     return report(Fault::bad_input_file, utf8.error().detail);
   text = *std::move(read);

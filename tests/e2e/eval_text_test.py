@@ -136,7 +136,8 @@ class PerplexityTest(EvalTextTest):
     def test_mistakes(self):
         command = ("eval", "perplexity", program.TINY)
         self.fails(program.USAGE, 1004, "--text FILE", *command)
-        self.fails(program.USAGE, 1103, "nowhere.txt", *command, "--text", "nowhere.txt")
+        says = ["nowhere.txt", "Name a file"]
+        self.fails(program.USAGE, 1103, says, *command, "--text", "nowhere.txt")
         latin = self.file("latin.txt", b"caf\xe9")
         self.fails(program.USAGE, 1103, ["latin.txt", "3"], *command, "--text", latin)
         empty = self.file("empty.txt", "")
