@@ -14,7 +14,7 @@ namespace {
 constexpr std::uint64_t kPrefixBytes = 8;
 constexpr std::size_t kRankMax = 8;
 
-Unexpected tensor_error(Errc code, std::string_view tensor, const std::string& why) {
+Unexpected entry_error(Errc code, std::string_view tensor, const std::string& why) {
   return unexpected(code, "tensor " + quote_json(tensor) + ": " + why);
 }
 
@@ -27,15 +27,15 @@ std::optional<std::uint64_t> count(const JsonValue& value) {
 
 Expected<std::vector<std::int64_t>> read_shape(std::string_view tensor, const JsonValue* shape) {
   if (shape == nullptr || shape->array() == nullptr)
-    return tensor_error(Errc::malformed, tensor, "shape is missing or not a list");
+    return entry_error(Errc::malformed, tensor, "shape is missing or not a list");
   if (shape->array()->size() > kRankMax)
-    return tensor_error(Errc::malformed, tensor,
-                        "more than " + std::to_string(kRankMax) + " dimensions");
+    return entry_error(Errc::malformed, tensor,
+                       "more than " + std::to_string(kRankMax) + " dimensions");
   std::vector<std::int64_t> dims;
   for (const JsonValue& dim : *shape->array()) {
     if (!count(dim))
-      return tensor_error(Errc::malformed, tensor,
-                          "dimension " + to_json(dim) + " is not a whole number from 0");
+      return entry_error(Errc::malformed, tensor,
+                         "dimension " + to_json(dim) + " is not a whole number from 0");
     dims.push_back(*dim.integer());
   }
   return dims;
@@ -44,12 +44,12 @@ Expected<std::vector<std::int64_t>> read_shape(std::string_view tensor, const Js
 Expected<void> read_offsets(const JsonValue* offsets, SafetensorsEntry& entry) {
   const JsonValue::Array* pair = offsets == nullptr ? nullptr : offsets->array();
   if (pair == nullptr || pair->size() != 2)
-    return tensor_error(Errc::malformed, entry.name, "data_offsets is not a list of two");
+    return entry_error(Errc::malformed, entry.name, "data_offsets is not a list of two");
   const auto begin = count((*pair)[0]);
   const auto end = count((*pair)[1]);
   if (!begin || !end || *begin > *end)
-    return tensor_error(Errc::malformed, entry.name,
-                        "data_offsets " + to_json(*offsets) + " are not an ascending range");
+    return entry_error(Errc::malformed, entry.name,
+                       "data_offsets " + to_json(*offsets) + " are not an ascending range");
   entry.begin = *begin;
   entry.end = *end;
   return {};
@@ -68,9 +68,9 @@ Expected<SafetensorsEntry> read_entry(const JsonMember& member) {
   entry.name = member.key;
   const JsonValue* dtype = member.value.find("dtype");
   if (dtype == nullptr || dtype->string() == nullptr)
-    return tensor_error(Errc::malformed, entry.name, "dtype is missing or not a string");
+    return entry_error(Errc::malformed, entry.name, "dtype is missing or not a string");
   const Expected<DType> known = parse_dtype(*dtype->string());
-  if (!known) return tensor_error(known.error().code, entry.name, known.error().detail);
+  if (!known) return entry_error(known.error().code, entry.name, known.error().detail);
   entry.dtype = *known;
   Expected<std::vector<std::int64_t>> shape = read_shape(entry.name, member.value.find("shape"));
   if (!shape) return unexpected(shape.error());
@@ -79,10 +79,10 @@ Expected<SafetensorsEntry> read_entry(const JsonMember& member) {
     return unexpected(read.error());
   const auto bytes = bytes_of_shape(entry.dtype, entry.shape);
   if (bytes != entry.end - entry.begin)
-    return tensor_error(Errc::malformed, entry.name,
-                        "data_offsets span " + std::to_string(entry.end - entry.begin) +
-                            " bytes, but the shape needs " +
-                            (bytes ? std::to_string(*bytes) : "more than 64 bits can count"));
+    return entry_error(Errc::malformed, entry.name,
+                       "data_offsets span " + std::to_string(entry.end - entry.begin) +
+                           " bytes, but the shape needs " +
+                           (bytes ? std::to_string(*bytes) : "more than 64 bits can count"));
   return entry;
 }
 
@@ -104,15 +104,15 @@ Expected<void> check_tiling(std::vector<SafetensorsEntry>& entries, std::uint64_
   std::uint64_t expected = 0;
   for (const SafetensorsEntry& entry : entries) {
     if (entry.begin != expected)
-      return tensor_error(Errc::malformed, entry.name,
-                          "its data begin at " + std::to_string(entry.begin) +
-                              (entry.begin < expected ? ", overlapping the tensor before, which "
-                                                      : ", leaving a gap after the tensor that ") +
-                              "ends at " + std::to_string(expected));
+      return entry_error(Errc::malformed, entry.name,
+                         "its data begin at " + std::to_string(entry.begin) +
+                             (entry.begin < expected ? ", overlapping the tensor before, which "
+                                                     : ", leaving a gap after the tensor that ") +
+                             "ends at " + std::to_string(expected));
     if (entry.end > data_bytes)
-      return tensor_error(Errc::truncated, entry.name,
-                          "its data end at " + std::to_string(entry.end) + ", but the file has " +
-                              std::to_string(data_bytes) + " bytes of data; it is truncated");
+      return entry_error(Errc::truncated, entry.name,
+                         "its data end at " + std::to_string(entry.end) + ", but the file has " +
+                             std::to_string(data_bytes) + " bytes of data; it is truncated");
     expected = entry.end;
   }
   if (expected != data_bytes)
