@@ -15,6 +15,9 @@ constexpr std::int64_t kShareWork = 1 << 17;
 /// Shares hold whole multiples of this many output features, so that register tiles stay full.
 constexpr std::int64_t kFeatureGrain = 16;
 
+/// Large operations: so many shares a thread, for the last one to finish is not waited for long.
+constexpr std::int64_t kSharesPerThread = 16;
+
 constexpr std::int64_t kPairsTogether = 24;
 
 /// One range of one member of a group.
@@ -32,11 +35,14 @@ void run(ComputePool* pool, std::int64_t count, std::int64_t grain,
   share(0, count);
 }
 
+std::int64_t whole_grains(std::int64_t features) {
+  return std::max(kFeatureGrain, (features + kFeatureGrain - 1) / kFeatureGrain * kFeatureGrain);
+}
+
 /// Items per share when one item costs `work`; a multiple of `unit`. Few threads get few shares.
 std::int64_t share_size(std::int64_t count, std::int64_t work, std::int64_t unit, int threads) {
   const std::int64_t by_work = kShareWork / std::max<std::int64_t>(work, 1);
-  // Large operations: at most 16 shares a thread, so that panels are long.
-  const std::int64_t by_count = count / (16 * std::max(threads, 1));
+  const std::int64_t by_count = count / (kSharesPerThread * std::max(threads, 1));
   const std::int64_t size = std::max({by_work, by_count, std::int64_t{1}});
   return (size + unit - 1) / unit * unit;
 }
@@ -65,13 +71,17 @@ void Engine::linear(const LinearArgs& args) const {
 }
 
 void Engine::linears(std::span<const LinearArgs> group) const {
+  std::int64_t total = 0;
+  for (const LinearArgs& args : group)
+    total += std::max<std::int64_t>(args.tokens, 0) * args.w.cols * args.w.rows;
+  // Every share prepares its rows of x anew, so members are split only as far as threads need it.
+  const std::int64_t work = std::max(kShareWork, total / (kSharesPerThread * threads_of(pool)));
   std::vector<Part> parts;
   for (std::size_t i = 0; i < group.size(); ++i) {
     const LinearArgs& args = group[i];
     if (args.tokens <= 0) continue;
-    append_parts(
-        parts, i, args.w.rows,
-        share_size(args.w.rows, args.tokens * args.w.cols, kFeatureGrain, threads_of(pool)));
+    const std::int64_t features = work / std::max<std::int64_t>(args.tokens * args.w.cols, 1);
+    append_parts(parts, i, args.w.rows, whole_grains(features));
   }
   run(pool, static_cast<std::int64_t>(parts.size()), 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {

@@ -19,8 +19,6 @@ namespace {
 
 /// Packed x of a panel call may take this much scratch per thread.
 constexpr std::size_t kPackedBytesMax = 4 << 20;
-/// Up to so many rows the streaming path is the faster one (docs/performance.md).
-constexpr std::int64_t kStreamTokensMax = 8;
 /// With e4m3 weights the streaming path multiplies x by 2^64; larger values would overflow and take
 /// the panel path.
 constexpr float kStreamLargest = 0x1p63f;
@@ -42,17 +40,20 @@ HWY_INLINE void to_natural(V (&lanes)[kParts]) {
 #endif
 }
 
-/// 16 values of x from natural to stream order.
+/// 16 lanes of x from natural to stream order.
 template <class Format>
-HWY_INLINE void to_stream(const float* x, float scale, float* out) {
-  if constexpr (Format::kNatural) {
-    for (std::size_t i = 0; i < kLanes; ++i) out[i] = x[i] * scale;
-  } else {
-    for (std::size_t i = 0; i < kLanes / 2; ++i) {
-      out[i] = x[2 * i] * scale;
-      out[kLanes / 2 + i] = x[2 * i + 1] * scale;
-    }
+HWY_INLINE void to_stream(V (&lanes)[kParts]) {
+#if HWY_MAX_BYTES == 32
+  if constexpr (!Format::kNatural) {
+    const F32 d;
+    const V even = hn::ConcatEven(d, lanes[1], lanes[0]);
+    const V odd = hn::ConcatOdd(d, lanes[1], lanes[0]);
+    lanes[0] = even;
+    lanes[1] = odd;
   }
+#else
+  (void)lanes;
+#endif
 }
 
 /// One call of the streaming path: x copied in stream order, scaled, filled up with +0.
@@ -71,7 +72,7 @@ HWY_INLINE void stream_group(const std::uint8_t* const (&group)[kRows],
                              std::size_t stride, V (&sums)[kTokens][kRows][kParts]) {
   const F32 d;
   V xs[kTokens][kParts];
-  HWY_UNROLL(2)
+  HWY_UNROLL(4)
   for (std::size_t t = 0; t < kTokens; ++t) HWY_UNROLL(2)
   for (std::size_t p = 0; p < kParts; ++p) xs[t][p] = hn::Load(d, x + t * stride + p * kWidth);
   HWY_UNROLL(4)
@@ -83,7 +84,7 @@ HWY_INLINE void stream_group(const std::uint8_t* const (&group)[kRows],
     } else {
       Format::stream(group[r], w);
     }
-    HWY_UNROLL(2)
+    HWY_UNROLL(4)
     for (std::size_t t = 0; t < kTokens; ++t) HWY_UNROLL(2)
     for (std::size_t p = 0; p < kParts; ++p)
       sums[t][r][p] = hn::MulAdd(w[p], xs[t][p], sums[t][r][p]);
@@ -145,6 +146,30 @@ HWY_INLINE void fold_block(const LinearArgs& args, std::size_t token, float w_sc
   }
 }
 
+/// The lanes of a finished tile down to numbers, four at once where there are four.
+template <class Format, std::size_t kTokens, std::size_t kRows>
+HWY_INLINE void store_sums(const LinearArgs& args, std::size_t feature,
+                           V (&sums)[kTokens][kRows][kParts], float* y) {
+  const hn::FixedTag<float, 4> d4;
+  hn::Vec<hn::FixedTag<float, 4>> fours[kTokens * kRows];
+  for (std::size_t t = 0; t < kTokens; ++t)
+    for (std::size_t r = 0; r < kRows; ++r) {
+      if constexpr (Format::kFold == Fold::row)
+        for (V& lanes : sums[t][r])
+          lanes = hn::MulAdd(lanes, hn::Set(F32(), args.w.scales[feature + r]), hn::Zero(F32()));
+      to_natural<Format>(sums[t][r]);
+      fours[t * kRows + r] = four_lanes(sums[t][r]);
+    }
+  float numbers[kTokens * kRows];
+  if constexpr (kTokens * kRows == 4)
+    hn::StoreU(last_lanes(fours), d4, numbers);
+  else
+    for (std::size_t i = 0; i < kTokens * kRows; ++i) numbers[i] = last_lane(fours[i]);
+  for (std::size_t t = 0; t < kTokens; ++t)
+    std::memcpy(y + static_cast<std::int64_t>(t) * args.y_stride, numbers + t * kRows,
+                kRows * sizeof(float));
+}
+
 /// kRows neighbouring features (one row of scale blocks) for kTokens rows.
 template <class Format, std::size_t kTokens, std::size_t kRows>
 HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t token, std::size_t feature) {
@@ -173,30 +198,32 @@ HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t token, std::size
                          sums);
     }
   }
-  for (std::size_t t = 0; t < kTokens; ++t)
-    for (std::size_t r = 0; r < kRows; ++r) {
-      if constexpr (Format::kFold == Fold::row)
-        for (V& lanes : sums[t][r])
-          lanes = hn::MulAdd(lanes, hn::Set(F32(), args.w.scales[feature + r]), hn::Zero(F32()));
-      to_natural<Format>(sums[t][r]);
-      args.y[static_cast<std::int64_t>(token + t) * args.y_stride +
-             static_cast<std::int64_t>(feature + r)] = last_lane(four_lanes(sums[t][r]));
-    }
+  float* y = args.y + static_cast<std::int64_t>(token) * args.y_stride + feature;
+  store_sums<Format>(args, feature, sums, y);
 }
 
+/// So long may rows of x be of which four are taken at a time: they stay in the level-1 cache.
+constexpr std::size_t kFourRowsWidth = 2048;
+
 /// kRows features for all rows of x, two at a time: after the first two the weights are in the
-/// level-1 cache.
+/// level-1 cache. Formats whose codes take long to decode are decoded once for four rows instead.
 template <class Format, std::size_t kRows>
 HWY_INLINE void stream_tokens(const StreamJob& job, std::size_t feature) {
   const auto tokens = static_cast<std::size_t>(job.args->tokens);
   std::size_t t = 0;
+  if constexpr (Format::kFold != Fold::none) {
+    const std::size_t fours = job.width <= kFourRowsWidth ? tokens / 4 * 4 : 0;
+    for (; t < fours; t += 4)
+      for (std::size_t r = 0; r < kRows; ++r) stream_tile<Format, 4, 1>(job, t, feature + r);
+  }
   for (; t + 2 <= tokens; t += 2) stream_tile<Format, 2, kRows>(job, t, feature);
   if (t < tokens) stream_tile<Format, 1, kRows>(job, t, feature);
 }
 
 template <class Format>
 HWY_NOINLINE void stream_features(const StreamJob& job, std::size_t begin, std::size_t end) {
-  const bool one_by_one = Format::row_bytes(job.width) < Format::kShortRowBytes;
+  const bool few = job.args->tokens <= 2;
+  const bool one_by_one = few && Format::row_bytes(job.width) < Format::kShortRowBytes;
   const std::size_t rows = one_by_one ? 1 : (job.args->tokens == 1 ? 4 : 2);
   std::size_t feature = begin;
   while (feature < end) {
@@ -212,19 +239,32 @@ HWY_NOINLINE void stream_features(const StreamJob& job, std::size_t begin, std::
 /// Copies x for the stream. False when a value is too large to be scaled.
 template <class Format>
 HWY_NOINLINE bool prepare_stream(const LinearArgs& args, float* out, std::size_t stride) {
+  const F32 d;
   const auto width = static_cast<std::size_t>(args.w.cols);
-  float largest = 0;
+  auto too_large = hn::Lt(hn::Zero(d), hn::Zero(d));  // in no lane
+  const auto copy = [&](const float* group, float* to) {
+    V lanes[kParts];
+    for (std::size_t p = 0; p < kParts; ++p) {
+      lanes[p] = hn::LoadU(d, group + p * kWidth);
+      if constexpr (Format::kInputScale != 1) {
+        too_large = hn::Or(too_large, hn::Ge(hn::Abs(lanes[p]), hn::Set(d, kStreamLargest)));
+        lanes[p] = hn::Mul(lanes[p], hn::Set(d, Format::kInputScale));
+      }
+    }
+    to_stream<Format>(lanes);
+    for (std::size_t p = 0; p < kParts; ++p) hn::Store(lanes[p], d, to + p * kWidth);
+  };
   for (std::int64_t t = 0; t < args.tokens; ++t) {
     const float* x = args.x + t * args.x_stride;
     float* row = out + static_cast<std::size_t>(t) * stride;
-    for (std::size_t k = 0; k < width; k += kLanes) {
-      float group[kLanes] = {};
-      std::memcpy(group, x + k, std::min(kLanes, width - k) * sizeof(float));
-      for (const float v : group) largest = std::max(largest, v < 0 ? -v : v);
-      to_stream<Format>(group, Format::kInputScale, row + k);
-    }
+    std::size_t k = 0;
+    for (; k + kLanes <= width; k += kLanes) copy(x + k, row + k);
+    if (k == width) continue;
+    float group[kLanes] = {};
+    std::memcpy(group, x + k, (width - k) * sizeof(float));
+    copy(group, row + k);
   }
-  return Format::kInputScale == 1 || largest < kStreamLargest;
+  return hn::AllFalse(d, too_large);
 }
 
 /// Few rows: weights go from memory to registers and nowhere else. False: nothing was computed.
@@ -316,7 +356,7 @@ HWY_INLINE void panel_path(const LinearArgs& args, std::size_t begin, std::size_
 
 template <class Format>
 HWY_INLINE void run_linear(const LinearArgs& args, std::size_t begin, std::size_t end) {
-  if (args.tokens <= kStreamTokensMax && stream<Format>(args, begin, end)) return;
+  if (args.tokens <= Format::kStreamTokensMax && stream<Format>(args, begin, end)) return;
   panel_path<Format>(args, begin, end);
 }
 
