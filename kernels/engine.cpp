@@ -15,8 +15,9 @@ constexpr std::int64_t kShareWork = 1 << 17;
 /// Shares hold whole multiples of this many output features, so that register tiles stay full.
 constexpr std::int64_t kFeatureGrain = 16;
 
-/// Large operations: so many shares a thread, for the last one to finish is not waited for long.
-constexpr std::int64_t kSharesPerThread = 16;
+/// Large operations: so many shares a thread. Each prepares all rows of x anew; the last one to
+/// finish is waited for.
+constexpr std::int64_t kSharesPerThread = 8;
 
 constexpr std::int64_t kPairsTogether = 24;
 
