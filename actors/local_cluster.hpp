@@ -32,6 +32,7 @@ struct ClusterSettings {
   int threads = 0;                              // compute threads; 0: the cores of this process
   std::int64_t chunk = 256;                     // prompt tokens of one sequence in a step
   std::int64_t step_rows_max = 256;  // rows of a step over all sequences; at least `chunk`
+  std::chrono::milliseconds prompt_budget{0};  // of a step in which others decode; 0: all of it
   std::int64_t kv_tokens_max = 0;  // cache of each attention shard; 0: as long as the model allows
   bool prefix_cache = true;        // prompts that begin alike share computed pages
   MicroBatching micro_batches = MicroBatching::never;

@@ -67,6 +67,7 @@ AttentionSettings attention_settings(const ClusterSettings& settings,
   shard.uncovered_budget = settings.uncovered_budget;
   shard.frame_rows_max = settings.frame_rows_max;
   shard.micro_batches = settings.micro_batches;
+  shard.prompt_budget = settings.prompt_budget;
   return shard;
 }
 

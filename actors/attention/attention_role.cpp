@@ -42,6 +42,7 @@ AttentionRole::AttentionRole(const RoleContext& context, AttentionSettings setti
       model_(std::move(model)),
       pool_(model_->kv_shape(settings.kv_pages_max)),
       scheduler_(with_model(settings.batch, model_->config()), pool_),
+      pace_(settings.prompt_budget),
       grammars_(settings.tokenizer_directory),
       choice_(settings.micro_batches) {
   const std::uint32_t count = settings.micro_batches == MicroBatching::never ? 1 : 2;
@@ -229,15 +230,17 @@ void AttentionRole::watch_idleness() {
 void AttentionRole::start_step() {
   if (!gateways_take_frames()) return;
   scheduler_.expire(now());
-  auto plan = scheduler_.next(now());
+  auto plan = scheduler_.next(now(), pace_.rows_max());
   send_events();
   if (!plan) return;
   ++steps_total_;
   rows_total_ += plan->batch.rows();
   const auto decodes = [](const StepPart& part) { return part.rows == 1 && part.samples; };
-  const bool prefill = !std::all_of(plan->parts.begin(), plan->parts.end(), decodes);
+  const auto decode_rows = std::count_if(plan->parts.begin(), plan->parts.end(), decodes);
+  const bool prefill = plan->batch.rows() > decode_rows;
   OpenStep step;
   step.size = {plan->batch.rows(), plan->parts.size(), prefill};
+  step.decode_rows = decode_rows;
   step.counts = prefill ? &prefill_ : &decode_;
   step.counts->batch_tokens.observe(static_cast<double>(plan->batch.rows()));
   step.began = Clock::now();
@@ -319,9 +322,10 @@ void AttentionRole::finish(MicroBatch& batch) {
 
 void AttentionRole::finish_step() {
   const auto took = Clock::now() - step_->began;
+  const double seconds = std::chrono::duration<double>(took).count();
   step_->counts->step_seconds.observe(took);
-  choice_.observe(step_->size, step_->cut, std::chrono::duration<double>(took).count(),
-                  step_->waited);
+  choice_.observe(step_->size, step_->cut, seconds, step_->waited);
+  pace_.observe(step_->decode_rows, step_->size.rows - step_->decode_rows, seconds);
   std::vector<PartOutcome> outcomes;
   for (const auto& batch : batches_) {
     if (!batch->run) continue;

@@ -18,6 +18,7 @@
 #include "actors/attention/batch_scheduler.hpp"
 #include "actors/attention/grammar_desk.hpp"
 #include "actors/attention/micro_batches.hpp"
+#include "actors/attention/prompt_pace.hpp"
 #include "actors/attention/row_exchange.hpp"
 #include "actors/attention/step_run.hpp"
 #include "actors/role.hpp"
@@ -34,6 +35,7 @@ struct AttentionSettings {
   std::uint32_t attempts_max = 3;
   std::int64_t frame_rows_max = proto::kRowsMax;
   MicroBatching micro_batches = MicroBatching::never;
+  std::chrono::milliseconds prompt_budget{0};   // of a step in which others decode; 0: all of it
   std::filesystem::path tokenizer_directory{};  // for grammars; empty: they are refused
 };
 
@@ -93,6 +95,7 @@ class AttentionRole : public Role {
   /// What is open of the scheduler's.
   struct OpenStep {
     StepSize size;
+    std::int64_t decode_rows = 0;
     StepCounts* counts = nullptr;  // of its phase
     TimePoint began{};
     double waited = 0;  // for experts, seconds
@@ -136,6 +139,7 @@ class AttentionRole : public Role {
   std::shared_ptr<const model::AttentionModel> model_;
   model::KvPool pool_;
   BatchScheduler scheduler_;
+  PromptPace pace_;
   GrammarDesk grammars_;
   std::vector<std::unique_ptr<MicroBatch>> batches_;  // one, or two where steps may be cut
   MicroBatchChoice choice_;

@@ -30,10 +30,10 @@ std::int64_t pages_of(const Sequence& sequence) {
 
 }  // namespace
 
-std::optional<StepPlan> BatchScheduler::next(TimePoint now) {
+std::optional<StepPlan> BatchScheduler::next(TimePoint now, std::int64_t prompt_rows_max) {
   TROUPE_CHECK(!step_open(), "one step at a time");
   start_waiting(now);
-  claim_rows(now);
+  claim_rows(now, prompt_rows_max);
   sweep();  // those that got no page at all
   auto plan = plan_of_claims();
   if (plan.parts.empty()) return std::nullopt;
@@ -157,8 +157,9 @@ std::vector<Sequence*> BatchScheduler::in_row_order() const {
   return order;
 }
 
-void BatchScheduler::claim_rows(TimePoint now) {
+void BatchScheduler::claim_rows(TimePoint now, std::int64_t prompt_rows_max) {
   claims_.clear();
+  auto prompt_left = kNoLimit;
   const auto runs = [this](const Sequence* sequence) {
     return std::any_of(running_.begin(), running_.end(),
                        [&](const OwnedSequence& s) { return s.get() == sequence; });
@@ -167,10 +168,17 @@ void BatchScheduler::claim_rows(TimePoint now) {
     if (!runs(sequence)) continue;  // preempted a moment ago
     auto left = settings_.step_rows_max;
     for (const auto& claim : claims_) left -= claim.rows;
+    const bool prompt = sequence->pending() > 1;
+    if (prompt) left = std::min(left, prompt_left);
     if (left == 0) break;
     const auto rows =
         secure(*sequence, std::min({settings_.chunk, sequence->pending(), left}), now);
-    if (rows > 0) claims_.push_back({sequence, rows});
+    if (rows == 0) continue;
+    claims_.push_back({sequence, rows});
+    if (prompt)
+      prompt_left -= rows;
+    else
+      prompt_left = std::max<std::int64_t>(prompt_rows_max, 1);  // the first prompt comes later
   }
 }
 

@@ -1,6 +1,7 @@
 // Which rows of which sequences the next step of an attention shard computes. Knows nothing of CAF.
 #pragma once
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -28,6 +29,7 @@ namespace troupe::actors {
 /// *Threading*: one thread; the parts of an open step may be read from compute jobs.
 class BatchScheduler {
  public:
+  static constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
   struct Settings {
     std::int64_t chunk = 256;          // prompt rows of one sequence in a step
     std::int64_t step_rows_max = 256;  // rows of a step
@@ -54,7 +56,8 @@ class BatchScheduler {
   void expire(TimePoint now);
 
   /// The next step, or nothing when there is none to compute. Opens it: the next call is complete.
-  std::optional<StepPlan> next(TimePoint now);
+  /// Where a sequence decodes, prompts have at most `prompt_rows_max` rows of it, at least 1.
+  std::optional<StepPlan> next(TimePoint now, std::int64_t prompt_rows_max = kNoLimit);
   /// Closes the open step; one outcome for each part.
   void complete(std::span<const PartOutcome> outcomes);
   /// What happened since the last call, in order.
@@ -88,7 +91,7 @@ class BatchScheduler {
   std::int64_t pages_promised() const;
   void start(OwnedSequence sequence, std::int64_t urgency, TimePoint now);
   std::vector<Sequence*> in_row_order() const;
-  void claim_rows(TimePoint now);
+  void claim_rows(TimePoint now, std::int64_t prompt_rows_max);
   std::int64_t secure(Sequence& sequence, std::int64_t rows, TimePoint now);
   Sequence* victim_below(const Sequence& sequence) const;
   void preempt(Sequence& victim, TimePoint now);

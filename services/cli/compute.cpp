@@ -57,6 +57,7 @@ LocalPlan plan_of(const OpenModel& model, const EngineOptions& options,
                    {"engine.level", options.level},
                    {"engine.chunk_tokens", std::to_string(settings.chunk)},
                    {"engine.step_rows_max", std::to_string(step_rows)},
+                   {"engine.prompt_ms", std::to_string(settings.prompt_budget.count())},
                    {"attention.kv_tokens_max", std::to_string(settings.kv_tokens_max)},
                    {"attention.prefix_cache", options.prefix_cache},
                    {"attention.micro_batches", options.micro_batches},
@@ -96,6 +97,7 @@ actors::ClusterSettings settings_of(const EngineOptions& options, std::size_t re
   settings.chunk = options.chunk.value_or(settings.chunk);
   settings.kv_tokens_max = options.kv_tokens.value_or(0);
   settings.prefix_cache = options.prefix_cache == "on";
+  settings.prompt_budget = std::chrono::milliseconds(options.prompt_ms.value_or(0));
   settings.micro_batches = actors::micro_batching_of(options.micro_batches);
   settings.table = *kernels::select_level(options.level);
   settings.waiting_max = std::max(settings.waiting_max, requests);

@@ -9,6 +9,7 @@ namespace {
 constexpr std::int64_t kShardsMax = 1024;  // per role in one process; more is a typing mistake
 constexpr std::int64_t kThreadsMax = 4096;
 constexpr std::int64_t kChunkMax = 1 << 20;
+constexpr std::int64_t kPromptMsMax = 3600000;
 constexpr std::int64_t kKvTokensMax = std::int64_t{1} << 40;
 
 Unexpected bad_layout(const std::string& why) {
@@ -104,6 +105,12 @@ void EngineOptions::declare(OptionSet& options, Spread spread) {
                "M",
                "Parts of a step that take turns: auto (what is faster), 1, 2 [auto]",
                choice(micro_batches, {"auto", "1", "2"}),
+               {},
+               Shown::help_all});
+  options.add({"--prompt-ms",
+               "MS",
+               "Time of prompts in a step in which others decode; 0: no limit [serve: 100, else 0]",
+               integer(prompt_ms, {0, kPromptMsMax}),
                {},
                Shown::help_all});
   Option quiet{"--no-progress", "", "No progress bar and no progress lines", yes_no(no_progress)};

@@ -38,6 +38,7 @@ struct EngineOptions {
   std::optional<std::int64_t> threads;    // none: the cores
   std::optional<std::int64_t> kv_tokens;  // none: 16 sequences of full length
   std::optional<std::int64_t> chunk;      // none: the scheduler's default
+  std::optional<std::int64_t> prompt_ms;  // of a step in which others decode; none: no limit
   bool no_progress = false;
 
   void declare(OptionSet& options, Spread spread);

@@ -111,6 +111,7 @@ void declare(OptionSet& options, Flags& flags) {
                Shown::help_all,
                true});
   options.group("Engine");
+  flags.engine.prompt_ms = flags.config.engine.prompt_budget.count();
   flags.engine.declare(options, Spread::one_process);
 }
 

@@ -55,6 +55,7 @@ Expected<actors::ClusterSettings> engine_settings(const ServiceConfig& config) {
   engine.threads = static_cast<int>(config.engine.threads);
   engine.chunk = config.engine.chunk_tokens;
   engine.step_rows_max = config.engine.step_rows_max;
+  engine.prompt_budget = config.engine.prompt_budget;
   engine.frame_rows_max = config.engine.frame_rows_max;
   engine.poll_us = config.engine.poll;
   engine.kv_tokens_max = config.attention.kv_tokens_max;

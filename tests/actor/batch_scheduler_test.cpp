@@ -94,6 +94,27 @@ TEST_F(Scheduling, PutsDecodeRowsBeforePromptChunks) {
   complete(plan);
 }
 
+TEST_F(Scheduling, LimitsPromptRowsOnlyBesideDecodingSequences) {
+  auto& s = make();
+  ASSERT_TRUE(s.admit(request(1, 20, 5), now));
+  auto alone = *s.next(now, 3);
+  EXPECT_EQ(rows(alone), (Rows{{1, 8}}));
+  complete(alone);
+  complete(*s.next(now, 3));
+  complete(*s.next(now, 3));
+  ASSERT_TRUE(s.admit(request(2, 5, 5), now));
+  ASSERT_TRUE(s.admit(request(3, 5, 5), now));
+  auto beside = *s.next(now, 3);
+  EXPECT_EQ(rows(beside), (Rows{{1, 1}, {2, 3}}));
+  complete(beside);
+  auto shared = *s.next(now, 3);
+  EXPECT_EQ(rows(shared), (Rows{{1, 1}, {2, 2}, {3, 1}}));
+  complete(shared);
+  auto least = *s.next(now, 0);
+  EXPECT_EQ(rows(least), (Rows{{1, 1}, {2, 1}, {3, 1}}));
+  complete(least);
+}
+
 TEST_F(Scheduling, GivesEveryDecodingSequenceItsTurn) {
   settings.step_rows_max = settings.running_max = 3;
   auto& s = make();

@@ -51,7 +51,7 @@ def arguments():
     load.add_argument("--seconds", type=float, default=300)
     load.add_argument("--sweep-s", type=float, default=20, help="of each closed loop before")
     load.add_argument("--times", type=float, default=3, help="the peak")
-    load.add_argument("--admit", type=int, default=0, help="gateway.requests_max [at the peak]")
+    load.add_argument("--admit", type=int, default=0, help="gateway.requests_max [5/4 of the peak's clients]")
     parser.add_argument("--long-prompt", type=int, default=8192, help="of prefill_beside_decode")
     slow = parser.add_argument_group("slow_readers")
     slow.add_argument("--readers", type=int, default=200)
