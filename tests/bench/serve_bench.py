@@ -51,7 +51,9 @@ def arguments():
     load.add_argument("--seconds", type=float, default=300)
     load.add_argument("--sweep-s", type=float, default=20, help="of each closed loop before")
     load.add_argument("--times", type=float, default=3, help="the peak")
-    load.add_argument("--admit", type=int, default=0, help="gateway.requests_max [5/4 of the peak's clients]")
+    load.add_argument(
+        "--admit", type=int, default=0, help="gateway.requests_max [5/4 of the peak's clients]"
+    )
     parser.add_argument("--long-prompt", type=int, default=8192, help="of prefill_beside_decode")
     slow = parser.add_argument_group("slow_readers")
     slow.add_argument("--readers", type=int, default=200)
@@ -71,7 +73,7 @@ def arguments():
         if getattr(options, name) is None:
             setattr(options, name, value)
     if not options.clients:
-        options.clients = [1, 8, 32] if options.case == "peer" else [1, 2, 4, 8, 16]
+        options.clients = [1, 8, 32] if options.case == "peer" else [4, 8, 16, 32]
     return options
 
 

@@ -123,7 +123,8 @@ def _flat(mib):
 
 
 def _print(found, peak, options):
-    print(f"about {options.prompt_tokens} + {options.answer_tokens} tokens a request; closed loops:")
+    size = f"{options.prompt_tokens} + {options.answer_tokens}"
+    print(f"about {size} tokens a request; closed loops:")
     print("| clients | tokens/s | p99 between tokens, ms |\n|---:|---:|---:|")
     for clients, row in peak.items():
         print(f"| {clients} | {row['tokens_per_s']:.1f} | {1e3 * row['itl_p99']:.1f} |")
