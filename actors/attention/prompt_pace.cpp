@@ -11,10 +11,6 @@ namespace {
 /// Of the newest sample: rows get slower along a long prompt, by little from step to step.
 constexpr double kWeight = 0.5;
 
-/// Of the mean row of its step, that a prompt row takes at least: a step may be quicker than the
-/// decode steps before it.
-constexpr double kShareMin = 0.5;
-
 double mix(double old, double sample) { return old + kWeight * (sample - old); }
 
 }  // namespace
@@ -30,14 +26,15 @@ std::int64_t PromptPace::rows_max() const {
 }
 
 void PromptPace::observe(std::int64_t decode_rows, std::int64_t prompt_rows, double seconds) {
+  const double mean = seconds / static_cast<double>(decode_rows + prompt_rows);
   if (prompt_rows == 0) {
-    decode_step_ = decode_step_ == 0 ? seconds : mix(decode_step_, seconds);
+    decode_row_ = decode_row_ ? mix(*decode_row_, mean) : mean;
     return;
   }
-  const double beside = decode_rows > 0 ? decode_step_ : 0;
-  const double sample =
-      std::max((seconds - beside) / static_cast<double>(prompt_rows),
-               kShareMin * seconds / static_cast<double>(decode_rows + prompt_rows));
+  // A prompt row takes as long as a row of its step, or longer: far along a prompt it attends more.
+  const double decoding = static_cast<double>(decode_rows) * decode_row_.value_or(mean);
+  const double rest = (seconds - decoding) / static_cast<double>(prompt_rows);
+  const double sample = std::max(mean, rest);
   seconds_a_row_ = seconds_a_row_ ? mix(*seconds_a_row_, sample) : sample;
 }
 

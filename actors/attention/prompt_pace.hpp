@@ -19,12 +19,12 @@ class PromptPace {
 
   /// Of a step in which a sequence decodes; BatchScheduler::kNoLimit where there is no budget.
   std::int64_t rows_max() const;
-  /// What a step took. Its decode rows count as much as a step of decode rows alone took lately.
+  /// What a step of so many rows took, at least one.
   void observe(std::int64_t decode_rows, std::int64_t prompt_rows, double seconds);
 
  private:
   double budget_;                        // seconds
-  double decode_step_ = 0;               // seconds
+  std::optional<double> decode_row_;     // seconds, in steps without prompts
   std::optional<double> seconds_a_row_;  // of prompts
 };
 

@@ -25,18 +25,18 @@ TEST(PromptPace, StartsWithAFewRowsAndFollowsWhatTheyTake) {
   EXPECT_NEAR(static_cast<double>(pace.rows_max()), 25, 1);
 }
 
-TEST(PromptPace, TakesDecodeRowsOffAStep) {
-  PromptPace pace(100ms);
-  pace.observe(8, 0, 0.05);
-  pace.observe(8, 50, 0.15);  // 0.1 s of prompts
-  EXPECT_EQ(pace.rows_max(), 50);
+TEST(PromptPace, PromptRowsThatTakeLongerThanDecodeRowsAreFewer) {
+  PromptPace pace(400ms);
+  pace.observe(8, 0, 0.016);        // 2 ms a row
+  pace.observe(50, 20, 0.1 + 0.2);  // 10 ms a prompt row
+  EXPECT_NEAR(static_cast<double>(pace.rows_max()), 40, 1);
 }
 
-TEST(PromptPace, StepsQuickerThanDecodingAloneDoNotLiftTheLimit) {
+TEST(PromptPace, RowsOfASmallStepSayNothingOfThoseOfALargeOne) {
   PromptPace pace(100ms);
-  pace.observe(50, 0, 1.0);
-  for (int step = 0; step < 20; ++step) pace.observe(50, 50, 0.8);  // a row: 8 ms, at least 4
-  EXPECT_NEAR(static_cast<double>(pace.rows_max()), 25, 1);
+  pace.observe(1, 0, 0.01);
+  pace.observe(30, 20, 0.1);  // 2 ms a row, not (0.1 - 0.3) / 20
+  EXPECT_EQ(pace.rows_max(), 50);
 }
 
 TEST(PromptPace, AlwaysLetsAPromptGetOn) {
