@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "core/check.hpp"
+#include "core/core_offer.hpp"
 #include "transport/doorbell.hpp"
 
 #if defined(__SANITIZE_THREAD__)
@@ -40,7 +41,7 @@ inline void mark_acquire([[maybe_unused]] void* address) {
 }
 
 struct PollSettings {
-  /// How long an idle loop looks for work, with sched_yield between looks, before it sleeps. 0: it
+  /// How long an idle loop looks for work, with offer_core between looks, before it sleeps. 0: it
   /// sleeps at once.
   std::chrono::microseconds poll_us{50};
 };
@@ -136,9 +137,7 @@ class polled_actor : public Base {
       if (busy) {
         quiet_since = now;
         refusals_ = 0;
-      } else if (now - quiet_since < settings_.poll_us) {
-        std::this_thread::yield();  // whoever we wait for may be queued behind us on this core
-      } else {
+      } else if (now - quiet_since >= settings_.poll_us || !offer_core()) {
         sleep(now);
       }
     }

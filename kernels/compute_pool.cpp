@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "core/check.hpp"
+#include "core/core_offer.hpp"
 
 namespace troupe::kernels {
 namespace {
@@ -39,8 +40,7 @@ bool spin_until(const Done& done) {
   for (int look = 0; !done(); ++look) {
     for (int i = 0; i < kPauses; ++i) _mm_pause();
     if (look < kOwnLooks) continue;
-    if (std::chrono::steady_clock::now() >= until) return done();
-    sched_yield();
+    if (std::chrono::steady_clock::now() >= until || !offer_core()) return done();
   }
   return true;
 }
