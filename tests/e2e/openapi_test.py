@@ -157,6 +157,8 @@ class OpenApiTest(unittest.TestCase):
             self.assertEqual(answer.events[-1], "[DONE]")
             for event in answer.events[:-1]:
                 self.check(event, chunk["schema"])
+            # An answer that fails in its middle ends with an event of this form.
+            self.check(oai.ask(self.url, path, b"{").json, chunk["schema"])
 
     def test_errors_have_a_status_that_is_told(self):
         for path, post, _ in self.posts():
