@@ -220,11 +220,19 @@ HWY_INLINE void stream_tokens(const StreamJob& job, std::size_t feature) {
   if (t < tokens) stream_tile<Format, 1, kRows>(job, t, feature);
 }
 
+/// Features whose weights are streamed side by side.
+template <class Format>
+HWY_INLINE std::size_t features_together(const StreamJob& job) {
+  const std::int64_t tokens = job.args->tokens;
+  if (tokens <= 2 && Format::row_bytes(job.width) < Format::kShortRowBytes) return 1;
+  if (tokens == 1) return 4;
+  // Codes with scales of their own leave too few registers for two rows of each.
+  return Format::kFold == Fold::group ? 1 : 2;
+}
+
 template <class Format>
 HWY_NOINLINE void stream_features(const StreamJob& job, std::size_t begin, std::size_t end) {
-  const bool few = job.args->tokens <= 2;
-  const bool one_by_one = few && Format::row_bytes(job.width) < Format::kShortRowBytes;
-  const std::size_t rows = one_by_one ? 1 : (job.args->tokens == 1 ? 4 : 2);
+  const std::size_t rows = features_together<Format>(job);
   std::size_t feature = begin;
   while (feature < end) {
     // A tile never crosses a row of scale blocks.
