@@ -102,7 +102,7 @@ Expected<Checkpoint> Checkpoint::open(const std::filesystem::path& dir) {
   State& state = *checkpoint.state_;
   state.dir = dir;
   state.shards = *std::move(shards);
-  if (checkpoint.find(layer_prefix(0) + "self_attn.q_proj.weight") == nullptr)
+  if (checkpoint.find_weight(layer_prefix(0) + "self_attn.q_proj.weight") == nullptr)
     config = load_config(dir, {.q_proj = false});
   if (!config) return unexpected(config.error());
   state.config = *std::move(config);

@@ -136,6 +136,20 @@ TEST(Quantise, ToInt4AllLeavesKvBAndWhatFp8LeavesAlone) {
   }
 }
 
+TEST(Quantise, ToInt4AllOpensWithOneQProjection) {
+  TempDir dir;
+  fs::copy(golden("moonlight-mini"), dir / "in");
+  auto config = nlohmann::ordered_json::parse(testing::read_bytes(dir / "in/config.json"));
+  config.erase("q_lora_rank");  // the tensors say that there is one q_proj
+  testing::write_bytes(dir / "in/config.json", config.dump());
+  const auto report = cast_checkpoint(
+      dir / "in", dir / "out", {.to = WeightFormat::int4_groups, .int4_layers = Int4Layers::all});
+  ASSERT_TRUE(report) << report.error().detail;
+  const Checkpoint out = opened(dir / "out");
+  EXPECT_EQ(out.config().q_lora_rank, 0);
+  EXPECT_NE(out.find("model.layers.0.self_attn.q_proj.weight_packed"), nullptr);
+}
+
 TEST(Quantise, RewritesIndexAndConfig) {
   for (const WeightFormat to : kTargets) {
     TempDir dir;
