@@ -6,16 +6,25 @@
 
 #include <vector>
 
+#include "core/check.hpp"
+
 namespace troupe::model {
 namespace {
 
 constexpr std::string_view kExpression = "re:";
+constexpr std::size_t kEntriesMax = 1024;     // published models have some ten
 constexpr std::uint32_t kStepsMax = 100'000;  // names have some 60 bytes
 
 struct FreeExpression {
   void operator()(pcre2_code* code) const { pcre2_code_free(code); }
 };
 using Expression = std::unique_ptr<pcre2_code, FreeExpression>;
+
+std::string message_of(int error) {
+  PCRE2_UCHAR why[256] = {};
+  pcre2_get_error_message(error, why, sizeof why);
+  return reinterpret_cast<const char*>(why);
+}
 
 Expected<Expression> compile_expression(std::string_view entry) {
   const std::string_view text = entry.substr(kExpression.size());
@@ -24,23 +33,38 @@ Expected<Expression> compile_expression(std::string_view entry) {
   Expression compiled(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
                                     PCRE2_ANCHORED, &error, &place, nullptr));
   if (compiled != nullptr) return compiled;
-  PCRE2_UCHAR why[256] = {};
-  pcre2_get_error_message(error, why, sizeof why);
-  return unexpected(Errc::malformed,
-                    "quantization_config.ignore: \"" + std::string(entry) +
-                        "\" is no regular expression: " + reinterpret_cast<const char*>(why) +
-                        " at character " + std::to_string(place));
+  return unexpected(Errc::malformed, "quantization_config.ignore: \"" + std::string(entry) +
+                                         "\" is no regular expression: " + message_of(error) +
+                                         " at character " + std::to_string(place));
 }
 
-bool matches(const pcre2_code* expression, std::string_view name) {
-  const std::unique_ptr<pcre2_match_data, void (*)(pcre2_match_data*)> data(
-      pcre2_match_data_create(1, nullptr), pcre2_match_data_free);
-  const std::unique_ptr<pcre2_match_context, void (*)(pcre2_match_context*)> context(
-      pcre2_match_context_create(nullptr), pcre2_match_context_free);
-  pcre2_set_match_limit(context.get(), kStepsMax);
-  return pcre2_match(expression, reinterpret_cast<PCRE2_SPTR>(name.data()), name.size(), 0, 0,
-                     data.get(), context.get()) >= 0;
-}
+/// What one match after the other works with.
+class Matcher {
+ public:
+  Matcher()
+      : data_(pcre2_match_data_create(1, nullptr), pcre2_match_data_free),
+        context_(pcre2_match_context_create(nullptr), pcre2_match_context_free) {
+    TROUPE_CHECK(data_ != nullptr && context_ != nullptr, "no memory for a match");
+    pcre2_set_match_limit(context_.get(), kStepsMax);
+  }
+
+  /// *Errors*: `malformed`, naming `entry`, when the limit is reached.
+  Expected<bool> matches(const pcre2_code* expression, std::string_view entry,
+                         std::string_view name) {
+    const int found = pcre2_match(expression, reinterpret_cast<PCRE2_SPTR>(name.data()),
+                                  name.size(), 0, 0, data_.get(), context_.get());
+    if (found >= 0) return true;
+    if (found == PCRE2_ERROR_NOMATCH) return false;
+    return unexpected(Errc::malformed, "quantization_config.ignore: \"" + std::string(entry) +
+                                           "\" cannot be matched with " + std::string(name) + ": " +
+                                           message_of(found) +
+                                           "; write it without nested repetitions");
+  }
+
+ private:
+  std::unique_ptr<pcre2_match_data, void (*)(pcre2_match_data*)> data_;
+  std::unique_ptr<pcre2_match_context, void (*)(pcre2_match_context*)> context_;
+};
 
 }  // namespace
 
@@ -50,6 +74,7 @@ struct IgnoreList::Entries {
     Expression expression;  // null: `text` is a name
   };
   std::vector<Entry> all;
+  Matcher matcher;
 };
 
 IgnoreList::IgnoreList() : entries_(std::make_unique<Entries>()) {}
@@ -58,6 +83,10 @@ IgnoreList& IgnoreList::operator=(IgnoreList&&) noexcept = default;
 IgnoreList::~IgnoreList() = default;
 
 Expected<IgnoreList> IgnoreList::compile(std::span<const std::string> entries) {
+  if (entries.size() > kEntriesMax)
+    return unexpected(Errc::malformed, "quantization_config.ignore has " +
+                                           std::to_string(entries.size()) + " entries, at most " +
+                                           std::to_string(kEntriesMax) + " are read");
   IgnoreList list;
   for (const std::string& text : entries) {
     Expected<Expression> expression = Expression();
@@ -68,10 +97,17 @@ Expected<IgnoreList> IgnoreList::compile(std::span<const std::string> entries) {
   return list;
 }
 
-std::string_view IgnoreList::covering(std::string_view module) const {
-  for (const auto& [text, expression] : entries_->all)
-    if (expression == nullptr ? text == module : matches(expression.get(), module)) return text;
-  return {};
+Expected<std::string_view> IgnoreList::covering(std::string_view module) const {
+  for (const auto& [text, expression] : entries_->all) {
+    if (expression == nullptr) {
+      if (text == module) return std::string_view(text);
+      continue;
+    }
+    const Expected<bool> covers = entries_->matcher.matches(expression.get(), text, module);
+    if (!covers) return unexpected(covers.error());
+    if (*covers) return std::string_view(text);
+  }
+  return std::string_view();
 }
 
 }  // namespace troupe::model

@@ -13,7 +13,8 @@ namespace troupe::model {
 /// has to match from the beginning of a name (Python's re.match).
 class IgnoreList {
  public:
-  /// *Errors*: `malformed` for an expression that does not compile, naming it.
+  /// *Errors*: `malformed` for more than 1024 entries, or an expression that does not compile,
+  /// naming it.
   static Expected<IgnoreList> compile(std::span<const std::string> entries);
 
   IgnoreList();
@@ -22,7 +23,9 @@ class IgnoreList {
   ~IgnoreList();
 
   /// The entry that covers `module` ("model.layers.3.self_attn.o_proj"), or an empty text.
-  std::string_view covering(std::string_view module) const;
+  /// *Errors*: `malformed` for an expression that takes too many steps, naming it.
+  /// *Threading*: one call at a time, although it is const.
+  Expected<std::string_view> covering(std::string_view module) const;
 
  private:
   struct Entries;

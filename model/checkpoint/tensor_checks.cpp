@@ -193,20 +193,23 @@ Expected<void> TensorChecks::check_format(std::string_view name, const StoredWei
   const std::string dtype(to_string(weight.codes.dtype));
   if (wanted == WeightFormat::plain && !plain)
     return tensor_error(Errc::malformed, weight.codes.name,
-                        " has dtype " + dtype + ", but config.json has no quantization_config");
+                        " has dtype " + dtype +
+                            ", but config.json has no quantization_config; take config.json and "
+                            "weights from one download");
   if (!plain && weight.format != wanted)
     return tensor_error(
         Errc::malformed, weight.codes.name,
         " has dtype " + dtype + " and is stored as " + std::string(to_string(weight.format)) +
             ", but quantization_config of config.json says " + std::string(to_string(wanted)));
   if (wanted != WeightFormat::int4_groups) return {};
-  const std::string_view entry = ignore_.covering(name.substr(0, name.rfind(".weight")));
-  if (plain && entry.empty())
+  const Expected<std::string_view> entry = ignore_.covering(name.substr(0, name.rfind(".weight")));
+  if (!entry) return unexpected(entry.error());
+  if (plain && entry->empty())
     return tensor_error(Errc::malformed, name,
                         " is not packed, and no entry of quantization_config.ignore covers it");
-  if (!plain && !entry.empty())
+  if (!plain && !entry->empty())
     return tensor_error(Errc::malformed, weight.codes.name,
-                        " is packed, but quantization_config.ignore has \"" + std::string(entry) +
+                        " is packed, but quantization_config.ignore has \"" + std::string(*entry) +
                             "\", which covers it");
   return {};
 }

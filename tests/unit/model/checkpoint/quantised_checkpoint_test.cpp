@@ -207,7 +207,8 @@ TEST(QuantisedCheckpoint, PackedTensorsThatDoNotFit) {
 TEST(QuantisedCheckpoint, IsWhatConfigJsonSays) {
   expect_refused(
       with(int8(WeightFormat::int8_blocks), [](auto& t) { t.config.erase("quantization_config"); }),
-      Errc::malformed, {"dtype I8", "no quantization_config"});
+      Errc::malformed,
+      {"dtype I8", "no quantization_config; take config.json and weights from one"});
   expect_refused(with(int8(WeightFormat::int8_blocks),
                       [](auto& t) { set_quantisation(t, WeightFormat::fp8_blocks); }),
                  Errc::malformed, {"stored as int8", "says fp8"});
@@ -225,6 +226,11 @@ TEST(QuantisedCheckpoint, IsWhatConfigJsonSays) {
   expect_refused(
       with(int4(), [](auto& t) { t.config["quantization_config"]["ignore"] = {"re:("}; }),
       Errc::malformed, {"config.json", "re:("});
+  expect_refused(with(int4(),
+                      [](auto& t) {
+                        t.config["quantization_config"]["ignore"] = {"re:(.*)*(.*)*(.*)*(.*)*[!?]"};
+                      }),
+                 Errc::malformed, {"re:(.*)*(.*)*(.*)*(.*)*[!?]", "match limit"});
 }
 
 TEST(QuantisedCheckpoint, ScalesOfGroupsMustBeNumbersBelow2To65) {
