@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::string_view kPackedSuffix = "_packed";
 constexpr std::string_view kFp8Scale = "_scale_inv";
+constexpr std::string_view kScale = "_scale";
+constexpr std::string_view kShape = "_shape";
 
 /// The linear layers of the model by the names of their weights.
 using Linears = std::map<std::string, TensorSpec, std::less<>>;
@@ -38,14 +40,14 @@ class Caster {
         layers_(layers),
         linears_(linears_of(checkpoint.config())) {}
 
-  /// Scales and shapes of quantised weights are written anew or not at all.
+  /// Scales and shapes of weights that are encoded anew are written anew or not at all; those of a
+  /// copied weight are copied with it. A `_scale_inv` without a weight belongs to nothing.
   bool is_dropped(const TensorView& tensor) const {
-    if (tensor.name.ends_with(kFp8Scale)) return true;
-    for (const std::string_view suffix : {"_scale", "_shape"})
-      if (tensor.name.ends_with(suffix)) {
-        const TensorView* owner = checkpoint_.find_weight(without(tensor.name, suffix));
-        return owner != nullptr && is_quantised(*owner);
-      }
+    for (const std::string_view suffix : {kFp8Scale, kScale, kShape}) {
+      if (!tensor.name.ends_with(suffix)) continue;
+      const TensorView* owner = checkpoint_.find_weight(without(tensor.name, suffix));
+      return owner == nullptr ? suffix == kFp8Scale : encoding(*owner) != Encoding::copy;
+    }
     return false;
   }
 

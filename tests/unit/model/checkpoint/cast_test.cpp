@@ -262,6 +262,27 @@ TEST(Cast, RefusesDirectoriesItMustNotTouch) {
   expect_refused(dir / "other", dir / "out", Errc::invalid_argument, "another model");
 }
 
+TEST(Cast, CopiedIntegersKeepTheirScales) {
+  const std::string up = "model.layers.2.mlp.experts.2.up_proj.weight";
+  const std::string down = "model.layers.2.mlp.experts.2.down_proj.weight";
+  TinyCheckpoint tiny;
+  tiny.config["num_nextn_predict_layers"] = 0;  // nobody knows layer 2
+  tiny.tensors[up].dtype = "I8";
+  TempDir dir;
+  tiny.write(dir / "in");
+  ASSERT_TRUE(cast_checkpoint(dir / "in", dir / "out"));
+  const auto out = Checkpoint::open(dir / "out");
+  ASSERT_TRUE(out) << out.error().detail;
+  ASSERT_NE(out->find(up), nullptr);
+  EXPECT_EQ(out->find(up)->dtype, DType::i8);
+  const TensorView* scale = out->find(up + "_scale_inv");
+  ASSERT_NE(scale, nullptr) << "codes without their scale are lost";
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(scale->data), scale->bytes),
+            tiny.tensors[up + "_scale_inv"].bytes);
+  EXPECT_EQ(out->find(down)->dtype, DType::bf16);
+  EXPECT_EQ(out->find(down + "_scale_inv"), nullptr);
+}
+
 TEST(Cast, RefusesNaNCodesAndScalesAndLeavesNoFile) {
   const std::string weight = "model.layers.1.mlp.experts.2.up_proj.weight";
   TempDir dir;

@@ -150,6 +150,18 @@ TEST(Quantise, ToInt4AllOpensWithOneQProjection) {
   EXPECT_NE(out.find("model.layers.0.self_attn.q_proj.weight_packed"), nullptr);
 }
 
+TEST(Quantise, ReplacesStrayTensorsOfTheNamesItWrites) {
+  const std::string name = "model.layers.1.mlp.experts.2.up_proj.weight";
+  TinyCheckpoint tiny(false);
+  tiny.tensors[name + "_shape"] = {"I32", {2}, std::string(8, '\x07')};
+  TempDir dir;
+  tiny.write(dir / "in");
+  const auto report = cast_checkpoint(dir / "in", dir / "out", {.to = WeightFormat::int4_groups});
+  ASSERT_TRUE(report) << report.error().detail;
+  const Checkpoint out = opened(dir / "out");
+  EXPECT_TRUE(out.matrix(name, 16, 160));
+}
+
 TEST(Quantise, RewritesIndexAndConfig) {
   for (const WeightFormat to : kTargets) {
     TempDir dir;
