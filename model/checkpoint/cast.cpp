@@ -1,10 +1,11 @@
-// Runs a cast: the state file, the weight files, the index, the other files, config.json.
+// Runs a cast: the weight files, the index, the other files, config.json.
 #include "model/checkpoint/cast.hpp"
 
 #include <algorithm>
 #include <map>
 
 #include "model/checkpoint/cast_shard.hpp"
+#include "model/checkpoint/cast_state.hpp"
 #include "model/checkpoint/checkpoint.hpp"
 #include "model/checkpoint/files.hpp"
 #include "model/checkpoint/output_file.hpp"
@@ -15,7 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kState = ".troupe-cast.json";
 constexpr std::string_view kConfig = "config.json";
 constexpr std::string_view kIndex = "model.safetensors.index.json";
 constexpr std::string_view kQuantisation = "quantization_config";
@@ -25,39 +25,11 @@ Unexpected out_error(const fs::path& out, const std::string& why) {
   return unexpected(Errc::invalid_argument, out.string() + " " + why);
 }
 
-std::string state_text(const std::string& revision, const CastOptions& options) {
+std::string format_of(const CastOptions& options) {
   std::string format(options.to == WeightFormat::plain ? "bf16" : to_string(options.to));
   if (options.to == WeightFormat::int4_groups && options.int4_layers == Int4Layers::all)
     format += "-all";
-  return to_json(JsonValue{
-             JsonValue::Object{{"cast_from_revision", {revision}}, {"to", {std::move(format)}}}}) +
-         "\n";
-}
-
-/// Creates `out`, or makes sure that it is empty or holds an earlier part of this cast.
-Expected<void> prepare_out(const fs::path& out, const std::string& state) {
-  std::error_code error;
-  fs::create_directories(out, error);
-  // Whatever the system's reason is, it is the output's place that does not do.
-  if (error && !fs::exists(out))
-    return unexpected(Errc::io, os_error("create", out, error.value()).detail);
-  if (!fs::is_directory(out)) return out_error(out, "is not a directory");
-  const bool empty = fs::is_empty(out, error);
-  if (error) return unexpected(os_error("read", out, error.value()));
-  if (empty) return write_file(out / kState, state);
-  const Expected<std::string> found = read_text_file(out / kState, 4096);
-  if (!found) {
-    // A first call that was cut off while it wrote the state left nothing else.
-    const auto entries = std::distance(fs::directory_iterator(out), fs::directory_iterator());
-    if (entries == 1 && fs::exists(out / (std::string(kState) + ".partial")))
-      return write_file(out / kState, state);
-    return out_error(out,
-                     "exists, is not empty and holds no cast that could be continued; name "
-                     "another directory");
-  }
-  if (*found == state) return {};
-  return out_error(out,
-                   "holds the cast of another model or to another format; name another directory");
+  return format;
 }
 
 Expected<void> check_space(const fs::path& out, std::uint64_t needed) {
@@ -91,7 +63,9 @@ std::string index_text(const std::vector<ShardPlan>& plans) {
 
 Expected<void> write_index(const fs::path& in, const fs::path& out,
                            const std::vector<ShardPlan>& plans) {
-  if (!fs::exists(in / kIndex)) return {};
+  const Expected<fs::file_type> index = file_type_of(in / kIndex);
+  if (!index) return unexpected(index.error());
+  if (*index == fs::file_type::not_found) return {};
   if (std::ranges::all_of(plans, &ShardPlan::verbatim))
     return copy_file_durably(in / kIndex, out / kIndex);
   return write_file(out / kIndex, index_text(plans));
@@ -168,8 +142,10 @@ Expected<CastReport> cast_shards(const Checkpoint& checkpoint, const std::vector
 
 Expected<CastReport> cast_checkpoint(const fs::path& in, const fs::path& out,
                                      const CastOptions& options) {
+  const Expected<fs::file_type> there = file_type_of(out);
+  if (!there) return unexpected(there.error());
   std::error_code error;
-  if (fs::exists(out) && fs::equivalent(in, out, error))
+  if (*there != fs::file_type::not_found && fs::equivalent(in, out, error))
     return out_error(out, "is the directory of the input; name another one");
   const Expected<Checkpoint> checkpoint = Checkpoint::open(in);
   if (!checkpoint) return unexpected(checkpoint.error());
@@ -182,8 +158,9 @@ Expected<CastReport> cast_checkpoint(const fs::path& in, const fs::path& out,
   const Expected<std::vector<ShardPlan>> plans =
       plan_shards(*checkpoint, options.to, options.int4_layers);
   if (!plans) return unexpected(plans.error());
-  const std::string state = state_text(checkpoint->revision(), options);
-  if (const auto ready = prepare_out(out, state); !ready) return unexpected(ready.error());
+  const Expected<std::string> state = cast_state(*checkpoint, format_of(options));
+  if (!state) return unexpected(state.error());
+  if (const auto ready = prepare_cast_output(out, *state); !ready) return unexpected(ready.error());
   Expected<CastReport> report = cast_shards(*checkpoint, *plans, out, options);
   if (!report) return report;
   // config.json comes last: a directory without it is no model.

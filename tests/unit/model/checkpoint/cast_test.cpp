@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -260,6 +261,49 @@ TEST(Cast, RefusesDirectoriesItMustNotTouch) {
   other.config["rope_theta"] = 5000;
   other.write(dir / "other");
   expect_refused(dir / "other", dir / "out", Errc::invalid_argument, "another model");
+}
+
+TEST(Cast, DoesNotGoOnWithOtherWeightsUnderTheSameHeaders) {
+  TempDir dir;
+  write_sharded(dir / "in");
+  int steps = 0;
+  ASSERT_FALSE(cast_checkpoint(dir / "in", dir / "out",
+                               {.progress = {}, .stop = [&] { return ++steps == 2; }}));
+  ASSERT_TRUE(fs::exists(dir / "out/layer1.safetensors"));
+  const fs::path other = dir / "in/rest.safetensors";
+  std::string bytes = testing::read_bytes(other);
+  std::uint64_t header = 0;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  bytes[8 + header] ^= 1;  // in the first matrix, the head's
+  const auto before = fs::last_write_time(other);
+  const std::string revision = Checkpoint::open(dir / "in")->revision();
+  testing::write_bytes(other, bytes);
+  fs::last_write_time(other, before + std::chrono::nanoseconds(1));
+  ASSERT_EQ(Checkpoint::open(dir / "in")->revision(), revision);
+  expect_refused(dir / "in", dir / "out", Errc::invalid_argument, "other weight files");
+  testing::write_bytes(dir / "out/.troupe-cast.json", "{");
+  expect_refused(dir / "in", dir / "out", Errc::invalid_argument, "damaged .troupe-cast.json");
+}
+
+TEST(Cast, WhatTheSystemRefusesIsAnErrorWithThePath) {
+  TempDir dir;
+  write_sharded(dir / "in");
+  const fs::path loop = dir / "loop";  // leads to itself: nobody can look at it, not even root
+  fs::create_symlink(loop, loop);
+  expect_refused(dir / "in", loop, Errc::io, "cannot look at " + loop.string());
+  expect_refused(dir / "in", loop / "out", Errc::io, "name another directory");
+  const fs::path index = dir / "in/model.safetensors.index.json";
+  const auto report = cast_checkpoint(dir / "in", dir / "out",
+                                      {.progress =
+                                           [&](std::uint64_t, std::uint64_t) {
+                                             fs::remove(index);
+                                             fs::create_symlink(index, index);
+                                           },
+                                       .stop = {}});
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, Errc::io);
+  EXPECT_NE(report.error().detail.find("cannot look at " + index.string()), std::string::npos)
+      << report.error().detail;
 }
 
 TEST(Cast, CopiedIntegersKeepTheirScales) {

@@ -246,12 +246,13 @@ TEST(Quantise, RefusesQuantisedInputAndOtherFormatsInOneDirectory) {
                  "quantised already (int8)");
   EXPECT_FALSE(fs::exists(dir / "out"));
   expect_refused(dir / "in", dir / "int8", WeightFormat::int4_groups, Errc::invalid_argument,
-                 "another format");
+                 "another format (int8 instead of int4)");
   ASSERT_TRUE(cast_checkpoint(dir / "in", dir / "int4", {.to = WeightFormat::int4_groups}));
   const auto all = cast_checkpoint(
       dir / "in", dir / "int4", {.to = WeightFormat::int4_groups, .int4_layers = Int4Layers::all});
   ASSERT_FALSE(all);
-  EXPECT_NE(all.error().detail.find("another format"), std::string::npos) << all.error().detail;
+  EXPECT_NE(all.error().detail.find("(int4 instead of int4-all)"), std::string::npos)
+      << all.error().detail;
 }
 
 TEST(Quantise, RefusesWeightsThatAreNoNumbersOrTooLarge) {
