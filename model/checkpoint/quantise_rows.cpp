@@ -16,14 +16,16 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 float magnitude(float value) { return value < 0 ? -value : value; }
 
-/// NaN when one of them is NaN.
+/// NaN when one of them or `so_far` is NaN.
 float largest(const float* values, std::int64_t count, float so_far) {
+  if (so_far != so_far) return so_far;
+  bool bad = false;
   for (std::int64_t i = 0; i < count; ++i) {
     const float size = magnitude(values[i]);
     so_far = size <= so_far ? so_far : size;
-    if (size != size) return size;
+    bad |= size != size;
   }
-  return so_far;
+  return bad ? std::numeric_limits<float>::quiet_NaN() : so_far;
 }
 
 /// Nearest whole number of |value| < 2^22, ties to even: what the last bit of 1.5 * 2^23 counts.

@@ -109,6 +109,12 @@ TEST(QuantiseRows, RefuseWhatIsNoNumberOrTooLarge) {
       EXPECT_FALSE(quantise_int8_rows({values, 1, 40}, codes, scales));
       EXPECT_FALSE(quantise_int4_row(values, words, groups));
     }
+  for (const std::size_t at : {0u, 39u, 40u, 79u}) {
+    std::vector<float> two_rows = random_values(80);
+    two_rows[at] = std::nanf("");
+    std::vector<std::int8_t> all(80);
+    EXPECT_FALSE(quantise_int8_blocks({two_rows, 2, 40}, all, scales)) << "NaN at " << at;
+  }
   std::vector<float> values(40, 0x1p70f);
   EXPECT_TRUE(quantise_int8_blocks({values, 1, 40}, codes, scales));
   EXPECT_FALSE(quantise_int4_row(values, words, groups));
