@@ -103,7 +103,10 @@ class MatrixWriter {
     const bool fine = tensor_.encoding == Encoding::int8_blocks
                           ? quantise_int8_blocks(band, codes, scales)
                           : quantise_int8_rows(band, codes, scales);
-    if (!fine) return unexpected(Errc::malformed, "a value times its scale overflows F32");
+    if (!fine)
+      return unexpected(
+          Errc::malformed,
+          "a value times its scale overflows F32; the file is damaged, download it again");
     keep(std::as_bytes(std::span(scales)));
     return writer_.write(std::as_bytes(std::span(codes)));
   }
@@ -114,7 +117,8 @@ class MatrixWriter {
     std::vector<Bf16> scales(static_cast<std::size_t>(tensor_.outputs[1].shape[1]));
     for (std::size_t r = 0; r < static_cast<std::size_t>(band.count); ++r) {
       if (!quantise_int4_row(band.values.subspan(r * cols, cols), words, scales))
-        return unexpected(Errc::malformed, "values of 2^65 and more do not fit INT4");
+        return unexpected(Errc::malformed,
+                          "values of 2^65 and more do not fit INT4; use --to int8");
       keep(std::as_bytes(std::span(scales)));
       if (const auto written = writer_.write(std::as_bytes(std::span(words))); !written)
         return written;

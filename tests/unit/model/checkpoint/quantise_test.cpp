@@ -258,7 +258,7 @@ TEST(Quantise, RefusesQuantisedInputAndOtherFormatsInOneDirectory) {
 TEST(Quantise, RefusesWeightsThatAreNoNumbersOrTooLarge) {
   const std::string name = "model.layers.1.mlp.experts.2.up_proj.weight";
   for (const auto& [value, word] : std::vector<std::pair<float, std::string>>{
-           {0x1p70f, "do not fit INT4"}, {std::nanf(""), "NaN or infinity"}}) {
+           {0x1p70f, "do not fit INT4; use --to int8"}, {std::nanf(""), "NaN or infinity"}}) {
     TempDir dir;
     TinyCheckpoint tiny(false);
     tiny.tensors[name].as<Bf16>()[163] = f32_to_bf16(value);
@@ -272,7 +272,8 @@ TEST(Quantise, RefusesWeightsThatAreNoNumbersOrTooLarge) {
   tiny.tensors[name].bytes[5] = 0x7e;  // 448
   *tiny.tensors[name + "_scale_inv"].as<float>() = 1e37f;
   tiny.write(dir / "in");
-  expect_refused(dir / "in", dir / "out", WeightFormat::int8_blocks, Errc::malformed, "overflows");
+  expect_refused(dir / "in", dir / "out", WeightFormat::int8_blocks, Errc::malformed,
+                 "overflows F32; the file is damaged, download it again");
 }
 
 }  // namespace
