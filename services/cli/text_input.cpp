@@ -83,6 +83,9 @@ std::int64_t window_length(const TextFlags& flags, std::int64_t positions) {
 
 std::optional<int> cut_text(const TextFlags& flags, const OpenModel& model, std::int64_t positions,
                             std::vector<std::int32_t> ids, std::optional<TextWindows>& windows) {
+  if (positions < 2)
+    return report(Fault::prompt_too_long, "the model has " + std::to_string(positions) +
+                                              " position; a text needs 2. Name another model");
   WindowShape shape{.length = window_length(flags, positions), .windows_max = flags.windows_max};
   if (shape.length > positions)
     return report(Fault::prompt_too_long, "--context " + std::to_string(shape.length) +

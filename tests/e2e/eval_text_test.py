@@ -144,6 +144,13 @@ class PerplexityTest(EvalTextTest):
         self.fails(program.USAGE, 1103, ["empty.txt", "0 tokens"], *command, "--text", empty)
         long = ("--text", self.text, "--context", 5000)
         self.fails(program.USAGE, 1102, ["5000", "4096"], *command, *long)
+
+        def one_position(config):
+            return config.replace('"max_position_embeddings": 4096', '"max_position_embeddings": 1')
+
+        short = self.model_with("one-position", {"config.json": one_position})
+        says = "the model has 1 position; a text needs 2"
+        self.fails(program.USAGE, 1102, says, "eval", "perplexity", short, "--text", self.text)
         bare = os.path.join(program.GOLDENS, "v3-mini", "model")
         says = "tokenizer.json"
         self.fails(program.MODEL, 4005, says, "eval", "perplexity", bare, "--text", self.text)
