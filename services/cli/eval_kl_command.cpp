@@ -28,7 +28,7 @@ struct Side {
   std::optional<OpenModel> model;
   std::unique_ptr<actors::LocalCluster> cluster;
 
-  std::size_t vocabulary() const { return static_cast<std::size_t>(model->config().vocab_size); }
+  std::int64_t vocabulary() const { return model->config().vocab_size; }
 };
 
 /// The text in ids, which must be the same for both.
@@ -53,8 +53,8 @@ std::optional<int> encode_for_both(const KlFlags& flags, const std::string& text
 class WindowScore {
  public:
   WindowScore(const Side& tested, const Side& reference, KlResult& result)
-      : tested_(tested.vocabulary()),
-        reference_(reference.vocabulary()),
+      : tested_(static_cast<std::size_t>(tested.vocabulary())),
+        reference_(static_cast<std::size_t>(reference.vocabulary())),
         valid_(static_cast<std::size_t>(
             std::min(tested.model->valid_vocab(), reference.model->valid_vocab()))),
         result_(result) {}
@@ -99,9 +99,9 @@ std::optional<int> compare(const KlFlags& flags, const TextWindows& windows, con
   for (std::size_t i = 0; i < windows.count(); ++i) {
     const auto prompt = windows.window(i);
     before = 2 * result.kl.count();
-    const auto p = prompt_logits(*reference.cluster, prompt, wait);
+    const auto p = prompt_logits(*reference.cluster, prompt, reference.vocabulary(), wait);
     before += static_cast<std::int64_t>(prompt.size()) - 1;
-    const auto q = p ? prompt_logits(*tested.cluster, prompt, wait) : p;
+    const auto q = p ? prompt_logits(*tested.cluster, prompt, tested.vocabulary(), wait) : p;
     if (interrupted()) return static_cast<int>(ExitCode::interrupt);
     const auto added = q ? score.add(prompt, *q, *p) : Expected<void>(unexpected(q.error()));
     if (!added)

@@ -17,11 +17,13 @@ struct PromptWait {
   std::function<void(std::int64_t done)> progress;  // positions computed
 };
 
-/// Raw logits of every position of `prompt`: [prompt, vocabulary], row-major. *Errors*: those of
-/// the request; `cancelled` after `stop`. *Threading*: blocks until the prompt is computed.
+/// Raw logits of every position of `prompt`: [prompt, vocabulary], row-major; `vocabulary` is that
+/// of the model. *Errors*: those of the request; `cancelled` after `stop`; `resource_exhausted`
+/// when there is no memory for the result; `internal` when the engine gives another number of
+/// logits. *Threading*: blocks until the prompt is computed.
 Expected<std::vector<float>> prompt_logits(actors::RequestEngine& engine,
                                            std::vector<std::int32_t> prompt,
-                                           const PromptWait& wait);
+                                           std::int64_t vocabulary, const PromptWait& wait);
 
 /// For each position but the first, the logarithm of the probability of its id among those below
 /// `valid_vocab`. Otherwise as `prompt_logits`.
