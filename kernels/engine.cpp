@@ -48,7 +48,9 @@ std::int64_t share_size(std::int64_t count, std::int64_t work, std::int64_t unit
   return (size + unit - 1) / unit * unit;
 }
 
-int threads_of(const ComputePool* pool) { return pool == nullptr ? 1 : pool->threads(); }
+int threads_of(const ComputePool* pool) {
+  return pool == nullptr ? 1 : std::max(pool->threads(), 1);
+}
 
 void append_parts(std::vector<Part>& parts, std::size_t member, std::int64_t count,
                   std::int64_t size) {

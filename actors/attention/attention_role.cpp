@@ -284,8 +284,10 @@ bool AttentionRole::try_continue(MicroBatch& batch) {
   if (batch.rows_out) {
     if (!batch.exchange.finished()) return false;
     batch.rows_out = false;
-    for (const auto& failure : batch.exchange.take_failures())
+    for (const auto& failure : batch.exchange.take_failures()) {
       batch.run->fail(failure.range, failure.error);
+      step_->disturbed = true;
+    }
     batch.run->take_answers(batch.exchange.take_answers());
     if (batch.run->all_failed())
       finish(batch);
@@ -293,7 +295,11 @@ bool AttentionRole::try_continue(MicroBatch& batch) {
       advance(batch);
     return true;
   }
-  if (!batch.heads_left || !gateways_take_frames()) return false;
+  if (!batch.heads_left) return false;
+  if (!gateways_take_frames()) {
+    step_->disturbed = true;
+    return false;
+  }
   head(batch);
   return true;
 }
@@ -325,7 +331,8 @@ void AttentionRole::finish_step() {
   const double seconds = std::chrono::duration<double>(took).count();
   step_->counts->step_seconds.observe(took);
   choice_.observe(step_->size, step_->cut, seconds, step_->waited);
-  pace_.observe(step_->decode_rows, step_->size.rows - step_->decode_rows, seconds);
+  if (!step_->disturbed)
+    pace_.observe(step_->decode_rows, step_->size.rows - step_->decode_rows, seconds);
   std::vector<PartOutcome> outcomes;
   for (const auto& batch : batches_) {
     if (!batch->run) continue;

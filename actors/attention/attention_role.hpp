@@ -100,6 +100,7 @@ class AttentionRole : public Role {
     TimePoint began{};
     double waited = 0;  // for experts, seconds
     bool cut = false;
+    bool disturbed = false;  // failed, or waited for a gateway: says nothing of what rows take
   };
 
   void on_joined(PeerId peer) override;

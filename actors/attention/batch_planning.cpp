@@ -178,7 +178,7 @@ void BatchScheduler::claim_rows(TimePoint now, std::int64_t prompt_rows_max) {
     if (prompt)
       prompt_left -= rows;
     else
-      prompt_left = std::max<std::int64_t>(prompt_rows_max, 1);  // the first prompt comes later
+      prompt_left = prompt_rows_max;  // the first prompt comes later
   }
 }
 

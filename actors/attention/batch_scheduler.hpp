@@ -56,7 +56,7 @@ class BatchScheduler {
   void expire(TimePoint now);
 
   /// The next step, or nothing when there is none to compute. Opens it: the next call is complete.
-  /// Where a sequence decodes, prompts have at most `prompt_rows_max` rows of it, at least 1.
+  /// Where a sequence decodes, prompts have at most `prompt_rows_max` rows of it.
   std::optional<StepPlan> next(TimePoint now, std::int64_t prompt_rows_max = kNoLimit);
   /// Closes the open step; one outcome for each part.
   void complete(std::span<const PartOutcome> outcomes);

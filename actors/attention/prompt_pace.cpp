@@ -11,6 +11,10 @@ namespace {
 /// Of the newest sample: rows get slower along a long prompt, by little from step to step.
 constexpr double kWeight = 0.5;
 
+/// Of the mean row of its step, that a prompt row takes at least: this step may have been quicker
+/// than that of decode rows alone.
+constexpr double kShareMin = 1.0 / 16;
+
 double mix(double old, double sample) { return old + kWeight * (sample - old); }
 
 }  // namespace
@@ -20,21 +24,27 @@ PromptPace::PromptPace(std::chrono::milliseconds budget)
 
 std::int64_t PromptPace::rows_max() const {
   if (budget_ <= 0) return BatchScheduler::kNoLimit;
+  if (mixed_ >= kMixedSteps) return 0;
   if (!seconds_a_row_) return kRowsUnmeasured;
   const double rows = budget_ / std::max(*seconds_a_row_, 1e-9);
   return std::max(kRowsMin, static_cast<std::int64_t>(std::min(rows, 1e9)));
 }
 
 void PromptPace::observe(std::int64_t decode_rows, std::int64_t prompt_rows, double seconds) {
-  const double mean = seconds / static_cast<double>(decode_rows + prompt_rows);
   if (prompt_rows == 0) {
-    decode_row_ = decode_row_ ? mix(*decode_row_, mean) : mean;
+    decode_step_ = seconds;
+    mixed_ = 0;
     return;
   }
-  // A prompt row takes as long as a row of its step, or longer: far along a prompt it attends more.
-  const double decoding = static_cast<double>(decode_rows) * decode_row_.value_or(mean);
-  const double rest = (seconds - decoding) / static_cast<double>(prompt_rows);
-  const double sample = std::max(mean, rest);
+  double beside = 0;
+  if (decode_rows > 0) {
+    ++mixed_;
+    beside = decode_step_;
+  }
+  // A pass over the weights for a few rows says little of what one more of them takes.
+  if (prompt_rows < kRowsMin && seconds_a_row_) return;
+  const double least = kShareMin * seconds / static_cast<double>(decode_rows + prompt_rows);
+  const double sample = std::max((seconds - beside) / static_cast<double>(prompt_rows), least);
   seconds_a_row_ = seconds_a_row_ ? mix(*seconds_a_row_, sample) : sample;
 }
 

@@ -7,24 +7,28 @@
 namespace troupe::actors {
 
 /// Keeps the gap between two tokens of a decoding sequence short while prompts are computed: the
-/// prompt rows of a step take no longer than a budget, by what rows took in the steps before. Which
-/// rows share a step never changes a bit of what they compute (I1). *Threading*: one thread.
+/// prompt rows of a step take no longer than a budget. What a row takes is what a step with prompts
+/// took beyond one of decode rows alone; so now and then there is one of these. Which rows share a
+/// step never changes a bit of what they compute (I1). *Threading*: one thread.
 class PromptPace {
  public:
   static constexpr std::int64_t kRowsUnmeasured = 64;  // before any step had prompt rows
   static constexpr std::int64_t kRowsMin = 16;         // whatever they take: a prompt gets on
+  static constexpr int kMixedSteps = 16;               // from one step of decode rows to the next
 
   /// Zero: no limit.
   explicit PromptPace(std::chrono::milliseconds budget);
 
-  /// Of a step in which a sequence decodes; BatchScheduler::kNoLimit where there is no budget.
+  /// Of the next step, if a sequence decodes in it; 0: decode rows alone.
+  /// BatchScheduler::kNoLimit where there is no budget.
   std::int64_t rows_max() const;
-  /// What a step of so many rows took, at least one.
+  /// What a step of so many rows took, at least one. Not for steps that failed or were held up.
   void observe(std::int64_t decode_rows, std::int64_t prompt_rows, double seconds);
 
  private:
   double budget_;                        // seconds
-  std::optional<double> decode_row_;     // seconds, in steps without prompts
+  int mixed_ = kMixedSteps;              // steps since the last of decode rows alone
+  double decode_step_ = 0;               // seconds of that one
   std::optional<double> seconds_a_row_;  // of prompts
 };
 

@@ -110,9 +110,12 @@ TEST_F(Scheduling, LimitsPromptRowsOnlyBesideDecodingSequences) {
   auto shared = *s.next(now, 3);
   EXPECT_EQ(rows(shared), (Rows{{1, 1}, {2, 2}, {3, 1}}));
   complete(shared);
-  auto least = *s.next(now, 0);
-  EXPECT_EQ(rows(least), (Rows{{1, 1}, {2, 1}, {3, 1}}));
-  complete(least);
+  auto none = *s.next(now, 0);
+  EXPECT_EQ(rows(none), (Rows{{1, 1}, {2, 1}}));  // 2 decodes by now
+  complete(none);
+  auto on = *s.next(now, 3);
+  EXPECT_EQ(rows(on), (Rows{{1, 1}, {2, 1}, {3, 3}}));
+  complete(on);
 }
 
 TEST_F(Scheduling, GivesEveryDecodingSequenceItsTurn) {

@@ -16,32 +16,53 @@ TEST(PromptPace, HasNoLimitWithoutABudget) {
   EXPECT_EQ(pace.rows_max(), BatchScheduler::kNoLimit);
 }
 
-TEST(PromptPace, StartsWithAFewRowsAndFollowsWhatTheyTake) {
+TEST(PromptPace, StartsWithDecodeRowsAloneAndThenAFewOfPrompts) {
   PromptPace pace(100ms);
+  EXPECT_EQ(pace.rows_max(), 0);
+  pace.observe(8, 0, 0.02);
   EXPECT_EQ(pace.rows_max(), PromptPace::kRowsUnmeasured);
-  pace.observe(0, 200, 0.4);  // 2 ms a row
+}
+
+TEST(PromptPace, FollowsWhatPromptRowsTakeBeyondTheDecodeStep) {
+  PromptPace pace(100ms);
+  pace.observe(8, 0, 0.05);
+  pace.observe(8, 50, 0.15);  // 2 ms a row
   EXPECT_EQ(pace.rows_max(), 50);
-  for (int step = 0; step < 20; ++step) pace.observe(0, 50, 0.2);  // 4 ms a row
+  for (int step = 0; step < 12; ++step) pace.observe(8, 50, 0.25);  // 4 ms a row
   EXPECT_NEAR(static_cast<double>(pace.rows_max()), 25, 1);
 }
 
-TEST(PromptPace, PromptRowsThatTakeLongerThanDecodeRowsAreFewer) {
-  PromptPace pace(400ms);
-  pace.observe(8, 0, 0.016);        // 2 ms a row
-  pace.observe(50, 20, 0.1 + 0.2);  // 10 ms a prompt row
-  EXPECT_NEAR(static_cast<double>(pace.rows_max()), 40, 1);
+TEST(PromptPace, APassOverTheWeightsIsNotThePrompts) {
+  PromptPace pace(100ms);
+  pace.observe(4, 0, 0.154);                                        // 150 ms, and 1 ms a row
+  for (int step = 0; step < 12; ++step) pace.observe(4, 16, 0.17);  // the same
+  EXPECT_NEAR(static_cast<double>(pace.rows_max()), 100, 1);
+  pace.observe(0, 4, 0.154);  // the end of a prompt
+  EXPECT_NEAR(static_cast<double>(pace.rows_max()), 100, 1);
 }
 
-TEST(PromptPace, RowsOfASmallStepSayNothingOfThoseOfALargeOne) {
+TEST(PromptPace, LooksAtDecodeRowsAloneNowAndThen) {
   PromptPace pace(100ms);
   pace.observe(1, 0, 0.01);
-  pace.observe(30, 20, 0.1);  // 2 ms a row, not (0.1 - 0.3) / 20
-  EXPECT_EQ(pace.rows_max(), 50);
+  int mixed = 0;
+  for (; pace.rows_max() > 0; ++mixed) pace.observe(40, 30, 0.2);
+  EXPECT_EQ(mixed, PromptPace::kMixedSteps);
+  pace.observe(40, 0, 0.11);
+  for (int step = 0; step < 12; ++step) pace.observe(40, 30, 0.2);  // 3 ms a row
+  EXPECT_NEAR(static_cast<double>(pace.rows_max()), 33, 1);
+}
+
+TEST(PromptPace, AStepQuickerThanTheOneBeforeDoesNotLiftTheLimit) {
+  PromptPace pace(100ms);
+  pace.observe(50, 0, 1.0);
+  pace.observe(50, 50, 0.8);
+  EXPECT_EQ(pace.rows_max(), 200);  // 16 times the rows of a mean row's time
 }
 
 TEST(PromptPace, AlwaysLetsAPromptGetOn) {
   PromptPace pace(100ms);
-  pace.observe(1, 1, 60.0);
+  pace.observe(1, 0, 1.0);
+  pace.observe(1, 16, 60.0);
   EXPECT_EQ(pace.rows_max(), PromptPace::kRowsMin);
 }
 
