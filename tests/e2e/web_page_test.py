@@ -15,6 +15,7 @@ import urllib.request
 from tests.support import browser, grpc_client, program
 
 CHAT = "**/v1/chat/completions"
+LENGTH = 2000  # two such answers and their questions fit the bundled model's 4096 positions
 LIGHTHOUSE = "a tower with a light that gives warning of shoals to passing ships."
 HOSTILE = (
     "<script>alert('script')</script>\n\n<img src=x onerror=\"alert('image')\">\n\n"
@@ -50,7 +51,7 @@ def answer_at_length(page):
 
     def change(route):
         body = json.loads(route.request.post_data)
-        route.continue_(post_data=json.dumps({**body, "ignore_eos": True, "max_tokens": 4000}))
+        route.continue_(post_data=json.dumps({**body, "ignore_eos": True, "max_tokens": LENGTH}))
 
     page.unroute(CHAT)
     page.route(CHAT, change)
