@@ -9,6 +9,7 @@ namespace troupe::kernels {
 
 void check_linear(const LinearArgs& args) {
   const DType dtype = args.w.dtype;
+  TROUPE_CHECK(args.w.cols > 0, "a weight without columns");
   const bool scaled = dtype == DType::f8_e4m3 || dtype == DType::i8;
   const bool grouped = dtype == DType::i32;
   TROUPE_CHECK(scaled || grouped || dtype == DType::bf16 || dtype == DType::f32,

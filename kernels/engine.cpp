@@ -43,7 +43,7 @@ std::int64_t whole_grains(std::int64_t features) {
 /// Items per share when one item costs `work`; a multiple of `unit`. Few threads get few shares.
 std::int64_t share_size(std::int64_t count, std::int64_t work, std::int64_t unit, int threads) {
   const std::int64_t by_work = kShareWork / std::max<std::int64_t>(work, 1);
-  const std::int64_t by_count = count / (kSharesPerThread * std::max(threads, 1));
+  const std::int64_t by_count = count / (kSharesPerThread * threads);
   const std::int64_t size = std::max({by_work, by_count, std::int64_t{1}});
   return (size + unit - 1) / unit * unit;
 }

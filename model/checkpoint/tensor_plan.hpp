@@ -9,7 +9,7 @@
 namespace troupe::model {
 
 enum class TensorKind : std::uint8_t {
-  linear,  // matrix that may be F8_E4M3 with a scale tensor, BF16 or F32
+  linear,  // matrix that may be F8_E4M3, I8 or packed I32 with scales, BF16 or F32
   plain,   // matrix that published checkpoints never quantise (4.6): BF16 or F32
   vector,  // one dimension, BF16 or F32
 };

@@ -1,22 +1,13 @@
 // One line or one object per result.
 #include "services/bench/kernel_report.hpp"
 
-#include <array>
-#include <cstdio>
-
 #include "model/config/json_value.hpp"
+#include "services/runtime/formatted.hpp"
 
 namespace troupe::services {
 namespace {
 
 using model::JsonValue;
-
-template <class... Values>
-std::string kernel_text(const char* form, Values... values) {
-  std::array<char, 256> line{};
-  std::snprintf(line.data(), line.size(), form, values...);
-  return line.data();
-}
 
 JsonValue share_or_null(double value, double limit) {
   if (value <= 0 || limit <= 0) return {};
@@ -52,24 +43,24 @@ JsonValue kernel_object(const KernelResult& result, const MachineLimits& limits)
 
 std::string kernel_table_head(const KernelRun& run) {
   const MachineLimits& limits = run.limits;
-  return kernel_text("level %s, threads %d: read %.1f GB/s, FMA %.1f GFLOP/s\n",
-                     limits.level.c_str(), limits.threads, limits.read_gbs, limits.fma_gflops) +
-         kernel_text("weights cycle through %lld MiB; the last cache level holds %.1f MiB\n\n",
-                     static_cast<long long>(run.pool_bytes >> 20),
-                     static_cast<double>(run.cache_bytes) / (1 << 20)) +
-         kernel_text("%-12s%-10s%-12s%-6s%5s%12s%9s%7s%10s%7s\n", "model", "operation", "part",
-                     "dtype", "rows", "us", "GB/s", "read", "GFLOP/s", "FMA");
+  return formatted("level %s, threads %d: read %.1f GB/s, FMA %.1f GFLOP/s\n", limits.level.c_str(),
+                   limits.threads, limits.read_gbs, limits.fma_gflops) +
+         formatted("weights cycle through %lld MiB; the last cache level holds %.1f MiB\n\n",
+                   static_cast<long long>(run.pool_bytes >> 20),
+                   static_cast<double>(run.cache_bytes) / (1 << 20)) +
+         formatted("%-12s%-10s%-12s%-6s%5s%12s%9s%7s%10s%7s\n", "model", "operation", "part",
+                   "dtype", "rows", "us", "GB/s", "read", "GFLOP/s", "FMA");
 }
 
 std::string kernel_table_line(const KernelResult& result, const MachineLimits& limits) {
   const KernelCase& what = result.what;
-  const std::string flops = result.flops > 0 ? kernel_text("%.1f", result.gflops()) : "-";
-  return kernel_text("%-12s%-10s%-12s%-6s%5lld%12.1f%9.2f%7s%10s%7s\n", what.preset->name.data(),
-                     to_string(what.operation).data(), what.part.c_str(),
-                     short_name(what.dtype).data(), static_cast<long long>(what.rows),
-                     result.seconds * 1e6, result.gb_per_s(),
-                     share_text(read_rate(result), limits.read_gbs).c_str(), flops.c_str(),
-                     share_text(result.gflops(), limits.fma_gflops).c_str());
+  const std::string flops = result.flops > 0 ? formatted("%.1f", result.gflops()) : "-";
+  return formatted("%-12s%-10s%-12s%-6s%5lld%12.1f%9.2f%7s%10s%7s\n", what.preset->name.data(),
+                   to_string(what.operation).data(), what.part.c_str(),
+                   short_name(what.dtype).data(), static_cast<long long>(what.rows),
+                   result.seconds * 1e6, result.gb_per_s(),
+                   share_text(read_rate(result), limits.read_gbs).c_str(), flops.c_str(),
+                   share_text(result.gflops(), limits.fma_gflops).c_str());
 }
 
 std::string kernels_json(const KernelRun& run, const std::vector<KernelResult>& results) {

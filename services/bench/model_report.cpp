@@ -1,22 +1,13 @@
 // Rates and shares from seconds and work.
 #include "services/bench/model_report.hpp"
 
-#include <array>
-#include <cstdio>
-
 #include "model/config/json_value.hpp"
+#include "services/runtime/formatted.hpp"
 
 namespace troupe::services {
 namespace {
 
 using model::JsonValue;
-
-template <class... Values>
-std::string model_text(const char* form, Values... values) {
-  std::array<char, 384> line{};
-  std::snprintf(line.data(), line.size(), form, values...);
-  return line.data();
-}
 
 JsonValue fraction(double value, double limit) {
   if (limit <= 0) return {};
@@ -72,15 +63,15 @@ double ModelResult::gflops() const { return work.flops * per_second(*this) * 1e-
 std::string model_table_head(const ModelRun& run) {
   const std::string seed = "seed " + std::to_string(run.seed) + ", mode " + run.mode + "\n\n";
   return seed +
-         model_text("| %-20s | %10s | %8s | %7s | %5s | %8s | %18s | %6s | %6s |\n", "model",
-                    "size", "params", "threads", "batch", "test", "t/s", "read", "FMA") +
+         formatted("| %-20s | %10s | %8s | %7s | %5s | %8s | %18s | %6s | %6s |\n", "model", "size",
+                   "params", "threads", "batch", "test", "t/s", "read", "FMA") +
          "| -------------------- | ---------: | -------: | ------: | ----: | -------: | "
          "-----------------: | -----: | -----: |\n";
 }
 
 std::string model_table_line(const ModelRun& run, const ModelResult& result) {
   const MeanDeviation rate = mean_deviation(result.tokens_per_s());
-  return model_text(
+  return formatted(
       "| %-20.20s | %6.2f GiB | %6.2f B | %7d | %5lld | %8s | %9.2f \u00b1 %6.2f | %6s | %6s |\n",
       run.model.c_str(), static_cast<double>(run.weight_bytes) / (1 << 30),
       run.parameters.total * 1e-9, result.limits.threads,

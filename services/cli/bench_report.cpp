@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <numeric>
 
 #include "model/config/json_value.hpp"
+#include "services/runtime/formatted.hpp"
 
 namespace troupe::services {
 namespace {
@@ -29,13 +29,6 @@ std::array<Row, 4> rows_of(const LoadReport& report) {
 
 double per_second(std::int64_t count, double seconds) {
   return seconds > 0 ? static_cast<double>(count) / seconds : 0;
-}
-
-template <class... Values>
-std::string format(const char* form, Values... values) {
-  std::array<char, 256> line{};
-  std::snprintf(line.data(), line.size(), form, values...);
-  return line.data();
 }
 
 JsonValue object_of(const Percentiles& values) {
@@ -100,24 +93,25 @@ LoadReport summarize(const LoadResult& result) {
 std::string load_table(const LoadReport& report, const std::vector<LoadSetting>& settings) {
   std::string text;
   for (const auto& [name, value] : settings) {
-    text += format("%-24s%s\n", name.c_str(), value.c_str());
+    text += formatted("%-24s%s\n", name.c_str(), value.c_str());
   }
   const auto number = [](std::int64_t value) { return static_cast<long long>(value); };
-  text += format("%-24s%lld completed, %lld failed, %lld not sent, in %.2f s\n", "requests",
-                 number(report.completed), number(report.failed), number(report.not_sent),
-                 report.duration_s);
-  text += format("%-24s%.2f requests/s, %.1f prompt tok/s, %.1f generated tok/s\n\n", "throughput",
-                 per_second(report.completed, report.duration_s),
-                 per_second(report.prompt_tokens, report.duration_s),
-                 per_second(report.generated_tokens, report.duration_s));
-  text += format("%-24s%10s%10s%10s%10s%10s\n", "milliseconds", "mean", "p50", "p90", "p99", "max");
+  text += formatted("%-24s%lld completed, %lld failed, %lld not sent, in %.2f s\n", "requests",
+                    number(report.completed), number(report.failed), number(report.not_sent),
+                    report.duration_s);
+  text += formatted("%-24s%.2f requests/s, %.1f prompt tok/s, %.1f generated tok/s\n\n",
+                    "throughput", per_second(report.completed, report.duration_s),
+                    per_second(report.prompt_tokens, report.duration_s),
+                    per_second(report.generated_tokens, report.duration_s));
+  text +=
+      formatted("%-24s%10s%10s%10s%10s%10s\n", "milliseconds", "mean", "p50", "p90", "p99", "max");
   for (const Row& row : rows_of(report)) {
     const Percentiles& v = row.values;
-    text += format("%-24s%10.2f%10.2f%10.2f%10.2f%10.2f\n", row.title, v.mean * 1e3, v.p50 * 1e3,
-                   v.p90 * 1e3, v.p99 * 1e3, v.max * 1e3);
+    text += formatted("%-24s%10.2f%10.2f%10.2f%10.2f%10.2f\n", row.title, v.mean * 1e3, v.p50 * 1e3,
+                      v.p90 * 1e3, v.p99 * 1e3, v.max * 1e3);
   }
   for (const auto& [failure, count] : report.failures) {
-    text += format("\n%lld failed: ", number(count)) + failure + "\n";
+    text += formatted("\n%lld failed: ", number(count)) + failure + "\n";
   }
   return text;
 }

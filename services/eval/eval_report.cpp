@@ -1,31 +1,23 @@
 // Two or three lines, or one object.
 #include "services/eval/eval_report.hpp"
 
-#include <array>
 #include <cmath>
-#include <cstdio>
 
 #include "model/config/json_value.hpp"
+#include "services/runtime/formatted.hpp"
 
 namespace troupe::services {
 namespace {
 
 using model::JsonValue;
 
-template <class... Values>
-std::string eval_text(const char* form, Values... values) {
-  std::array<char, 256> line{};
-  std::snprintf(line.data(), line.size(), form, values...);
-  return line.data();
-}
-
 std::string perplexity_words(const RunningMean& surprise) {
   const Perplexity perplexity = perplexity_of(surprise);
-  return eval_text("%.4f \u00b1 %.4f", perplexity.value, perplexity.error);
+  return formatted("%.4f \u00b1 %.4f", perplexity.value, perplexity.error);
 }
 
 std::string span_line(const EvalSpan& span, std::int64_t tokens) {
-  return eval_text("%lld tokens in %lld windows of %lld", static_cast<long long>(tokens),
+  return formatted("%lld tokens in %lld windows of %lld", static_cast<long long>(tokens),
                    static_cast<long long>(span.windows),
                    static_cast<long long>(span.window_length));
 }
@@ -66,7 +58,7 @@ Perplexity perplexity_of(const RunningMean& surprise) {
 std::string perplexity_text(const PerplexityResult& result) {
   return "perplexity " + perplexity_words(result.surprise) + "\n" +
          span_line(result.span, result.surprise.count()) +
-         eval_text(", mean -log p %.6f nats\n", result.surprise.mean());
+         formatted(", mean -log p %.6f nats\n", result.surprise.mean());
 }
 
 std::string perplexity_json(const PerplexityResult& result) {
@@ -77,7 +69,7 @@ std::string perplexity_json(const PerplexityResult& result) {
 }
 
 std::string kl_text(const KlResult& result) {
-  return eval_text("mean KL %.6f \u00b1 %.6f nats, largest %.6f; same top token %.2f%%\n",
+  return formatted("mean KL %.6f \u00b1 %.6f nats, largest %.6f; same top token %.2f%%\n",
                    result.kl.mean(), result.kl.error(), result.kl.largest(),
                    100 * share_of(result.same_top, result.kl.count())) +
          "perplexity " + perplexity_words(result.surprise) + ", reference " +

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "actors/role_settings.hpp"
 #include "tests/support/actor_listener.hpp"
 #include "tests/support/source_dir.hpp"
 
@@ -78,6 +79,12 @@ TEST(LocalCluster, SaysHowItIsDoing) {
   std::int64_t tokens = 0;
   for (const auto count : status.expert_tokens) tokens += count;
   EXPECT_GT(tokens, 0);
+}
+
+TEST(LocalCluster, TellsItsShardsWhatPromptsMayTake) {
+  ClusterSettings settings;
+  settings.prompt_budget = std::chrono::milliseconds(30);
+  EXPECT_EQ(attention_settings(settings, mini()).prompt_budget.count(), 30);
 }
 
 TEST(LocalCluster, RefusesSettingsThatCannotWork) {

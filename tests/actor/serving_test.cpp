@@ -148,7 +148,7 @@ TEST(Serving, ManyMixedRequestsHaveTheBitsOfEachAlone) {
 
 TEST(Serving, AlsoWhenTheCacheIsTooSmallAndSequencesArePreempted) {
   ClusterSettings settings;
-  settings.kv_tokens_max = 16 * 64;  // the longest alone needs 10 pages
+  settings.kv_tokens_max = 12 * 64;  // the longest alone needs 10 pages
   const auto status = expect_solo_bits_at_once(settings);
   // Only when every page is in use is anybody preempted for pages; priorities add to it.
   EXPECT_GT(status.preemptions_total, 0);
@@ -162,6 +162,12 @@ TEST(Serving, AlsoWithoutAPrefixCacheAndWithSmallSteps) {
   settings.step_rows_max = 40;
   const auto status = expect_solo_bits_at_once(settings);
   EXPECT_EQ(status.cached_tokens_total, 0);
+}
+
+TEST(Serving, AlsoWhenPromptsHaveLittleOfEachStep) {
+  ClusterSettings settings;
+  settings.prompt_budget = std::chrono::milliseconds(1);
+  expect_solo_bits_at_once(settings);
 }
 
 TEST(Serving, AlsoThroughTwoAttentionShards) {

@@ -207,8 +207,10 @@ TEST(Linear, ReadsWeightsAtAnyByteOffsetBetweenGuardPages) {
     for (const std::int64_t cols : {1, 15, 17, 131, 160}) {
       const std::int64_t rows = 1 + random() % 9;
       const StoredWeight w = random_weight(random, format, rows, cols, normal_floats);
-      const std::vector<float> x = normal_floats(random, 5 * cols);
-      const std::vector<float> want = run(*select_level("reference").value(), w.view, x.data(), 5);
+      constexpr std::int64_t kMost = 25;  // panels, for every format
+      const std::vector<float> x = normal_floats(random, kMost * cols);
+      const std::vector<float> want =
+          run(*select_level("reference").value(), w.view, x.data(), kMost);
       for (std::size_t offset = 0; offset < 64; ++offset)
         for (const auto edge : {GuardedMemory::Edge::end, GuardedMemory::Edge::start}) {
           const bool start = edge == GuardedMemory::Edge::start;
@@ -224,10 +226,12 @@ TEST(Linear, ReadsWeightsAtAnyByteOffsetBetweenGuardPages) {
           view.data = memory.data() + at;
           if (view.group_scales != nullptr) view.group_scales = scales.data() + at;
           for (const KernelTable* level : available_levels())
-            for (const std::int64_t tokens : {1, 2, 5}) {
+            for (const std::int64_t tokens :
+                 {std::int64_t{1}, std::int64_t{2}, std::int64_t{5}, kMost}) {
+              const std::int64_t first = kMost - tokens;
               const auto* rows_in = reinterpret_cast<const float*>(inputs.data());
-              const std::vector<float> y = run(*level, view, rows_in + (5 - tokens) * cols, tokens);
-              ASSERT_TRUE(same_bits(y.data(), want.data() + (5 - tokens) * rows, y.size()))
+              const std::vector<float> y = run(*level, view, rows_in + first * cols, tokens);
+              ASSERT_TRUE(same_bits(y.data(), want.data() + first * rows, y.size()))
                   << level->name << " " << format.name << " cols " << cols << " offset " << offset
                   << " tokens " << tokens;
             }

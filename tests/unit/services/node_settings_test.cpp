@@ -40,6 +40,7 @@ TEST(NodeSettings, CarryTheKeysOfTheRole) {
   config.expert.ranks = 4;
   config.engine.mode = "f32";
   config.engine.chunk_tokens = 64;
+  config.engine.prompt_budget = std::chrono::milliseconds(30);
   config.budget.hop = std::chrono::milliseconds(77);
   config.transport.lanes = "tcp";
   config.transport.ucx_options = {"NET_DEVICES=eth0", "X=a=b"};
@@ -53,6 +54,7 @@ TEST(NodeSettings, CarryTheKeysOfTheRole) {
   EXPECT_FALSE(settings->colocated_router);
   EXPECT_EQ(settings->engine.mode, model::ActivationMode::f32);
   EXPECT_EQ(settings->engine.chunk, 64);
+  EXPECT_EQ(settings->engine.prompt_budget.count(), 30);
   EXPECT_EQ(settings->engine.hop_budget.count(), 77);
   EXPECT_EQ(settings->transport, actors::Transport::tcp);
   ASSERT_EQ(settings->ucx_options.size(), 2u);
