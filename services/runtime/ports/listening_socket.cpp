@@ -76,7 +76,8 @@ Expected<std::vector<Descriptor>> open_sockets(const Address& address, Wanted wa
 }
 
 Error cannot_listen(const Address& address, const Error& why) {
-  return {why.code, "cannot listen on " + address.text() + ": " + why.detail};
+  return {why.code, "cannot listen on " + address.text() + ": " + why.detail +
+                        ". Name another address or port; port 0 takes any free one"};
 }
 
 /// The address and port in `name`, IPv4 written as such.
