@@ -29,7 +29,9 @@ class GuardedMemory {
   std::byte* data() const { return data_; }
   /// Copies `from` to `offset` bytes behind the start.
   void fill(std::span<const std::byte> from, std::size_t offset = 0) const {
-    std::memcpy(data_ + offset, from.data(), from.size());
+    if (!from.empty()) {  // memcpy may not be given the null pointer of an empty span
+      std::memcpy(data_ + offset, from.data(), from.size());
+    }
   }
 
  private:
