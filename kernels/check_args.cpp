@@ -19,6 +19,11 @@ void check_linear(const LinearArgs& args) {
                "scales of groups come with packed weights only");
   TROUPE_CHECK(args.w.scale_shape == ScaleShape::block || dtype == DType::i8,
                "scales of rows come with I8 weights only");
+  if (args.x_codes != nullptr) {
+    TROUPE_CHECK(args.w.takes_int8_rows() && args.x_scales != nullptr,
+                 "rows of INT8 codes need their scales and an INT8 or INT4 weight");
+    return;
+  }
   TROUPE_CHECK(args.x_scales == nullptr || args.w.takes_quantised_rows(),
                "quantised rows need an e4m3 weight");
 }

@@ -70,7 +70,7 @@ void Engine::linear(const LinearArgs& args) const {
   const std::int64_t size =
       share_size(args.w.rows, args.tokens * args.w.cols, kFeatureGrain, threads_of(pool));
   run(pool, args.w.rows, size,
-      [&](std::int64_t begin, std::int64_t end) { table->linear(args, begin, end); });
+      [&](std::int64_t begin, std::int64_t end) { linear_of(*table, args)(args, begin, end); });
 }
 
 void Engine::linears(std::span<const LinearArgs> group) const {
@@ -89,7 +89,8 @@ void Engine::linears(std::span<const LinearArgs> group) const {
   run(pool, static_cast<std::int64_t>(parts.size()), 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const Part& part = parts[static_cast<std::size_t>(i)];
-      table->linear(group[part.member], part.begin, part.end);
+      const LinearArgs& args = group[part.member];
+      linear_of(*table, args)(args, part.begin, part.end);
     }
   });
 }
@@ -132,6 +133,11 @@ void Engine::swiglu(const SwigluArgs& args) const {
 void Engine::quantise(const QuantiseArgs& args) const {
   run(pool, args.rows, rows_per_share(args.rows, args.width, pool),
       [&](std::int64_t begin, std::int64_t end) { table->quantise(args, begin, end); });
+}
+
+void Engine::quantise_int8(const QuantiseInt8Args& args) const {
+  run(pool, args.rows, rows_per_share(args.rows, args.width, pool),
+      [&](std::int64_t begin, std::int64_t end) { table->quantise_int8(args, begin, end); });
 }
 
 }  // namespace troupe::kernels

@@ -24,6 +24,7 @@ struct Engine {
   void rope(const RopeArgs& args) const;
   void swiglu(const SwigluArgs& args) const;
   void quantise(const QuantiseArgs& args) const;
+  void quantise_int8(const QuantiseInt8Args& args) const;
 };
 
 }  // namespace troupe::kernels

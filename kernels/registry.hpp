@@ -14,11 +14,13 @@ namespace troupe::kernels {
 struct KernelTable {
   std::string_view name;  // "reference", "avx2", "avx512"
   LinearFn linear;
+  LinearFn linear_int8;
   MlaAttentionFn mla_attention;
   RmsNormFn rms_norm;
   RopeFn rope;
   SwigluFn swiglu;
   QuantiseFn quantise;
+  QuantiseInt8Fn quantise_int8;
   RoundBf16Fn round_bf16;
   PackBf16Fn pack_bf16;
   UnpackBf16Fn unpack_bf16;
@@ -37,6 +39,11 @@ std::span<const std::string_view> known_levels();
 /// *Errors*: `invalid_argument` for an unknown name (the message lists the known ones);
 /// `unsupported_cpu` when the machine lacks it, or lacks AVX2, FMA or F16C altogether.
 Expected<const KernelTable*> select_level(std::string_view name);
+
+/// The one of the two linears that computes what `args` asks for.
+inline LinearFn linear_of(const KernelTable& table, const LinearArgs& args) {
+  return args.x_codes == nullptr ? table.linear : table.linear_int8;
+}
 
 /// Changes whenever any operation's bits change; part of the numerics id.
 inline constexpr int kKernelNumericsVersion = 1;

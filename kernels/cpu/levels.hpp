@@ -14,11 +14,13 @@ struct Levels {
 };
 
 Levels<LinearFn> linear_levels();
+Levels<LinearFn> linear_int8_levels();
 Levels<MlaAttentionFn> mla_attention_levels();
 Levels<RmsNormFn> rms_norm_levels();
 Levels<RopeFn> rope_levels();
 Levels<SwigluFn> swiglu_levels();
 Levels<QuantiseFn> quantise_levels();
+Levels<QuantiseInt8Fn> quantise_int8_levels();
 Levels<RoundBf16Fn> round_bf16_levels();
 Levels<PackBf16Fn> pack_bf16_levels();
 Levels<UnpackBf16Fn> unpack_bf16_levels();

@@ -1,6 +1,8 @@
 // quantise at the vector levels.
 #include "kernels/ops/elementwise.hpp"
 
+#include <limits>
+
 #include "kernels/cpu/levels.hpp"
 
 #undef HWY_TARGET_INCLUDE
@@ -72,13 +74,54 @@ void quantise(const QuantiseArgs& args, std::int64_t row_begin, std::int64_t row
     }
 }
 
+void quantise_int8_block(const float* x, std::size_t count, std::int8_t* q, float* scale) {
+  const F32 d;
+  const U32 u;
+  const hn::Rebind<std::int8_t, I32> i8;
+  auto most = hn::Zero(u);  // bits of magnitudes are in their order, NaN above all
+  for_registers(count, [&](std::size_t i, std::size_t n) {
+    most = hn::Max(most, hn::BitCast(u, hn::Abs(load_some(x + i, n))));
+  });
+  const std::uint32_t bits = hn::GetLane(hn::MaxOfLanes(u, most));
+  std::memset(q, 0, kScaleBlock);
+  if (bits >= 0x7f800000u) {
+    *scale = std::numeric_limits<float>::quiet_NaN();
+    return;
+  }
+  float magnitude = 0;
+  std::memcpy(&magnitude, &bits, sizeof(magnitude));
+  *scale = (magnitude > 1e-10f ? magnitude : 1e-10f) / 127.0f;
+  const V divisor = hn::Set(d, *scale);
+  // What is loaded past the end is +0, and so is its code: whole registers may be stored.
+  for_registers(count, [&](std::size_t i, std::size_t n) {
+    const auto codes = hn::NearestInt(hn::Div(load_some(x + i, n), divisor));
+    hn::StoreU(hn::DemoteTo(i8, codes), i8, q + i);
+  });
+}
+
+void quantise_int8(const QuantiseInt8Args& args, std::int64_t row_begin, std::int64_t row_end) {
+  const std::int64_t blocks = scale_blocks(args.width);
+  for (std::int64_t r = row_begin; r < row_end; ++r)
+    for (std::int64_t b = 0; b < blocks; ++b) {
+      const std::int64_t k = b * kScaleBlock;
+      const std::int64_t left = args.width - k;
+      quantise_int8_block(args.x + r * args.x_stride + k,
+                          static_cast<std::size_t>(left < kScaleBlock ? left : kScaleBlock),
+                          args.q + r * padded_codes(args.width) + k, args.scales + r * blocks + b);
+    }
+}
+
 }  // namespace
 QuantiseFn quantise_fn() { return quantise; }
+QuantiseInt8Fn quantise_int8_fn() { return quantise_int8; }
 }  // namespace troupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace troupe::kernels::cpu {
 Levels<QuantiseFn> quantise_levels() { return {N_AVX2::quantise_fn(), N_AVX3::quantise_fn()}; }
+Levels<QuantiseInt8Fn> quantise_int8_levels() {
+  return {N_AVX2::quantise_int8_fn(), N_AVX3::quantise_int8_fn()};
+}
 }  // namespace troupe::kernels::cpu
 #endif

@@ -61,6 +61,25 @@ struct QuantiseArgs {
 };
 using QuantiseFn = void (*)(const QuantiseArgs& args, std::int64_t row_begin, std::int64_t row_end);
 
+/// INT8 codes of one row of `width` elements, whole activation blocks.
+inline constexpr std::int64_t padded_codes(std::int64_t width) {
+  return scale_blocks(width) * kScaleBlock;
+}
+
+/// Dynamic 1x128 quantisation to INT8: s = max(amax, 1e-10) / 127, q = x / s to the nearest whole
+/// number, ties to even; 0 from `width` to the end of the last block. A block with an infinite or
+/// NaN element has the scale NaN, so that no result hides it. Source: specification 4.8.
+struct QuantiseInt8Args {
+  const float* x = nullptr;  // [rows, width]
+  std::int64_t x_stride = 0;
+  std::int8_t* q = nullptr;  // [rows, padded_codes(width)] contiguous
+  float* scales = nullptr;   // [rows, ceil(width/128)] contiguous
+  std::int64_t rows = 0;
+  std::int64_t width = 0;
+};
+using QuantiseInt8Fn = void (*)(const QuantiseInt8Args& args, std::int64_t row_begin,
+                                std::int64_t row_end);
+
 /// y = x rounded to the nearest BF16, ties to even, kept as F32. y may be x. n elements.
 using RoundBf16Fn = void (*)(const float* x, float* y, std::int64_t n);
 /// F32 to BF16 bits (rounding) and back. The BF16 side may be unaligned. n elements.

@@ -7,14 +7,18 @@
 namespace troupe::kernels {
 
 /// Arguments of `linear`. Activations are F32 in memory in every mode; in mode bf16 their values
-/// have been rounded before, in mode fp8-act they are e4m3 values (raw, before the scale).
+/// have been rounded before, in mode fp8-act they are e4m3 values (raw, before the scale). In mode
+/// int8-act rows for INT8 and INT4 weights are INT8 codes instead, in `x_codes`.
 ///
 /// Shapes: x [tokens, w.cols], y [tokens, w.rows].
 /// Numbers: docs/adr/0001. For every (row, feature) the same bits whatever `tokens`, the share of
 /// features a call computes, the level, and the byte offset of the weight.
 struct LinearArgs {
-  const float* x = nullptr;         // [tokens, w.cols]
-  std::int64_t x_stride = 0;        // floats from one row of x to the next
+  const float* x = nullptr;   // [tokens, w.cols]
+  std::int64_t x_stride = 0;  // floats from one row of x to the next
+  // Rows quantised to INT8, [tokens, padded_codes(w.cols)] contiguous, +0 from w.cols on; in place
+  // of x. Null: not in INT8.
+  const std::int8_t* x_codes = nullptr;
   const float* x_scales = nullptr;  // [tokens, ceil(w.cols/128)] contiguous; null: not quantised
   WeightMatrix w;
   float* y = nullptr;         // [tokens, w.rows]
@@ -27,6 +31,7 @@ struct LinearArgs {
 void check_linear(const LinearArgs& args);
 
 /// Computes output features [begin, end) of every row. *Threading*: any; shares must not overlap.
+/// Rows of codes are `linear_int8`'s, others are `linear`'s.
 using LinearFn = void (*)(const LinearArgs& args, std::int64_t begin, std::int64_t end);
 
 }  // namespace troupe::kernels

@@ -47,6 +47,8 @@ struct WeightMatrix {
   std::int64_t bytes() const { return rows * row_bytes(); }
   /// Whether rows quantised 1 x 128 to e4m3 may be multiplied with it.
   bool takes_quantised_rows() const { return dtype == DType::f8_e4m3; }
+  /// Whether rows quantised 1 x 128 to INT8 may be multiplied with it.
+  bool takes_int8_rows() const { return dtype == DType::i8 || dtype == DType::i32; }
 };
 
 }  // namespace troupe::kernels

@@ -11,10 +11,10 @@ inline constexpr std::int64_t kLanes = 16;
 /// Lane l holds the partial sum over all k with k mod 16 == l.
 using Lanes = std::array<float, kLanes>;
 
-/// The one number of 16 lanes: lane i + lane i+8, then +4, +2, +1.
-inline float lane_tree(const Lanes& lanes) {
+/// The one number of the first `count` lanes, 8 or 16: lane i + lane i+8, then +4, +2, +1.
+inline float lane_tree(const Lanes& lanes, std::size_t count = kLanes) {
   Lanes t = lanes;
-  for (std::size_t width = kLanes / 2; width > 0; width /= 2)
+  for (std::size_t width = count / 2; width > 0; width /= 2)
     for (std::size_t i = 0; i < width; ++i) t[i] = t[i] + t[i + width];
   return t[0];
 }

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "core/dtype.hpp"
 #include "kernels/math.hpp"
@@ -37,6 +38,19 @@ void quantise_block(const float* x, std::int64_t n, bool ue8m0, float* q, float*
   *scale = std::max(largest, 1e-4f) / 448.0f;
   if (ue8m0) *scale = power_of_two_above(*scale);
   for (std::int64_t i = 0; i < n; ++i) q[i] = e4m3_to_f32(f32_to_e4m3(x[i] / *scale));
+}
+
+void quantise_int8_block(const float* x, std::int64_t n, std::int8_t* q, float* scale) {
+  std::uint32_t largest = 0;  // bits of a magnitude are in its order, NaN above all
+  for (std::int64_t i = 0; i < n; ++i)
+    largest = std::max(largest, std::bit_cast<std::uint32_t>(std::fabs(x[i])));
+  const float magnitude = std::bit_cast<float>(largest);
+  std::fill_n(q, kScaleBlock, std::int8_t{0});
+  *scale = std::numeric_limits<float>::quiet_NaN();
+  if (!std::isfinite(magnitude)) return;
+  *scale = std::max(magnitude, 1e-10f) / 127.0f;
+  for (std::int64_t i = 0; i < n; ++i)
+    q[i] = static_cast<std::int8_t>(std::nearbyint(x[i] / *scale));
 }
 
 }  // namespace
@@ -85,6 +99,16 @@ void quantise(const QuantiseArgs& args, std::int64_t row_begin, std::int64_t row
       const std::int64_t k = b * kScaleBlock;
       quantise_block(args.x + r * args.x_stride + k, std::min(kScaleBlock, args.width - k),
                      args.ue8m0, args.q + r * args.width + k, args.scales + r * blocks + b);
+    }
+}
+
+void quantise_int8(const QuantiseInt8Args& args, std::int64_t row_begin, std::int64_t row_end) {
+  const std::int64_t blocks = scale_blocks(args.width);
+  for (std::int64_t r = row_begin; r < row_end; ++r)
+    for (std::int64_t b = 0; b < blocks; ++b) {
+      const std::int64_t k = b * kScaleBlock;
+      quantise_int8_block(args.x + r * args.x_stride + k, std::min(kScaleBlock, args.width - k),
+                          args.q + r * padded_codes(args.width) + k, args.scales + r * blocks + b);
     }
 }
 

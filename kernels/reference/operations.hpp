@@ -7,11 +7,13 @@
 namespace troupe::kernels::reference {
 
 void linear(const LinearArgs& args, std::int64_t begin, std::int64_t end);
+void linear_int8(const LinearArgs& args, std::int64_t begin, std::int64_t end);
 void mla_attention(const MlaAttentionArgs& args, std::int64_t begin, std::int64_t end);
 void rms_norm(const RmsNormArgs& args, std::int64_t row_begin, std::int64_t row_end);
 void rope(const RopeArgs& args, std::int64_t row_begin, std::int64_t row_end);
 void swiglu(const SwigluArgs& args, std::int64_t row_begin, std::int64_t row_end);
 void quantise(const QuantiseArgs& args, std::int64_t row_begin, std::int64_t row_end);
+void quantise_int8(const QuantiseInt8Args& args, std::int64_t row_begin, std::int64_t row_end);
 void round_bf16(const float* x, float* y, std::int64_t n);
 void pack_bf16(const float* x, void* y, std::int64_t n);
 void unpack_bf16(const void* x, float* y, std::int64_t n);
