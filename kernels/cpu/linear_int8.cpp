@@ -16,71 +16,129 @@ namespace {
 
 /// Features that all rows of x meet before the next ones are read from memory.
 constexpr std::size_t kBlockFeatures = 16;
-/// Columns of four rows of x that stay in the level-1 cache meanwhile: 8 KB.
-constexpr std::size_t kPassChunks = 16;
 constexpr std::size_t kTileSums = 4;  // sums of a register tile: rows x features
+
+/// Chunks after which the next feature has its turn: the rows of x stay in the level-1 cache. Few
+/// rows wait for memory, which is quickest in one long stream.
+template <std::size_t kRows>
+constexpr std::size_t kPassChunks = kRows == 1   ? 160
+                                    : kRows == 2 ? 64
+                                                 : 16;
+/// Features side by side. A single row takes one: more streams are slower.
+template <std::size_t kRows>
+constexpr std::size_t kFeaturesTogether = kRows == 1 ? 1 : kTileSums / kRows;
 
 /// One call, x as the format wants it.
 struct Int8Job {
   const LinearArgs* args = nullptr;
   const std::int8_t* x = nullptr;  // [tokens, x_stride]
   std::size_t x_stride = 0;
-  std::size_t width = 0;
+  std::size_t chunks = 0;     // ceil(K / 128)
+  std::size_t row_bytes = 0;  // of a weight
+};
+
+/// Neighbouring chunks of some rows and features.
+struct Int8Span {
+  const std::int8_t* x = nullptr;
+  std::size_t x_stride = 0;
+  const std::uint8_t* w = nullptr;
+  std::size_t w_stride = 0;
+  const std::byte* scales = nullptr;  // of groups
+  std::size_t scales_stride = 0;
+  const float* factors = nullptr;  // [chunks][rows]
   std::size_t chunks = 0;
-  std::size_t row_bytes = 0;
+  std::size_t ahead = 0;  // what is asked for so many bytes before its use
 };
 
-/// A tile of rows and features, and the chunks [begin, end) of them.
-struct Int8Tile {
-  std::size_t token = 0;
-  std::size_t feature = 0;
-  std::size_t begin = 0;
-  std::size_t end = 0;
-};
-
-/// Adds the chunks of a tile to its `sums`, [kRows][kFeatures][lanes].
+/// Adds a span of kRows rows and kFeatures features to `sums`, [kRows][kFeatures][lanes].
 template <class Format, std::size_t kRows, std::size_t kFeatures>
-HWY_NOINLINE void int8_tile(const Int8Job& job, const Int8Tile& tile, float* sums) {
-  const LinearArgs& args = *job.args;
-  const bool blocks = args.w.scales != nullptr && args.w.scale_shape == ScaleShape::block;
-  const float* w_scales = blocks ? args.w.scales + tile.feature / kChunk * job.chunks : nullptr;
-  const auto* first = reinterpret_cast<const std::uint8_t*>(args.w.data);
-  const std::size_t ahead = std::max<std::size_t>(kFeatures * job.row_bytes, 2048);
+HWY_NOINLINE void int8_tile(const Int8Span& span, float* sums) {
   typename Format::Sum out[kRows][kFeatures];
-  for (std::size_t r = 0; r < kRows; ++r)
-    for (std::size_t f = 0; f < kFeatures; ++f)
-      out[r][f] = Format::load(sums + (r * kFeatures + f) * Format::kSumLanes);
-  for (std::size_t chunk = tile.begin; chunk < tile.end; ++chunk) {
-    const std::int8_t* x[kRows];
-    float factors[kRows];
-    for (std::size_t r = 0; r < kRows; ++r) {
-      x[r] = job.x + (tile.token + r) * job.x_stride + chunk * Format::kInputBytes;
-      const float a = args.x_scales[(tile.token + r) * job.chunks + chunk];
-      factors[r] = w_scales == nullptr ? a : a * w_scales[chunk];
-    }
-    const std::uint8_t* w[kFeatures];
+  HWY_UNROLL(4)
+  for (std::size_t r = 0; r < kRows; ++r) HWY_UNROLL(4)
+  for (std::size_t f = 0; f < kFeatures; ++f)
+    out[r][f] = Format::load(sums + (r * kFeatures + f) * Format::kSumLanes);
+  const std::int8_t* x[kRows];
+  HWY_UNROLL(4)
+  for (std::size_t r = 0; r < kRows; ++r) x[r] = span.x + r * span.x_stride;
+  const std::uint8_t* w[kFeatures];
+  HWY_UNROLL(4)
+  for (std::size_t f = 0; f < kFeatures; ++f) w[f] = span.w + f * span.w_stride;
+  for (std::size_t chunk = 0; chunk < span.chunks; ++chunk) {
     typename Format::Scales scales[kFeatures];
-    std::uint8_t tails[kFeatures][Format::kChunkBytes];
-    const std::size_t at = chunk * Format::kChunkBytes;
+    HWY_UNROLL(4)
     for (std::size_t f = 0; f < kFeatures; ++f) {
-      w[f] = first + (tile.feature + f) * job.row_bytes + at;
-      for (std::size_t b = 0; b < Format::kChunkBytes; b += 64) hwy::Prefetch(w[f] + ahead + b);
-      scales[f] = Format::scales(args.w, tile.feature + f, chunk);
-      if (at + Format::kChunkBytes <= job.row_bytes) continue;
-      std::memset(tails[f], 0, sizeof(tails[f]));  // x is 0 there
-      std::memcpy(tails[f], w[f], job.row_bytes - at);
-      w[f] = tails[f];
+      for (std::size_t b = 0; b < Format::kChunkBytes; b += 64)
+        hwy::Prefetch(w[f] + span.ahead + b);
+      scales[f] =
+          Format::scales(span.scales + f * span.scales_stride + chunk * Format::kScaleBytes);
     }
-    Format::multiply(x, w, scales, factors, out);
+    Format::multiply(x, w, scales, span.factors + chunk * kRows, out);
+    HWY_UNROLL(4)
+    for (std::size_t r = 0; r < kRows; ++r) x[r] += Format::kInputBytes;
+    HWY_UNROLL(4)
+    for (std::size_t f = 0; f < kFeatures; ++f) w[f] += Format::kChunkBytes;
   }
-  for (std::size_t r = 0; r < kRows; ++r)
-    for (std::size_t f = 0; f < kFeatures; ++f)
-      Format::store(out[r][f], sums + (r * kFeatures + f) * Format::kSumLanes);
+  HWY_UNROLL(4)
+  for (std::size_t r = 0; r < kRows; ++r) HWY_UNROLL(4)
+  for (std::size_t f = 0; f < kFeatures; ++f)
+    Format::store(out[r][f], sums + (r * kFeatures + f) * Format::kSumLanes);
+}
+
+/// The same for a last chunk that the width cuts short: from copies, filled up with zeros.
+template <class Format, std::size_t kRows, std::size_t kFeatures>
+HWY_NOINLINE void int8_tail(Int8Span span, std::size_t bytes, std::size_t scale_bytes,
+                            float* sums) {
+  std::uint8_t w[kFeatures][Format::kChunkBytes] = {};
+  std::byte scales[kFeatures][8] = {};
+  for (std::size_t f = 0; f < kFeatures; ++f) {
+    std::memcpy(w[f], span.w + f * span.w_stride, bytes);
+    if (scale_bytes > 0) std::memcpy(scales[f], span.scales + f * span.scales_stride, scale_bytes);
+  }
+  span.w = w[0];
+  span.w_stride = Format::kChunkBytes;
+  span.scales = scales[0];
+  span.scales_stride = sizeof(scales[0]);
+  span.chunks = 1;
+  span.ahead = 0;
+  int8_tile<Format, kRows, kFeatures>(span, sums);
+}
+
+/// Chunks [begin, end) of rows from `token` and features from `feature`.
+template <class Format, std::size_t kRows, std::size_t kFeatures>
+HWY_INLINE void int8_span(const Int8Job& job, std::size_t token, std::size_t feature,
+                          std::size_t begin, std::size_t end, const float* factors, float* sums) {
+  const WeightMatrix& weight = job.args->w;
+  const auto groups = static_cast<std::size_t>(scale_groups(weight.cols));
+  Int8Span span;
+  span.x = job.x + token * job.x_stride + begin * Format::kInputBytes;
+  span.x_stride = job.x_stride;
+  span.w = reinterpret_cast<const std::uint8_t*>(weight.data) + feature * job.row_bytes +
+           begin * Format::kChunkBytes;
+  span.w_stride = job.row_bytes;
+  span.scales_stride = 2 * groups;
+  if (Format::kScaleBytes > 0)
+    span.scales = weight.group_scales + feature * span.scales_stride + begin * Format::kScaleBytes;
+  span.factors = factors;
+  span.ahead = std::max<std::size_t>(kFeatures * job.row_bytes, 2048);
+  const std::size_t whole = std::min(end, job.row_bytes / Format::kChunkBytes);
+  span.chunks = whole - begin;
+  int8_tile<Format, kRows, kFeatures>(span, sums);
+  if (whole == end) return;
+  span.x += span.chunks * Format::kInputBytes;
+  span.w += span.chunks * Format::kChunkBytes;
+  span.factors += span.chunks * kRows;
+  if (Format::kScaleBytes > 0) span.scales += span.chunks * Format::kScaleBytes;
+  const std::size_t scale_bytes =
+      Format::kScaleBytes > 0 ? span.scales_stride - whole * Format::kScaleBytes : 0;
+  int8_tail<Format, kRows, kFeatures>(span, job.row_bytes - whole * Format::kChunkBytes,
+                                      scale_bytes, sums);
 }
 
 /// The lanes of a finished tile down to numbers.
 template <class Format, std::size_t kRows, std::size_t kFeatures>
-HWY_INLINE void int8_finish(const Int8Job& job, const Int8Tile& tile, const float* sums) {
+HWY_INLINE void int8_finish(const Int8Job& job, std::size_t token, std::size_t feature,
+                            const float* sums) {
   const LinearArgs& args = *job.args;
   const hn::FixedTag<float, 4> d4;
   hn::Vec<hn::FixedTag<float, 4>> fours[kTileSums];
@@ -90,39 +148,56 @@ HWY_INLINE void int8_finish(const Int8Job& job, const Int8Tile& tile, const floa
   float numbers[kTileSums];
   hn::StoreU(last_lanes(fours), d4, numbers);
   for (std::size_t i = 0; i < kRows * kFeatures; ++i) {
-    const std::size_t feature = tile.feature + i % kFeatures;
-    const float scale = args.w.scale_shape == ScaleShape::row ? args.w.scales[feature] : 1;
-    args.y[static_cast<std::int64_t>(tile.token + i / kFeatures) * args.y_stride +
-           static_cast<std::int64_t>(feature)] = numbers[i] * scale;
+    const std::size_t f = feature + i % kFeatures;
+    const float scale = args.w.scale_shape == ScaleShape::row ? args.w.scales[f] : 1;
+    args.y[static_cast<std::int64_t>(token + i / kFeatures) * args.y_stride +
+           static_cast<std::int64_t>(f)] = numbers[i] * scale;
   }
 }
 
-/// kRows rows against the features [begin, end), kFeatures at a time.
+/// a_s * w_s of chunks [begin, end) for kRows rows, [chunks][kRows]; w_s is 1 where scales are not
+/// the blocks'.
+template <std::size_t kRows>
+HWY_INLINE void int8_factors(const Int8Job& job, std::size_t token, std::size_t feature,
+                             std::size_t begin, std::size_t end, float* factors) {
+  const WeightMatrix& w = job.args->w;
+  const bool blocks = w.scales != nullptr && w.scale_shape == ScaleShape::block;
+  const float* w_scales = blocks ? w.scales + feature / kChunk * job.chunks : nullptr;
+  for (std::size_t chunk = begin; chunk < end; ++chunk)
+    for (std::size_t r = 0; r < kRows; ++r) {
+      const float a = job.args->x_scales[(token + r) * job.chunks + chunk];
+      *factors++ = blocks ? a * w_scales[chunk] : a;
+    }
+}
+
+/// kRows rows against the features [begin, end), kFeatures at a time, a pass of chunks each.
 template <class Format, std::size_t kRows, std::size_t kFeatures>
 HWY_INLINE void int8_rows(const Int8Job& job, std::size_t token, std::size_t begin,
                           std::size_t end) {
   constexpr std::size_t kFloats = kRows * kFeatures * Format::kSumLanes;
-  // One row at a time reads its features once; they pass by whole.
-  const std::size_t pass = kRows == 1 ? job.chunks : kPassChunks;
   alignas(64) float sums[kBlockFeatures / kFeatures * kFloats] = {};
-  for (std::size_t chunk = 0; chunk < job.chunks; chunk += pass)
+  constexpr std::size_t kPass = kPassChunks<kRows>;
+  float factors[kPass * kRows];
+  const auto sums_of = [&](std::size_t f) { return sums + (f - begin) / kFeatures * kFloats; };
+  for (std::size_t chunk = 0; chunk < job.chunks; chunk += kPass) {
+    const std::size_t stop = std::min(chunk + kPass, job.chunks);
+    int8_factors<kRows>(job, token, begin, chunk, stop, factors);
     for (std::size_t f = begin; f < end; f += kFeatures)
-      int8_tile<Format, kRows, kFeatures>(job,
-                                          {token, f, chunk, std::min(chunk + pass, job.chunks)},
-                                          sums + (f - begin) / kFeatures * kFloats);
+      int8_span<Format, kRows, kFeatures>(job, token, f, chunk, stop, factors, sums_of(f));
+  }
   for (std::size_t f = begin; f < end; f += kFeatures)
-    int8_finish<Format, kRows, kFeatures>(job, {token, f, 0, 0},
-                                          sums + (f - begin) / kFeatures * kFloats);
+    int8_finish<Format, kRows, kFeatures>(job, token, f, sums_of(f));
 }
 
-/// kRows rows against up to kBlockFeatures features.
+/// kRows rows against up to kBlockFeatures features of one row of scale blocks.
 template <class Format, std::size_t kRows>
 HWY_INLINE void int8_block(const Int8Job& job, std::size_t token, std::size_t begin,
                            std::size_t end) {
-  constexpr std::size_t kFeatures = kTileSums / kRows;
+  constexpr std::size_t kFeatures = kFeaturesTogether<kRows>;
   const std::size_t whole = begin + (end - begin) / kFeatures * kFeatures;
-  int8_rows<Format, kRows, kFeatures>(job, token, begin, whole);
-  if constexpr (kFeatures > 1) int8_rows<Format, kRows, 1>(job, token, whole, end);
+  if (begin < whole) int8_rows<Format, kRows, kFeatures>(job, token, begin, whole);
+  if constexpr (kFeatures > 1)
+    if (whole < end) int8_rows<Format, kRows, 1>(job, token, whole, end);
 }
 
 template <class Format>
@@ -131,10 +206,9 @@ HWY_INLINE void run_int8(const LinearArgs& args, std::size_t begin, std::size_t 
   Int8Job job;
   job.args = &args;
   job.x = args.x_codes;
-  job.width = static_cast<std::size_t>(args.w.cols);
   job.chunks = static_cast<std::size_t>(scale_blocks(args.w.cols));
   job.x_stride = job.chunks * Format::kInputBytes;
-  job.row_bytes = Format::row_bytes(job.width);
+  job.row_bytes = Format::row_bytes(static_cast<std::size_t>(args.w.cols));
   if constexpr (Format::kReordersInput) {
     auto* x = reinterpret_cast<std::int8_t*>(cpu::scratch(tokens * job.x_stride / sizeof(float)));
     for (std::size_t i = 0; i < tokens * job.chunks; ++i)

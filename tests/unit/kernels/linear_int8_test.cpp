@@ -1,0 +1,316 @@
+// Rows of INT8 codes: whole products exact, every level the reference's bits, no stray reads.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "kernels/registry.hpp"
+#include "tests/unit/kernels/guarded_memory.hpp"
+#include "tests/unit/kernels/stored_weight.hpp"
+
+namespace troupe::kernels {
+namespace {
+
+constexpr unsigned kSeed = 20241226;
+constexpr std::array kInt8Formats{kInt8Blocks, kInt8Rows, kInt4};
+
+std::vector<float> normal_floats(std::mt19937& random, std::int64_t n) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<std::size_t>(n));
+  for (float& v : values) v = normal(random);
+  return values;
+}
+
+/// Rows of codes of every value that a quantised row can have, with their scales.
+struct CodedRows {
+  CodedRows(std::mt19937& random, std::int64_t tokens, std::int64_t cols)
+      : width(cols), codes(static_cast<std::size_t>(tokens * padded_codes(cols))) {
+    for (std::int64_t t = 0; t < tokens; ++t)
+      for (std::int64_t k = 0; k < cols; ++k)
+        codes[static_cast<std::size_t>(t * padded_codes(cols) + k)] =
+            static_cast<std::int8_t>(static_cast<int>(random() % 255) - 127);
+    scales = normal_floats(random, tokens * scale_blocks(cols));
+  }
+  std::int64_t width;
+  std::vector<std::int8_t> codes;
+  std::vector<float> scales;
+};
+
+std::vector<float> run(const KernelTable& level, const WeightMatrix& w, const CodedRows& x,
+                       std::int64_t first, std::int64_t tokens) {
+  std::vector<float> y(static_cast<std::size_t>(tokens * w.rows), -7.0f);
+  level.linear_int8({.x_codes = x.codes.data() + first * padded_codes(x.width),
+                     .x_scales = x.scales.data() + first * scale_blocks(x.width),
+                     .w = w,
+                     .y = y.data(),
+                     .y_stride = w.rows,
+                     .tokens = tokens},
+                    0, w.rows);
+  return y;
+}
+
+bool same_bits(const float* a, const float* b, std::size_t n) {
+  return std::memcmp(a, b, n * sizeof(float)) == 0;
+}
+
+const KernelTable& reference() { return *select_level("reference").value(); }
+
+TEST(LinearInt8, IsRightWithinTheRoundingOfItsSums) {
+  std::mt19937 random(kSeed);
+  for (const WeightFormat& format : kInt8Formats)
+    for (const std::int64_t cols : {1, 31, 129, 576, 2100}) {
+      const StoredWeight w = random_weight(random, format, 140, cols, normal_floats);
+      const CodedRows x(random, 3, cols);
+      for (const KernelTable* level : available_levels()) {
+        const std::vector<float> y = run(*level, w.view, x, 0, 3);
+        for (std::int64_t t = 0; t < 3; ++t)
+          for (std::int64_t r = 0; r < 140; ++r) {
+            double want = 0;
+            double magnitude = 0;
+            for (std::int64_t k = 0; k < cols; ++k) {
+              const double code = x.codes[static_cast<std::size_t>(t * padded_codes(cols) + k)];
+              const double scale = static_cast<double>(
+                  x.scales[static_cast<std::size_t>(t * scale_blocks(cols) + k / kScaleBlock)]);
+              const double term = w.value(r, k) * code * scale;
+              want += term;
+              magnitude += std::fabs(term);
+            }
+            // A block's products are whole; each block rounds its factor and its sum, the tree
+            // adds 4 levels, the channel's scale one.
+            const double steps = 2 * static_cast<double>(scale_blocks(cols)) + 6;
+            EXPECT_NEAR(y[static_cast<std::size_t>(t * 140 + r)], want,
+                        steps * 0x1p-24 * magnitude + 1e-30)
+                << level->name << " " << format.name << " row " << r << " cols " << cols;
+          }
+      }
+    }
+}
+
+TEST(LinearInt8, HasTheReferencesBitsOnRandomShapes) {
+  std::mt19937 random(kSeed);
+  for (int i = 0; i < 240; ++i) {
+    const WeightFormat& format = kInt8Formats[static_cast<std::size_t>(i) % kInt8Formats.size()];
+    const bool wide = i >= 200;
+    const std::int64_t rows = 1 + random() % (wide ? 40 : 300);
+    const std::int64_t cols = wide ? 2000 + random() % 5000 : 1 + random() % 700;
+    const std::int64_t tokens = 1 + random() % (i % 2 == 0 ? 9 : 60);
+    const StoredWeight w = random_weight(random, format, rows, cols, normal_floats);
+    const CodedRows x(random, tokens, cols);
+    const std::int64_t begin = random() % static_cast<std::uint64_t>(rows);
+    const std::int64_t end = begin + 1 + random() % static_cast<std::uint64_t>(rows - begin);
+    std::vector<float> want(static_cast<std::size_t>(tokens * rows), -7.0f);
+    LinearArgs args{.x_codes = x.codes.data(),
+                    .x_scales = x.scales.data(),
+                    .w = w.view,
+                    .y = want.data(),
+                    .y_stride = rows,
+                    .tokens = tokens};
+    reference().linear_int8(args, begin, end);
+    for (const KernelTable* level : available_levels()) {
+      std::vector<float> got(want.size(), -7.0f);
+      args.y = got.data();
+      level->linear_int8(args, begin, end);
+      ASSERT_TRUE(same_bits(got.data(), want.data(), got.size()))
+          << level->name << " " << format.name << " rows " << rows << " cols " << cols << " tokens "
+          << tokens << " seed " << kSeed;
+    }
+  }
+}
+
+TEST(LinearInt8, GivesEveryRowTheSameBitsInBatchesOf1To130) {
+  std::mt19937 random(kSeed);
+  constexpr std::int64_t kMost = 130;
+  for (const WeightFormat& format : kInt8Formats) {
+    const StoredWeight w = random_weight(random, format, 21, 275, normal_floats);
+    const CodedRows x(random, kMost, 275);
+    for (const KernelTable* level : available_levels()) {
+      std::vector<float> alone;
+      for (std::int64_t t = 0; t < kMost; ++t) {
+        const std::vector<float> y = run(*level, w.view, x, t, 1);
+        alone.insert(alone.end(), y.begin(), y.end());
+      }
+      for (std::int64_t tokens = 1; tokens <= kMost; ++tokens) {
+        const std::vector<float> y = run(*level, w.view, x, 0, tokens);
+        ASSERT_TRUE(same_bits(y.data(), alone.data(), y.size()))
+            << level->name << " " << format.name << " tokens " << tokens;
+      }
+    }
+  }
+}
+
+/// Whole blocks of the largest codes are where 16-bit sums of pairs would overflow.
+TEST(LinearInt8, MultipliesEveryPairOfCodesExactly) {
+  for (int code = -127; code <= 127; ++code) {
+    std::vector<std::byte> weights;  // row i is full of code i
+    for (int i = 0; i < 256; ++i)
+      weights.insert(weights.end(), kScaleBlock, static_cast<std::byte>(i));
+    const std::vector<float> ones(256, 1.0f);
+    const WeightMatrix w{.data = weights.data(),
+                         .dtype = DType::i8,
+                         .rows = 256,
+                         .cols = kScaleBlock,
+                         .scales = ones.data(),
+                         .scale_shape = ScaleShape::row};
+    const std::vector<std::int8_t> x(5 * kScaleBlock, static_cast<std::int8_t>(code));
+    for (const KernelTable* level : available_levels())
+      for (const std::int64_t tokens : {1, 2, 5}) {
+        std::vector<float> y(static_cast<std::size_t>(tokens * 256));
+        level->linear_int8({.x_codes = x.data(),
+                            .x_scales = ones.data(),
+                            .w = w,
+                            .y = y.data(),
+                            .y_stride = 256,
+                            .tokens = tokens},
+                           0, 256);
+        for (std::size_t i = 0; i < y.size(); ++i)
+          ASSERT_EQ(y[i], static_cast<float>(128 * code * static_cast<std::int8_t>(i % 256)))
+              << level->name << " code " << code << " weight " << i % 256;
+      }
+  }
+}
+
+TEST(LinearInt8, FindsEveryInt4CodeInEveryColumn) {
+  constexpr std::int64_t kCols = 171;  // a chunk of 128, a group of 32, 11 more
+  StoredWeight w;
+  w.view = {.dtype = DType::i32, .rows = 16, .cols = kCols};
+  for (int code = 0; code < 16; ++code)
+    w.bytes.insert(w.bytes.end(), static_cast<std::size_t>(w.view.row_bytes()),
+                   static_cast<std::byte>(code | code << 4));
+  for (int i = 0; i < 16 * scale_groups(kCols); ++i) {
+    const Bf16 scale = f32_to_bf16(0.25f * static_cast<float>(1 + i % 7));
+    w.group_scales.push_back(static_cast<std::byte>(scale & 0xff));
+    w.group_scales.push_back(static_cast<std::byte>(scale >> 8));
+  }
+  w.view.data = w.bytes.data();
+  w.view.group_scales = w.group_scales.data();
+  std::mt19937 random(kSeed);
+  CodedRows x(random, 11, kCols);
+  std::fill(x.scales.begin(), x.scales.end(), 1.0f);
+  for (const KernelTable* level : available_levels())
+    for (const std::int64_t tokens : {1, 2, 11})
+      for (std::int64_t k = 0; k < kCols; ++k) {
+        std::fill(x.codes.begin(), x.codes.end(), std::int8_t{0});
+        for (std::int64_t t = 0; t < tokens; ++t)
+          x.codes[static_cast<std::size_t>(t * padded_codes(kCols) + k)] = -127;
+        const std::vector<float> y = run(*level, w.view, x, 0, tokens);
+        for (std::size_t i = 0; i < y.size(); ++i)
+          ASSERT_EQ(y[i], -127 * w.value(static_cast<std::int64_t>(i % 16), k))
+              << level->name << " code " << i % 16 << " column " << k << " tokens " << tokens;
+      }
+}
+
+TEST(LinearInt8, ReadsWeightsAtAnyByteOffsetBetweenGuardPages) {
+  std::mt19937 random(kSeed);
+  constexpr std::int64_t kMost = 7;
+  for (const WeightFormat& format : kInt8Formats)
+    for (const std::int64_t cols : {1, 15, 33, 131, 160}) {
+      const std::int64_t rows = 1 + random() % 9;
+      const StoredWeight w = random_weight(random, format, rows, cols, normal_floats);
+      const CodedRows x(random, kMost, cols);
+      const std::vector<float> want = run(reference(), w.view, x, 0, kMost);
+      for (std::size_t offset = 0; offset < 64; ++offset)
+        for (const auto edge : {GuardedMemory::Edge::end, GuardedMemory::Edge::start}) {
+          const bool start = edge == GuardedMemory::Edge::start;
+          const std::size_t at = start ? offset : 0;
+          const GuardedMemory memory(w.bytes.size() + at, edge);
+          memory.fill(w.bytes, at);
+          const GuardedMemory scales(w.group_scales.size() + at, edge);
+          scales.fill(w.group_scales, at);
+          WeightMatrix view = w.view;
+          view.data = memory.data() + at;
+          if (view.group_scales != nullptr) view.group_scales = scales.data() + at;
+          for (const KernelTable* level : available_levels())
+            for (const std::int64_t tokens : {std::int64_t{1}, std::int64_t{2}, kMost}) {
+              const std::vector<float> y = run(*level, view, x, kMost - tokens, tokens);
+              ASSERT_TRUE(same_bits(y.data(), want.data() + (kMost - tokens) * rows, y.size()))
+                  << level->name << " " << format.name << " cols " << cols << " offset " << offset
+                  << " tokens " << tokens;
+            }
+          if (!start && offset > 0) break;
+        }
+    }
+}
+
+struct Quantised {
+  std::vector<std::int8_t> codes;
+  std::vector<float> scales;
+};
+
+Quantised quantise(const KernelTable& level, const std::vector<float>& x, std::int64_t rows,
+                   std::int64_t width) {
+  Quantised out;
+  out.codes.assign(static_cast<std::size_t>(rows * padded_codes(width)), std::int8_t{99});
+  out.scales.resize(static_cast<std::size_t>(rows * scale_blocks(width)));
+  level.quantise_int8({.x = x.data(),
+                       .x_stride = width,
+                       .q = out.codes.data(),
+                       .scales = out.scales.data(),
+                       .rows = rows,
+                       .width = width},
+                      0, rows);
+  return out;
+}
+
+TEST(QuantiseInt8, HasTheReferencesBitsAndStaysWithinHalfAStep) {
+  std::mt19937 random(kSeed);
+  for (const std::int64_t width : {1, 7, 128, 200, 515}) {
+    std::vector<float> x = normal_floats(random, 4 * width);
+    for (float& v : x)
+      if (random() % 16 == 0) v *= 1e-39f;
+    const Quantised want = quantise(reference(), x, 4, width);
+    for (const KernelTable* level : available_levels()) {
+      const Quantised got = quantise(*level, x, 4, width);
+      EXPECT_EQ(got.codes, want.codes) << level->name << " width " << width;
+      EXPECT_EQ(got.scales, want.scales) << level->name << " width " << width;
+    }
+    for (std::int64_t r = 0; r < 4; ++r)
+      for (std::int64_t k = 0; k < padded_codes(width); ++k) {
+        const auto code = want.codes[static_cast<std::size_t>(r * padded_codes(width) + k)];
+        if (k >= width) {
+          EXPECT_EQ(code, 0);
+          continue;
+        }
+        const float scale =
+            want.scales[static_cast<std::size_t>(r * scale_blocks(width) + k / kScaleBlock)];
+        EXPECT_NEAR(static_cast<float>(code) * scale, x[static_cast<std::size_t>(r * width + k)],
+                    0.5001f * scale);
+      }
+  }
+}
+
+TEST(QuantiseInt8, TurnsZerosIntoZerosAndHidesNoNaN) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::quiet_NaN(),
+        std::numeric_limits<float>::infinity()}) {
+    std::vector<float> x(256, 0.0f);
+    x[130] = 3.0f;
+    x[131] = bad;
+    for (const KernelTable* level : available_levels()) {
+      const Quantised got = quantise(*level, x, 1, 256);
+      EXPECT_EQ(got.scales[0], 1e-10f / 127.0f) << level->name;
+      EXPECT_TRUE(std::isnan(got.scales[1])) << level->name;
+      EXPECT_EQ(std::count(got.codes.begin(), got.codes.end(), 0), 256) << level->name;
+    }
+  }
+}
+
+TEST(LinearInt8DeathTest, RefusesRowsWithoutScalesAndOtherWeights) {
+  const std::vector<std::byte> bytes(128);
+  const std::vector<std::int8_t> codes(128);
+  const std::vector<float> scales(1, 1.0f);
+  std::vector<float> y(1);
+  LinearArgs args{.x_codes = codes.data(), .w = {}, .y = y.data(), .y_stride = 1, .tokens = 1};
+  args.w = {
+      .data = bytes.data(), .dtype = DType::i8, .rows = 1, .cols = 128, .scales = scales.data()};
+  EXPECT_DEATH(select_level("auto").value()->linear_int8(args, 0, 1), "scales");
+  args.x_scales = scales.data();
+  args.w.dtype = DType::f8_e4m3;
+  EXPECT_DEATH(reference().linear_int8(args, 0, 1), "INT8 or INT4 weight");
+}
+
+}  // namespace
+}  // namespace troupe::kernels
