@@ -13,7 +13,7 @@ namespace troupe::kernels {
 namespace {
 
 constexpr std::int64_t kReadBytes = 256 << 20;
-constexpr std::int64_t kFmaRounds = 100'000;
+constexpr std::int64_t kProbeRounds = 100'000;
 constexpr int kPasses = 5;
 
 /// Shortest of kPasses calls, in seconds.
@@ -44,6 +44,27 @@ struct Free {
   void operator()(void* memory) const { std::free(memory); }
 };
 
+/// Operations per second, in units of 1e9, of all threads together.
+template <class Value, class Probe>
+double peak(const Engine& engine, const Probe& probe) {
+  const int threads = engine.pool == nullptr ? 1 : engine.pool->threads();
+  // Four shares a thread: the calling thread takes part in its pool's work.
+  const std::int64_t shares = 4 * threads;
+  std::atomic<std::int64_t> operations{0};
+  std::atomic<Value> value{0};
+  const double seconds = shortest_seconds(engine, [&] {
+    operations = 0;
+    share_out(engine, shares, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        Value result = 0;
+        operations += probe(kProbeRounds, &result);
+        value = result;  // keeps the sums alive
+      }
+    });
+  });
+  return static_cast<double>(operations.load()) / seconds * 1e-9;
+}
+
 }  // namespace
 
 double probe_seconds(const Engine& engine) {
@@ -72,23 +93,11 @@ double read_bandwidth_gbs(const Engine& engine) {
 }
 
 double fma_peak_gflops(const Engine& engine) {
-  const cpu::FmaProbeFn fma = pick(engine, cpu::fma_probe_levels());
-  const int threads = engine.pool == nullptr ? 1 : engine.pool->threads();
-  // Four shares a thread: the calling thread takes part in its pool's work.
-  const std::int64_t shares = 4 * threads;
-  std::atomic<std::int64_t> operations{0};
-  std::atomic<float> value{0};
-  const double seconds = shortest_seconds(engine, [&] {
-    operations = 0;
-    share_out(engine, shares, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        float result = 0;
-        operations += fma(kFmaRounds, &result);
-        value = result;  // keeps the sums alive
-      }
-    });
-  });
-  return static_cast<double>(operations.load()) / seconds * 1e-9;
+  return peak<float>(engine, pick(engine, cpu::fma_probe_levels()));
+}
+
+double int8_peak_gops(const Engine& engine) {
+  return peak<std::int32_t>(engine, pick(engine, cpu::int8_probe_levels()));
 }
 
 }  // namespace troupe::kernels

@@ -14,7 +14,11 @@ double read_bandwidth_gbs(const Engine& engine);
 /// AVX2, which its CPU has. Takes about 0.1 s.
 double fma_peak_gflops(const Engine& engine);
 
-/// The clock both use: CPU time of the calling thread for an engine without a pool, which other
+/// The same for multiply-adds of INT8 codes, two operations each, as `linear_int8` does them: pairs
+/// of bytes to 16 bits, pairs of these to 32 bits, one addition.
+double int8_peak_gops(const Engine& engine);
+
+/// The clock all use: CPU time of the calling thread for an engine without a pool, which other
 /// load on the machine does not lengthen, else wall time.
 double probe_seconds(const Engine& engine);
 

@@ -36,5 +36,8 @@ Levels<ReadProbeFn> read_probe_levels();
 /// Does `rounds` rounds of independent multiply-adds and returns how many operations that was.
 using FmaProbeFn = std::int64_t (*)(std::int64_t rounds, float* result);
 Levels<FmaProbeFn> fma_probe_levels();
+/// The same for products of bytes, as linear_int8 has them.
+using Int8ProbeFn = std::int64_t (*)(std::int64_t rounds, std::int32_t* result);
+Levels<Int8ProbeFn> int8_probe_levels();
 
 }  // namespace troupe::kernels::cpu

@@ -9,11 +9,23 @@ namespace troupe::services {
 namespace {
 
 constexpr std::array<std::int64_t, 5> kRowCounts{1, 8, 32, 128, 512};
-constexpr std::array kWeightTypes{DType::f8_e4m3, DType::i8, DType::i32, DType::bf16, DType::f32};
-constexpr std::array kExpertTypes{DType::f8_e4m3, DType::i8, DType::i32, DType::bf16};
-constexpr std::array kCacheTypes{DType::bf16};
-constexpr std::array kGateTypes{DType::bf16};
-constexpr std::array kRowTypes{DType::f32};
+
+struct Format {
+  DType dtype = DType::f32;
+  bool int8_rows = false;
+};
+constexpr Format kFp8{DType::f8_e4m3};
+constexpr Format kInt8{DType::i8};
+constexpr Format kW8a8{DType::i8, true};
+constexpr Format kInt4{DType::i32};
+constexpr Format kW4a8{DType::i32, true};
+constexpr Format kBf16{DType::bf16};
+constexpr Format kF32{DType::f32};
+constexpr std::array kWeightTypes{kFp8, kInt8, kW8a8, kInt4, kW4a8, kBf16, kF32};
+constexpr std::array kExpertTypes{kFp8, kInt8, kW8a8, kInt4, kW4a8, kBf16};
+constexpr std::array kCacheTypes{kBf16};
+constexpr std::array kGateTypes{kBf16};
+constexpr std::array kRowTypes{kF32};
 
 /// Adds one case for every dtype and row count that the filter lets through.
 class Collector {
@@ -22,9 +34,10 @@ class Collector {
 
   template <class Types>
   void add(KernelCase one, const Types& types) {
-    for (const DType dtype : types) {
+    for (const Format& format : types) {
       for (const std::int64_t rows : kRowCounts) {
-        one.dtype = dtype;
+        one.dtype = format.dtype;
+        one.int8_rows = format.int8_rows;
         one.rows = rows;
         if (one.operation == KernelOperation::attention)
           one.part = rows <= kDecodeRowsMax ? std::to_string(kDecodeKeys) + " keys" : "prompt";
@@ -51,7 +64,8 @@ std::string_view to_string(KernelOperation operation) {
   return kNames[static_cast<std::size_t>(operation)];
 }
 
-std::string_view short_name(DType dtype) {
+std::string_view KernelCase::format() const {
+  if (int8_rows) return dtype == DType::i8 ? "w8a8" : "w4a8";
   switch (dtype) {
     case DType::f8_e4m3: return "fp8";
     case DType::i8: return "int8";
@@ -67,7 +81,7 @@ std::string KernelCase::name() const {
   text += to_string(operation);
   if (!part.empty()) text += '/' + part;
   text += '/';
-  text += short_name(dtype);
+  text += format();
   return text + '/' + std::to_string(rows);
 }
 

@@ -28,12 +28,16 @@ struct KernelCase {
   KernelOperation operation = KernelOperation::linear;
   std::string part = {};     // which of its kind: "q_b", "4096 keys"; may be empty
   DType dtype = DType::f32;  // of weights (i32: INT4) or cache; F32 for what has only rows
+  bool int8_rows = false;    // linear, experts: rows quantised to INT8 (mode int8-act)
   std::int64_t rows = 1;
   std::int64_t features = 0;  // linear: output features
   std::int64_t inputs = 0;    // linear: input features
 
   /// "deepseek-v3/linear/q_b/fp8/8": what --filter looks into.
   std::string name() const;
+  /// "fp8", "int8", "int4" (of the I32 that hold it), "bf16", "f32"; with INT8 rows "w8a8",
+  /// "w4a8".
+  std::string_view format() const;
 };
 
 /// Cached positions of each sequence that attention with 1, 8 or 32 rows goes over.
@@ -46,8 +50,5 @@ std::vector<KernelCase> kernel_cases(std::string_view filter);
 
 /// Bytes of the largest weight or cache of the case that has to lie in one piece.
 std::int64_t largest_piece_bytes(const KernelCase& one);
-
-/// "fp8", "int8", "int4" (of the I32 that hold it), "bf16", "f32".
-std::string_view short_name(DType dtype);
 
 }  // namespace troupe::services

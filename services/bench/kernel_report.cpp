@@ -18,6 +18,7 @@ double read_rate(const KernelResult& result) { return result.from_memory ? resul
 
 JsonValue kernel_object(const KernelResult& result, const MachineLimits& limits) {
   const KernelCase& what = result.what;
+  const double rate = result.gflops();
   JsonValue::Object out;
   const auto add = [&out](const char* key, JsonValue value) {
     out.push_back({key, std::move(value)});
@@ -26,7 +27,7 @@ JsonValue kernel_object(const KernelResult& result, const MachineLimits& limits)
   add("model", {std::string(what.preset->name)});
   add("operation", {std::string(to_string(what.operation))});
   add("part", {what.part});
-  add("dtype", {std::string(short_name(what.dtype))});
+  add("dtype", {std::string(what.format())});
   add("rows", {what.rows});
   add("runs", {result.runs});
   add("seconds", {result.seconds});
@@ -35,7 +36,8 @@ JsonValue kernel_object(const KernelResult& result, const MachineLimits& limits)
   add("gb_per_s", {result.gb_per_s()});
   add("gflops", {result.gflops()});
   add("read_share", share_or_null(read_rate(result), limits.read_gbs));
-  add("fma_share", share_or_null(result.gflops(), limits.fma_gflops));
+  add("fma_share", what.int8_rows ? JsonValue() : share_or_null(rate, limits.fma_gflops));
+  add("int8_share", what.int8_rows ? share_or_null(rate, limits.int8_gops) : JsonValue());
   return {std::move(out)};
 }
 
@@ -43,24 +45,25 @@ JsonValue kernel_object(const KernelResult& result, const MachineLimits& limits)
 
 std::string kernel_table_head(const KernelRun& run) {
   const MachineLimits& limits = run.limits;
-  return formatted("level %s, threads %d: read %.1f GB/s, FMA %.1f GFLOP/s\n", limits.level.c_str(),
-                   limits.threads, limits.read_gbs, limits.fma_gflops) +
+  return formatted("level %s, threads %d: read %.1f GB/s, FMA %.1f GFLOP/s, INT8 %.1f GOP/s\n",
+                   limits.level.c_str(), limits.threads, limits.read_gbs, limits.fma_gflops,
+                   limits.int8_gops) +
          formatted("weights cycle through %lld MiB; the last cache level holds %.1f MiB\n\n",
                    static_cast<long long>(run.pool_bytes >> 20),
                    static_cast<double>(run.cache_bytes) / (1 << 20)) +
          formatted("%-12s%-10s%-12s%-6s%5s%12s%9s%7s%10s%7s\n", "model", "operation", "part",
-                   "dtype", "rows", "us", "GB/s", "read", "GFLOP/s", "FMA");
+                   "dtype", "rows", "us", "GB/s", "read", "GFLOP/s", "peak");
 }
 
 std::string kernel_table_line(const KernelResult& result, const MachineLimits& limits) {
   const KernelCase& what = result.what;
+  const double peak = what.int8_rows ? limits.int8_gops : limits.fma_gflops;
   const std::string flops = result.flops > 0 ? formatted("%.1f", result.gflops()) : "-";
   return formatted("%-12s%-10s%-12s%-6s%5lld%12.1f%9.2f%7s%10s%7s\n", what.preset->name.data(),
-                   to_string(what.operation).data(), what.part.c_str(),
-                   short_name(what.dtype).data(), static_cast<long long>(what.rows),
-                   result.seconds * 1e6, result.gb_per_s(),
+                   to_string(what.operation).data(), what.part.c_str(), what.format().data(),
+                   static_cast<long long>(what.rows), result.seconds * 1e6, result.gb_per_s(),
                    share_text(read_rate(result), limits.read_gbs).c_str(), flops.c_str(),
-                   share_text(result.gflops(), limits.fma_gflops).c_str());
+                   share_text(result.gflops(), peak).c_str());
 }
 
 std::string kernels_json(const KernelRun& run, const std::vector<KernelResult>& results) {
@@ -70,6 +73,7 @@ std::string kernels_json(const KernelRun& run, const std::vector<KernelResult>& 
                         {"threads", {std::int64_t{run.limits.threads}}},
                         {"read_gb_per_s", {run.limits.read_gbs}},
                         {"fma_gflops", {run.limits.fma_gflops}},
+                        {"int8_gops", {run.limits.int8_gops}},
                         {"pool_bytes", {run.pool_bytes}},
                         {"cache_bytes", {run.cache_bytes}},
                         {"results", {std::move(list)}}};

@@ -47,20 +47,64 @@ double weight_bytes(DType dtype, std::int64_t rows, std::int64_t cols) {
   }
 }
 
+/// Rows as a linear of the case takes them: F32, or INT8 codes with scales.
+class Rows {
+ public:
+  Rows(std::shared_ptr<Floats> values, std::int64_t rows, std::int64_t width, bool int8)
+      : values_(std::move(values)), rows_(rows), width_(width), int8_(int8) {
+    if (!int8) return;
+    codes_ = std::make_shared<std::vector<std::int8_t>>(
+        static_cast<std::size_t>(rows * kernels::padded_codes(width)));
+    scales_ = zeros(rows * kernels::scale_blocks(width));
+  }
+  /// Before each use, as the model does it: quantising is part of the price.
+  void quantise(const Engine& engine) const {
+    if (!int8_) return;
+    engine.quantise_int8({.x = values_->data(),
+                          .x_stride = width_,
+                          .q = codes_->data(),
+                          .scales = scales_->data(),
+                          .rows = rows_,
+                          .width = width_});
+  }
+  /// The input side of rows [first, first + count).
+  LinearArgs input(std::int64_t first, std::int64_t count) const {
+    LinearArgs args;
+    args.tokens = count;
+    if (int8_) {
+      args.x_codes = codes_->data() + first * kernels::padded_codes(width_);
+      args.x_scales = scales_->data() + first * kernels::scale_blocks(width_);
+    } else {
+      args.x = values_->data() + first * width_;
+      args.x_stride = width_;
+    }
+    return args;
+  }
+  std::int64_t width() const { return width_; }
+  Floats& values() const { return *values_; }
+
+ private:
+  std::shared_ptr<Floats> values_;
+  std::int64_t rows_, width_;
+  bool int8_;
+  std::shared_ptr<std::vector<std::int8_t>> codes_;
+  std::shared_ptr<Floats> scales_;
+};
+
 PreparedKernel prepare_linear(const KernelCase& one, const Engine& engine, WeightPool& pool) {
-  const auto x = random_values(one.rows * one.inputs);
+  const Rows x(random_values(one.rows * one.inputs), one.rows, one.inputs, one.int8_rows);
   const auto y = zeros(one.rows * one.features);
   PreparedKernel made;
   made.bytes = weight_bytes(one.dtype, one.features, one.inputs);
   made.flops = 2 * as_double(one.rows * one.features * one.inputs);
   made.from_memory = true;
   made.once = [one, x, y, engine, &pool] {
-    engine.linear({.x = x->data(),
-                   .x_stride = one.inputs,
-                   .w = pool.matrix(one.dtype, one.features, one.inputs),
-                   .y = y->data(),
-                   .y_stride = one.features,
-                   .tokens = one.rows});
+    x.quantise(engine);
+    LinearArgs args = x.input(0, one.rows);
+    args.w = pool.matrix(one.dtype, one.features, one.inputs);
+    args.y = y->data();
+    args.y_stride = one.features;
+    engine.linear(args);
   };
   return made;
 }
@@ -81,44 +125,47 @@ struct ExpertLoad {
 };
 
 struct ExpertBuffers {
-  std::shared_ptr<Floats> x, gate, up, y;  // [pairs, hidden], [pairs, inner] twice, [pairs, hidden]
+  Rows x, gate;                   // [pairs, hidden], [pairs, inner]
+  std::shared_ptr<Floats> up, y;  // [pairs, inner], [pairs, hidden]
 };
 
 /// Gate and up of all experts together, SwiGLU, down of all together, as ExpertModel::run.
 void run_experts(const ExpertLoad& load, DType dtype, const ExpertBuffers& rows,
                  const Engine& engine, WeightPool& pool) {
   std::vector<LinearArgs> group;
-  const auto add = [&](std::int64_t expert, const Floats& x, std::int64_t width, Floats& y,
-                       std::int64_t features) {
+  const auto add = [&](std::int64_t expert, const Rows& x, Floats& y, std::int64_t features) {
     const std::int64_t first = load.first(expert);
-    group.push_back({.x = x.data() + first * width,
-                     .x_stride = width,
-                     .w = pool.matrix(dtype, features, width),
-                     .y = y.data() + first * features,
-                     .y_stride = features,
-                     .tokens = load.count(expert)});
+    LinearArgs args = x.input(first, load.count(expert));
+    args.w = pool.matrix(dtype, features, x.width());
+    args.y = y.data() + first * features;
+    args.y_stride = features;
+    group.push_back(args);
   };
+  rows.x.quantise(engine);
   for (std::int64_t expert = 0; expert < load.used; ++expert) {
-    add(expert, *rows.x, load.hidden, *rows.gate, load.inner);
-    add(expert, *rows.x, load.hidden, *rows.up, load.inner);
+    add(expert, rows.x, rows.gate.values(), load.inner);
+    add(expert, rows.x, *rows.up, load.inner);
   }
   engine.linears(group);
-  engine.swiglu({.gate = rows.gate->data(),
+  engine.swiglu({.gate = rows.gate.values().data(),
                  .up = rows.up->data(),
-                 .y = rows.gate->data(),
+                 .y = rows.gate.values().data(),
                  .rows = load.pairs,
                  .width = load.inner,
                  .round_to_bf16 = true});
   group.clear();
+  rows.gate.quantise(engine);
   for (std::int64_t expert = 0; expert < load.used; ++expert)
-    add(expert, *rows.gate, load.inner, *rows.y, load.hidden);
+    add(expert, rows.gate, *rows.y, load.hidden);
   engine.linears(group);
 }
 
 PreparedKernel prepare_experts(const KernelCase& one, const Engine& engine, WeightPool& pool) {
   const ExpertLoad load(one);
-  const ExpertBuffers rows{random_values(load.pairs * load.hidden), zeros(load.pairs * load.inner),
-                           zeros(load.pairs * load.inner), zeros(load.pairs * load.hidden)};
+  const ExpertBuffers rows{
+      Rows(random_values(load.pairs * load.hidden), load.pairs, load.hidden, one.int8_rows),
+      Rows(zeros(load.pairs * load.inner), load.pairs, load.inner, one.int8_rows),
+      zeros(load.pairs * load.inner), zeros(load.pairs * load.hidden)};
   PreparedKernel made;
   made.bytes = as_double(load.used) * (2 * weight_bytes(one.dtype, load.inner, load.hidden) +
                                        weight_bytes(one.dtype, load.hidden, load.inner));

@@ -14,6 +14,7 @@ struct MachineLimits {
   std::string level;      // "avx2"
   double read_gbs = 0;    // 1e9 bytes per second; 0: could not be measured
   double fma_gflops = 0;  // 1e9 F32 operations per second, two per multiply-add
+  double int8_gops = 0;   // 1e9 operations on INT8 codes per second, likewise
 };
 
 /// The calling thread and `threads` - 1 others. One thread alone has no pool, so that probes and
@@ -24,7 +25,7 @@ class BenchEngine {
   static Expected<BenchEngine> make(const kernels::KernelTable* table, int threads);
 
   const kernels::Engine& engine() const { return engine_; }
-  /// Measures; takes about 0.3 s.
+  /// Measures; takes about 0.4 s.
   MachineLimits limits() const;
 
  private:

@@ -108,6 +108,12 @@ Check check_fma(const kernels::Engine& engine) {
               std::to_string(engine.pool->threads()) + " threads: prefill cannot compute faster"};
 }
 
+Check check_int8(const kernels::Engine& engine) {
+  return {Verdict::ok, "int8 peak",
+          rounded(kernels::int8_peak_gops(engine), "GOP/s") + " on " +
+              std::to_string(engine.pool->threads()) + " threads: the same with --mode int8-act"};
+}
+
 class Report {
  public:
   void add(const Check& check) {
@@ -135,6 +141,7 @@ int examine(const std::string& named) {
   const kernels::Engine engine{*table, &pool};
   checks.add(check_bandwidth(engine));
   if (!interrupted()) checks.add(check_fma(engine));
+  if (!interrupted()) checks.add(check_int8(engine));
   if (interrupted()) return static_cast<int>(ExitCode::interrupt);
   if (checks.failed() == 0) return 0;
   return report(Fault::checks_failed, std::to_string(checks.failed()) +
@@ -147,7 +154,7 @@ int examine(const std::string& named) {
 Command doctor_command() {
   Command command;
   command.name = "doctor";
-  command.summary = "Check this machine: CPU level, memory, read bandwidth, FMA peak";
+  command.summary = "Check this machine: CPU level, memory, read bandwidth, FMA and INT8 peak";
   command.usage = "troupe doctor [--model DIR]";
   command.examples = {"troupe doctor", "troupe doctor --model DIR"};
   command.make = [](OptionSet& options) {

@@ -29,6 +29,14 @@ class KernelsTest(program.ProgramTest):
         for one in found["results"]:
             self.assertAlmostEqual(one["read_share"], one["gb_per_s"] / found["read_gb_per_s"])
             self.assertAlmostEqual(one["fma_share"], one["gflops"] / found["fma_gflops"])
+            self.assertIsNone(one["int8_share"])
+
+    def test_int8_rows_are_measured_against_the_int8_peak(self):
+        for name in ("linear/q_b/w4a8/8", "experts/w8a8/1"):
+            found = self.measured(f"bench-1b/{name}")
+            (one, *_) = found["results"]
+            self.assertAlmostEqual(one["int8_share"], one["gflops"] / found["int8_gops"])
+            self.assertIsNone(one["fma_share"])
 
     def test_every_operation_has_cases(self):
         for operation in ("experts/fp8/1", "attention/prompt", "gate", "rms_norm", "rope"):
@@ -47,7 +55,7 @@ class KernelsTest(program.ProgramTest):
     def test_table(self):
         text = self.succeeds("bench", "kernels", "--filter", "1b/swiglu", *QUICK, "--threads", 1)
         lines = text.splitlines()
-        self.assertRegex(lines[0], r"^level \w+, threads 1: read [\d.]+ GB/s, FMA [\d.]+ GFLOP/s$")
+        self.assertRegex(lines[0], r"^level \w+, threads 1: read [\d.]+ GB/s, FMA [\d.]+ GFLOP/s, INT8 [\d.]+ GOP/s$")
         self.assertEqual(lines[3].split()[:4], ["model", "operation", "part", "dtype"])
         self.assertEqual(len(lines), 4 + 5)
 

@@ -207,7 +207,7 @@ class VersionTest(program.ProgramTest):
 class DoctorTest(program.ProgramTest):
     def test_one_line_per_check(self):
         lines = self.succeeds("doctor").splitlines()
-        for check in ("cpu level", "cores", "memory", "model", "read bandwidth", "fma peak"):
+        for check in ("cpu level", "cores", "memory", "model", "read bandwidth", "fma peak", "int8 peak"):
             self.assertEqual(
                 len([x for x in lines if re.match(rf"(ok  |warn|fail)  {check} ", x)]), 1, lines
             )

@@ -156,7 +156,7 @@ TEST(WeightPool, SaysWhenMemoryCannotBeHad) {
 }
 
 TEST(KernelReport, ALineHasRatesAndShares) {
-  const MachineLimits limits{2, "avx2", 40, 200};
+  const MachineLimits limits{2, "avx2", 40, 200, 400};
   const KernelResult linear{.what = only_case("deepseek-v3/linear/q_b/fp8/8"),
                             .seconds = 0.002,
                             .runs = 7,
@@ -166,6 +166,11 @@ TEST(KernelReport, ALineHasRatesAndShares) {
   EXPECT_EQ(kernel_table_line(linear, limits),
             "deepseek-v3 linear    q_b         fp8       8      2000.0    20.00    50%"
             "      50.0    25%\n");
+  KernelResult int8_rows = linear;
+  int8_rows.what = only_case("deepseek-v3/linear/q_b/w4a8/8");
+  EXPECT_EQ(kernel_table_line(int8_rows, limits),
+            "deepseek-v3 linear    q_b         w4a8      8      2000.0    20.00    50%"
+            "      50.0    12%\n");
   KernelResult norm = linear;
   norm.what = only_case("deepseek-v3/rms_norm/f32/1");
   norm.flops = 0;
@@ -176,7 +181,7 @@ TEST(KernelReport, ALineHasRatesAndShares) {
 }
 
 TEST(KernelReport, JsonHasTheLimitsAndNullForWhatHasNoShare) {
-  const KernelRun run{{2, "avx2", 40, 200}, 256 * kMiB, 32 * kMiB};
+  const KernelRun run{{2, "avx2", 40, 200, 400}, 256 * kMiB, 32 * kMiB};
   KernelResult norm{
       .what = only_case("bench-1b/rms_norm/f32/1"), .seconds = 0.5, .runs = 1, .bytes = 1e9};
   KernelResult linear = norm;
