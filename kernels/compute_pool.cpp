@@ -9,6 +9,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -58,15 +59,22 @@ struct Loop {
   std::int64_t grain = 1;
   std::atomic<std::int64_t> next{0};
   std::atomic<int> helpers{0};  // pool threads inside; they enter under State::mutex
+  std::atomic<bool> failed{false};
+  std::exception_ptr failure;  // of the first share that threw; read when all have left
 
   bool exhausted() const { return next.load(std::memory_order_relaxed) >= count; }
 
-  /// Takes shares until none is left.
-  void work() {
-    for (;;) {
-      const std::int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
-      if (begin >= count) return;
-      (*share)(begin, std::min(begin + grain, count));
+  /// Takes shares until none is left or one throws: memory can run out in any of them.
+  void work() noexcept {
+    try {
+      for (;;) {
+        const std::int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
+        if (begin >= count) return;
+        (*share)(begin, std::min(begin + grain, count));
+      }
+    } catch (...) {
+      if (!failed.exchange(true)) failure = std::current_exception();
+      next.store(count, std::memory_order_relaxed);
     }
   }
 };
@@ -160,9 +168,11 @@ struct ComputePool::State {
       loops.erase(std::remove(loops.begin(), loops.end(), &loop), loops.end());
     }
     // Shares are small: to sleep until the last one is done takes longer than to wait for it.
-    if (spin_until(left)) return;
-    std::unique_lock lock(mutex);
-    loop_left.wait(lock, left);
+    if (!spin_until(left)) {
+      std::unique_lock lock(mutex);
+      loop_left.wait(lock, left);
+    }
+    if (loop.failure) std::rethrow_exception(loop.failure);
   }
 };
 

@@ -34,8 +34,8 @@ class ComputePool {
   /// *Threading*: any; never blocks.
   [[nodiscard]] bool submit(Job job);
 
-  /// Calls `share` for disjoint ranges that cover [0, count), each a multiple of `grain` except the
-  /// last. *Threading*: any thread, in a job or not; returns when all shares are done.
+  /// Calls `share` for disjoint ranges that cover [0, count), multiples of `grain` but the last.
+  /// The first exception of a share comes out once none is running. *Threading*: any, in jobs too.
   void parallel_for(std::int64_t count, std::int64_t grain, const Share& share);
 
  private:

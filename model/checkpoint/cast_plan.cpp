@@ -14,6 +14,7 @@ constexpr std::string_view kPackedSuffix = "_packed";
 constexpr std::string_view kFp8Scale = "_scale_inv";
 constexpr std::string_view kScale = "_scale";
 constexpr std::string_view kShape = "_shape";
+constexpr std::uint64_t kAlignment = 8;  // of the data in the file; no element is larger
 
 /// The linear layers of the model by the names of their weights.
 using Linears = std::map<std::string, TensorSpec, std::less<>>;
@@ -56,7 +57,7 @@ class Caster {
     out.source = &tensor;
     out.encoding = encoding(tensor);
     if (out.encoding == Encoding::copy) {
-      out.outputs.push_back({std::string(tensor.name), tensor.dtype, tensor.shape});
+      out.outputs.push_back({std::string(tensor.name), tensor.dtype, tensor.shape, 0});
       return out;
     }
     if (tensor.shape.size() != 2)
@@ -100,17 +101,17 @@ class Caster {
     const auto blocks = [](std::int64_t n) { return kernels::scale_blocks(n); };
     switch (t.encoding) {
       case Encoding::int8_blocks:
-        return {{t.weight, DType::i8, shape},
-                {t.weight + "_scale_inv", DType::f32, {blocks(t.rows), blocks(t.cols)}}};
+        return {{t.weight, DType::i8, shape, 0},
+                {t.weight + "_scale_inv", DType::f32, {blocks(t.rows), blocks(t.cols)}, 0}};
       case Encoding::int8_channel:
-        return {{t.weight, DType::i8, shape}, {t.weight + "_scale", DType::f32, {t.rows, 1}}};
+        return {{t.weight, DType::i8, shape, 0}, {t.weight + "_scale", DType::f32, {t.rows, 1}, 0}};
       case Encoding::int4_groups: {
         const std::int64_t words = (t.cols + kernels::kCodesPerWord - 1) / kernels::kCodesPerWord;
-        return {{t.weight + "_packed", DType::i32, {t.rows, words}},
-                {t.weight + "_scale", DType::bf16, {t.rows, kernels::scale_groups(t.cols)}},
-                {t.weight + "_shape", DType::i32, {2}}};
+        return {{t.weight + "_packed", DType::i32, {t.rows, words}, 0},
+                {t.weight + "_scale", DType::bf16, {t.rows, kernels::scale_groups(t.cols)}, 0},
+                {t.weight + "_shape", DType::i32, {2}, 0}};
       }
-      default: return {{t.weight, DType::bf16, shape}};
+      default: return {{t.weight, DType::bf16, shape, 0}};
     }
   }
 
@@ -122,26 +123,40 @@ class Caster {
 
 JsonValue whole_number(std::uint64_t value) { return {static_cast<std::int64_t>(value)}; }
 
-JsonValue entry_value(const OutputTensor& tensor, std::uint64_t begin) {
+/// Where a tensor goes: 0 for those that leave the next offset a multiple of 8.
+std::uint64_t place(const OutputTensor* tensor) {
+  return tensor->bytes() % kAlignment == 0 ? 0 : kAlignment - bytes_of(tensor->dtype);
+}
+
+/// Gives every output its offset; they come back in the order of the file.
+std::vector<const OutputTensor*> lay_out(std::vector<CastTensor>& tensors) {
+  std::vector<OutputTensor*> order;
+  for (CastTensor& tensor : tensors)
+    for (OutputTensor& output : tensor.outputs) order.push_back(&output);
+  std::ranges::stable_sort(order, {}, place);
+  std::uint64_t begin = 0;
+  for (OutputTensor* output : order) {
+    output->begin = begin;
+    begin += output->bytes();
+  }
+  return {order.begin(), order.end()};
+}
+
+JsonValue entry_value(const OutputTensor& tensor) {
   JsonValue::Array shape(tensor.shape.size());
   for (std::size_t i = 0; i < shape.size(); ++i) shape[i].data = tensor.shape[i];
-  JsonValue::Array offsets{whole_number(begin), whole_number(begin + tensor.bytes())};
+  JsonValue::Array offsets{whole_number(tensor.begin), whole_number(tensor.begin + tensor.bytes())};
   return {JsonValue::Object{{"dtype", {std::string(to_string(tensor.dtype))}},
                             {"shape", {std::move(shape)}},
                             {"data_offsets", {std::move(offsets)}}}};
 }
 
 /// Length prefix and header, padded with spaces to a multiple of 8 as the reference writer does.
-std::string head_of(const std::vector<CastTensor>& tensors) {
+std::string head_of(const std::vector<const OutputTensor*>& order) {
   JsonValue::Object members{{"__metadata__", {JsonValue::Object{{"format", {std::string("pt")}}}}}};
-  std::uint64_t begin = 0;
-  for (const CastTensor& tensor : tensors)
-    for (const OutputTensor& output : tensor.outputs) {
-      members.push_back({output.name, entry_value(output, begin)});
-      begin += output.bytes();
-    }
+  for (const OutputTensor* output : order) members.push_back({output->name, entry_value(*output)});
   std::string text = to_json(JsonValue{members});
-  text.append((8 - text.size() % 8) % 8, ' ');
+  text.append((kAlignment - text.size() % kAlignment) % kAlignment, ' ');
   std::string head(8, '\0');
   for (std::size_t i = 0; i < 8; ++i) head[i] = static_cast<char>(text.size() >> (8 * i) & 0xff);
   return head + text;
@@ -160,7 +175,7 @@ void complete(ShardPlan& plan, bool has_dropped) {
       plan.file_bytes += entry.end - entry.begin;
     return;
   }
-  plan.head = head_of(plan.tensors);
+  plan.head = head_of(lay_out(plan.tensors));
   plan.file_bytes = plan.head.size() + plan.tensor_bytes();
 }
 

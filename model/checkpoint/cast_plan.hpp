@@ -16,11 +16,12 @@ struct OutputTensor {
   std::string name;
   DType dtype = DType::f32;
   std::vector<std::int64_t> shape;
+  std::uint64_t begin = 0;  // byte of the file's data
 
   std::uint64_t bytes() const;
 };
 
-/// One input tensor and the tensors that take its place, in their order in the file.
+/// One input tensor and the tensors that take its place: codes, their scales, their shape.
 struct CastTensor {
   const TensorView* source = nullptr;
   Encoding encoding = Encoding::copy;
@@ -29,7 +30,9 @@ struct CastTensor {
   std::vector<OutputTensor> outputs;
 };
 
-/// An output file, planned from the input file of the same name. Tensors keep their order.
+/// An output file, planned from the input file of the same name. Every tensor begins at a multiple
+/// of its dtype's size, as the format's reference writer has it: tensors keep their order, those of
+/// a whole number of 8 bytes first, then the others by falling size of their elements.
 struct ShardPlan {
   std::string name;
   const SafetensorsFile* source = nullptr;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "core/dtype.hpp"
 #include "model/checkpoint/dequantise.hpp"
@@ -16,54 +17,78 @@ namespace {
 
 constexpr std::size_t kStepBytes = 1 << 20;
 
-/// Writes through a buffer of about kStepBytes and reports each flush.
+/// Writes through a buffer of kStepBytes, and reports as often as that many bytes have come.
 class SteppedWriter {
  public:
   SteppedWriter(OutputFile& file, const CastStep& step) : file_(file), step_(step) {
     buffer_.reserve(kStepBytes);
   }
 
-  Expected<void> write(std::span<const std::byte> bytes) {
+  /// `bytes` at `offset` of the file; what follows the bytes before needs no write of its own.
+  Expected<void> write(std::uint64_t offset, std::span<const std::byte> bytes) {
+    if (offset != begin_ + buffer_.size())
+      if (const auto drained = drain(offset); !drained) return drained;
     while (!bytes.empty()) {
       const std::size_t take = std::min(bytes.size(), kStepBytes - buffer_.size());
       buffer_.insert(buffer_.end(), bytes.begin(), bytes.begin() + static_cast<long>(take));
       bytes = bytes.subspan(take);
       if (buffer_.size() < kStepBytes) continue;
-      if (const auto flushed = flush(); !flushed) return flushed;
+      if (const auto drained = drain(begin_ + kStepBytes); !drained) return drained;
+      if (const auto stepped = step(); !stepped) return stepped;
     }
-    return {};
+    return unreported_ < kStepBytes ? Expected<void>() : step();
   }
 
   Expected<void> flush() {
-    if (const auto written = file_.write(buffer_); !written) return written;
-    const bool go_on = step_(buffer_.size());
-    buffer_.clear();
-    return go_on ? Expected<void>() : unexpected(Errc::cancelled, "the cast was stopped");
+    if (const auto drained = drain(begin_ + buffer_.size()); !drained) return drained;
+    return step();
   }
 
  private:
+  /// Empties the buffer; the next bytes belong at `next`.
+  Expected<void> drain(std::uint64_t next) {
+    if (const auto written = file_.write_at(begin_, buffer_); !written) return written;
+    unreported_ += buffer_.size();
+    buffer_.clear();
+    begin_ = next;
+    return {};
+  }
+
+  Expected<void> step() {
+    const bool go_on = step_(std::exchange(unreported_, 0));
+    return go_on ? Expected<void>() : unexpected(Errc::cancelled, "the cast was stopped");
+  }
+
   OutputFile& file_;
   const CastStep& step_;
+  std::uint64_t begin_ = 0;  // of the buffer in the file
   std::vector<std::byte> buffer_;
+  std::uint64_t unreported_ = 0;  // bytes written since the last step
 };
 
-/// The codes of a matrix go out band by band, its scales are kept and follow at the end.
+/// The codes of a matrix go out band by band, its scales are kept until all are there.
 class MatrixWriter {
  public:
-  MatrixWriter(const CastTensor& tensor, const kernels::WeightMatrix& matrix, SteppedWriter& writer)
-      : tensor_(tensor), matrix_(matrix), writer_(writer) {}
+  /// `data_start`: of the file's data.
+  MatrixWriter(const CastTensor& tensor, const kernels::WeightMatrix& matrix, SteppedWriter& writer,
+               std::uint64_t data_start)
+      : tensor_(tensor),
+        matrix_(matrix),
+        writer_(writer),
+        data_start_(data_start),
+        codes_end_(data_start + tensor.outputs[0].begin) {}
 
   Expected<void> write() {
     values_.resize(
         static_cast<std::size_t>(std::min(kernels::kScaleBlock, matrix_.rows) * matrix_.cols));
     for (std::int64_t row = 0; row < matrix_.rows; row += kernels::kScaleBlock)
       if (const auto written = write_band(row); !written) return written;
-    if (tensor_.encoding == Encoding::int4_groups) {
-      const std::array<std::int32_t, 2> shape{static_cast<std::int32_t>(matrix_.rows),
-                                              static_cast<std::int32_t>(matrix_.cols)};
-      keep(std::as_bytes(std::span(shape)));
-    }
-    return writer_.write(tail_);
+    if (tensor_.outputs.size() < 2) return {};
+    const auto scaled = writer_.write(data_start_ + tensor_.outputs[1].begin, scales_);
+    if (!scaled || tensor_.outputs.size() < 3) return scaled;
+    const std::array<std::int32_t, 2> shape{static_cast<std::int32_t>(matrix_.rows),
+                                            static_cast<std::int32_t>(matrix_.cols)};
+    return writer_.write(data_start_ + tensor_.outputs[2].begin, std::as_bytes(std::span(shape)));
   }
 
  private:
@@ -94,7 +119,7 @@ class MatrixWriter {
     std::vector<Bf16> out(static_cast<std::size_t>(band.count * band.cols));
     std::transform(band.values.begin(), band.values.begin() + static_cast<long>(out.size()),
                    out.begin(), f32_to_bf16);
-    return writer_.write(std::as_bytes(std::span(out)));
+    return write_codes(std::as_bytes(std::span(out)));
   }
 
   Expected<void> encode_int8(const Rows& band, std::int64_t scale_count) {
@@ -107,8 +132,8 @@ class MatrixWriter {
       return unexpected(
           Errc::malformed,
           "a value times its scale overflows F32; the file is damaged, download it again");
-    keep(std::as_bytes(std::span(scales)));
-    return writer_.write(std::as_bytes(std::span(codes)));
+    keep_scales(std::as_bytes(std::span(scales)));
+    return write_codes(std::as_bytes(std::span(codes)));
   }
 
   Expected<void> encode_int4(const Rows& band) {
@@ -119,33 +144,40 @@ class MatrixWriter {
       if (!quantise_int4_row(band.values.subspan(r * cols, cols), words, scales))
         return unexpected(Errc::malformed,
                           "values of 2^65 and more do not fit INT4; use --to int8");
-      keep(std::as_bytes(std::span(scales)));
-      if (const auto written = writer_.write(std::as_bytes(std::span(words))); !written)
+      keep_scales(std::as_bytes(std::span(scales)));
+      if (const auto written = write_codes(std::as_bytes(std::span(words))); !written)
         return written;
     }
     return {};
   }
 
-  void keep(std::span<const std::byte> bytes) {
-    tail_.insert(tail_.end(), bytes.begin(), bytes.end());
+  Expected<void> write_codes(std::span<const std::byte> bytes) {
+    return writer_.write(std::exchange(codes_end_, codes_end_ + bytes.size()), bytes);
+  }
+
+  void keep_scales(std::span<const std::byte> bytes) {
+    scales_.insert(scales_.end(), bytes.begin(), bytes.end());
   }
 
   const CastTensor& tensor_;
   const kernels::WeightMatrix& matrix_;
   SteppedWriter& writer_;
-  std::vector<float> values_;    // [128, cols]
-  std::vector<std::byte> tail_;  // what follows the codes
+  std::uint64_t data_start_;
+  std::uint64_t codes_end_;    // where the next band goes
+  std::vector<float> values_;  // [128, cols]
+  std::vector<std::byte> scales_;
 };
 
 Expected<void> write_tensor(const Checkpoint& checkpoint, const CastTensor& tensor,
-                            SteppedWriter& writer) {
+                            SteppedWriter& writer, std::uint64_t data_start) {
   if (tensor.encoding == Encoding::copy)
-    return writer.write({tensor.source->data, tensor.source->bytes});
+    return writer.write(data_start + tensor.outputs[0].begin,
+                        {tensor.source->data, tensor.source->bytes});
   const auto matrix = checkpoint.matrix(tensor.weight, tensor.rows, tensor.cols);
   if (!matrix) return unexpected(matrix.error());
   if (const auto numbers = check_codes(tensor.weight, *matrix); !numbers)
     return at(tensor.source->file, numbers.error());
-  const auto written = MatrixWriter(tensor, *matrix, writer).write();
+  const auto written = MatrixWriter(tensor, *matrix, writer, data_start).write();
   if (written || written.error().code != Errc::malformed) return written;
   return at(tensor.source->file, written.error());
 }
@@ -168,13 +200,14 @@ Expected<void> write_shard(const Checkpoint& checkpoint, const ShardPlan& plan,
   Expected<OutputFile> file = OutputFile::create(dir / plan.name);
   if (!file) return unexpected(file.error());
   SteppedWriter writer(*file, step);
-  Expected<void> done = writer.write(std::as_bytes(std::span(plan.head)));
+  const std::uint64_t data_start = plan.head.size();
+  Expected<void> done = writer.write(0, std::as_bytes(std::span(plan.head)));
   if (plan.verbatim) {
     for (const SafetensorsEntry& entry : plan.source->header().entries)
-      if (done) done = writer.write(plan.source->data(entry));
+      if (done) done = writer.write(data_start + entry.begin, plan.source->data(entry));
   } else {
     for (const CastTensor& tensor : plan.tensors)
-      if (done) done = write_tensor(checkpoint, tensor, writer);
+      if (done) done = write_tensor(checkpoint, tensor, writer, data_start);
   }
   if (done) done = writer.flush();
   if (done) done = checkpoint.check_sizes();

@@ -4,6 +4,10 @@
 
 #include <pcre2.h>
 
+#include <algorithm>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "core/check.hpp"
@@ -13,6 +17,7 @@ namespace {
 
 constexpr std::string_view kExpression = "re:";
 constexpr std::size_t kEntriesMax = 1024;     // published models have some ten
+constexpr std::size_t kNumberedMax = 256;     // each is matched with each of K2's 70'000 modules
 constexpr std::uint32_t kStepsMax = 100'000;  // names have some 60 bytes
 
 struct FreeExpression {
@@ -38,6 +43,24 @@ Expected<Expression> compile_expression(std::string_view entry) {
                                          " at character " + std::to_string(place));
 }
 
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/// Whether an expression may tell two digits apart: only one that has a digit itself (a character
+/// by its code has one, too) or compares text with text that was matched before.
+bool is_numbered(std::string_view expression) {
+  if (std::ranges::any_of(expression, is_digit)) return true;
+  for (const std::string_view backreference : {"\\k", "\\g", "(?P="})
+    if (expression.find(backreference) != std::string_view::npos) return true;
+  return false;
+}
+
+/// What all modules have in common that differ in digits only.
+std::string shape_of(std::string_view module) {
+  std::string shape(module);
+  std::ranges::replace_if(shape, is_digit, '0');
+  return shape;
+}
+
 /// What one match after the other works with.
 class Matcher {
  public:
@@ -51,6 +74,7 @@ class Matcher {
   /// *Errors*: `malformed`, naming `entry`, when the limit is reached.
   Expected<bool> matches(const pcre2_code* expression, std::string_view entry,
                          std::string_view name) {
+    ++run_;
     const int found = pcre2_match(expression, reinterpret_cast<PCRE2_SPTR>(name.data()),
                                   name.size(), 0, 0, data_.get(), context_.get());
     if (found >= 0) return true;
@@ -61,7 +85,10 @@ class Matcher {
                                            "; write it without nested repetitions");
   }
 
+  std::uint64_t run() const { return run_; }
+
  private:
+  std::uint64_t run_ = 0;
   std::unique_ptr<pcre2_match_data, void (*)(pcre2_match_data*)> data_;
   std::unique_ptr<pcre2_match_context, void (*)(pcre2_match_context*)> context_;
 };
@@ -69,12 +96,33 @@ class Matcher {
 }  // namespace
 
 struct IgnoreList::Entries {
-  struct Entry {
+  struct Rule {
     std::string text;
-    Expression expression;  // null: `text` is a name
+    Expression expression;
   };
-  std::vector<Entry> all;
+  std::unordered_set<std::string> names;
+  std::vector<Rule> numbered;
+  std::vector<Rule> others;
+  std::unordered_map<std::string, const Rule*> covering_shape;  // of `others`; null: none does
   Matcher matcher;
+
+  Expected<const Rule*> first_of(const std::vector<Rule>& rules, std::string_view module) {
+    for (const Rule& rule : rules) {
+      const Expected<bool> covers = matcher.matches(rule.expression.get(), rule.text, module);
+      if (!covers) return unexpected(covers.error());
+      if (*covers) return &rule;
+    }
+    return nullptr;
+  }
+
+  Expected<const Rule*> first_of_others(std::string_view module) {
+    const std::string shape = shape_of(module);
+    const auto known = covering_shape.find(shape);
+    if (known != covering_shape.end()) return known->second;
+    const Expected<const Rule*> first = first_of(others, module);
+    if (first) covering_shape.emplace(shape, *first);
+    return first;
+  }
 };
 
 IgnoreList::IgnoreList() : entries_(std::make_unique<Entries>()) {}
@@ -88,26 +136,35 @@ Expected<IgnoreList> IgnoreList::compile(std::span<const std::string> entries) {
                                            std::to_string(entries.size()) + " entries, at most " +
                                            std::to_string(kEntriesMax) + " are read");
   IgnoreList list;
+  Entries& all = *list.entries_;
   for (const std::string& text : entries) {
-    Expected<Expression> expression = Expression();
-    if (text.starts_with(kExpression)) expression = compile_expression(text);
+    if (!text.starts_with(kExpression)) {
+      all.names.insert(text);
+      continue;
+    }
+    Expected<Expression> expression = compile_expression(text);
     if (!expression) return unexpected(expression.error());
-    list.entries_->all.push_back({text, *std::move(expression)});
+    const bool numbered = is_numbered(std::string_view(text).substr(kExpression.size()));
+    (numbered ? all.numbered : all.others).push_back({text, *std::move(expression)});
   }
+  if (all.numbered.size() > kNumberedMax)
+    return unexpected(Errc::malformed, "quantization_config.ignore has " +
+                                           std::to_string(all.numbered.size()) +
+                                           " expressions that tell numbers apart, at most " +
+                                           std::to_string(kNumberedMax) +
+                                           " are read; list the names of the modules instead");
   return list;
 }
 
 Expected<std::string_view> IgnoreList::covering(std::string_view module) const {
-  for (const auto& [text, expression] : entries_->all) {
-    if (expression == nullptr) {
-      if (text == module) return std::string_view(text);
-      continue;
-    }
-    const Expected<bool> covers = entries_->matcher.matches(expression.get(), text, module);
-    if (!covers) return unexpected(covers.error());
-    if (*covers) return std::string_view(text);
-  }
-  return std::string_view();
+  const auto name = entries_->names.find(std::string(module));
+  if (name != entries_->names.end()) return std::string_view(*name);
+  Expected<const Entries::Rule*> rule = entries_->first_of_others(module);
+  if (rule && *rule == nullptr) rule = entries_->first_of(entries_->numbered, module);
+  if (!rule) return unexpected(rule.error());
+  return *rule == nullptr ? std::string_view() : std::string_view((*rule)->text);
 }
+
+std::uint64_t IgnoreList::matches_run() const { return entries_->matcher.run(); }
 
 }  // namespace troupe::model

@@ -29,12 +29,18 @@ std::string_view planned_name(std::string_view tensor) {
   return tensor;
 }
 
-void add(TensorTotals& totals, const TensorView& tensor) {
+/// The weights in a tensor. Packed rows end with the codes that fill their last word up, which are
+/// none: `spec`, null where the model has no such tensor, knows how many columns there are.
+std::int64_t parameters_of(const TensorView& tensor, const TensorSpec* spec) {
+  if (!owner(tensor.name).empty()) return 0;
+  if (!tensor.name.ends_with(kPacked)) return tensor.count();
+  return spec != nullptr ? spec->rows * spec->cols : tensor.count() * kernels::kCodesPerWord;
+}
+
+void add(TensorTotals& totals, const TensorView& tensor, const TensorSpec* spec) {
   ++totals.tensors;
   totals.bytes += tensor.bytes;
-  if (!owner(tensor.name).empty()) return;
-  const std::int64_t each = tensor.name.ends_with(kPacked) ? kernels::kCodesPerWord : 1;
-  totals.parameters += static_cast<std::uint64_t>(each * tensor.count());
+  totals.parameters += static_cast<std::uint64_t>(parameters_of(tensor, spec));
 }
 
 TensorTotals& role_of(LayerTotals& layer, TensorRole role) {
@@ -85,9 +91,9 @@ std::vector<LayerTotals> empty_layers(const Checkpoint& checkpoint) {
 
 void add_known(Inspection& inspection, const TensorSpec& spec, const TensorView& tensor) {
   const bool is_mtp = spec.layer >= inspection.config.num_layers;
-  add(is_mtp ? inspection.mtp : role_of(inspection, spec.role), tensor);
+  add(is_mtp ? inspection.mtp : role_of(inspection, spec.role), tensor, &spec);
   if (spec.layer >= 0)
-    add(role_of(inspection.layers[static_cast<std::size_t>(spec.layer)], spec.role), tensor);
+    add(role_of(inspection.layers[static_cast<std::size_t>(spec.layer)], spec.role), tensor, &spec);
 }
 
 std::uint64_t largest_expert(const Inspection& inspection) {
@@ -111,17 +117,17 @@ Expected<Inspection> inspect(const Checkpoint& checkpoint) {
   const auto known = known_tensors(checkpoint);
   std::map<DType, TensorTotals> dtypes;
   for (const TensorView& tensor : checkpoint.tensors()) {
-    add(result.total, tensor);
-    add(dtypes[tensor.dtype], tensor);
-    const auto spec = known.find(std::string(planned_name(tensor.name)));
-    if (spec == known.end()) {
-      add(result.unused, tensor);
+    const auto found = known.find(std::string(planned_name(tensor.name)));
+    const TensorSpec* spec = found == known.end() ? nullptr : &found->second;
+    add(result.total, tensor, spec);
+    add(dtypes[tensor.dtype], tensor, spec);
+    if (spec == nullptr) {
+      add(result.unused, tensor, nullptr);
       continue;
     }
-    add_known(result, spec->second, tensor);
+    add_known(result, *spec, tensor);
     if (!owner(tensor.name).empty()) continue;
-    if (const auto fine = check_values(checkpoint, spec->second); !fine)
-      return unexpected(fine.error());
+    if (const auto fine = check_values(checkpoint, *spec); !fine) return unexpected(fine.error());
   }
   for (const auto& [dtype, totals] : dtypes) result.dtypes.push_back({dtype, totals});
   std::ranges::stable_sort(result.dtypes, [](const DTypeTotals& a, const DTypeTotals& b) {

@@ -37,7 +37,9 @@ Expected<OutputFile> OutputFile::create(const std::filesystem::path& path) {
 }
 
 OutputFile::OutputFile(OutputFile&& other) noexcept
-    : path_(std::move(other.path_)), file_(std::exchange(other.file_, -1)) {}
+    : path_(std::move(other.path_)),
+      file_(std::exchange(other.file_, -1)),
+      appended_(other.appended_) {}
 
 OutputFile::~OutputFile() {
   if (file_ < 0) return;
@@ -46,11 +48,18 @@ OutputFile::~OutputFile() {
 }
 
 Expected<void> OutputFile::write(std::span<const std::byte> bytes) {
+  const Expected<void> written = write_at(appended_, bytes);
+  if (written) appended_ += bytes.size();
+  return written;
+}
+
+Expected<void> OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t done = ::write(file_, bytes.data(), bytes.size());
+    const ssize_t done = ::pwrite(file_, bytes.data(), bytes.size(), static_cast<::off_t>(offset));
     if (done < 0 && errno == EINTR) continue;
     if (done < 0) return unexpected(os_error("write", partial(), errno));
     bytes = bytes.subspan(static_cast<std::size_t>(done));
+    offset += static_cast<std::uint64_t>(done);
   }
   return {};
 }

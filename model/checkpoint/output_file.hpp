@@ -1,6 +1,7 @@
 // A file that appears under its name only once it is complete and on the disk.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -21,8 +22,10 @@ class OutputFile {
   OutputFile& operator=(OutputFile&&) = delete;
   ~OutputFile();
 
-  /// *Errors*: `resource_exhausted` when the disk is full, `io`.
+  /// Appends. *Errors*: `resource_exhausted` when the disk is full, `io`.
   Expected<void> write(std::span<const std::byte> bytes);
+  /// Puts `bytes` at `offset` of the file; `write` goes on where it was. *Errors*: as `write`.
+  Expected<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes);
   Expected<void> finish();
 
  private:
@@ -31,6 +34,7 @@ class OutputFile {
 
   std::filesystem::path path_;
   int file_ = -1;
+  std::uint64_t appended_ = 0;
 };
 
 /// `text` as the whole content of `path`, with the same guarantee.

@@ -9,7 +9,9 @@
 #include <atomic>
 #include <fstream>
 #include <future>
+#include <new>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 namespace troupe::kernels {
@@ -47,6 +49,45 @@ TEST(ComputePool, SharesOutTheLoopsOfSeveralJobsAtOnce) {
   }
   for (auto& job : done) job.get_future().wait();
   EXPECT_EQ(total.load(), kJobs * 100);
+}
+
+TEST(ComputePool, AShareThatThrowsIsNotLeftBeforeTheOthersAreDone) {
+  const auto caller = std::this_thread::get_id();
+  std::atomic<bool> helper_in{false};
+  std::atomic<bool> thrown{false};
+  std::atomic<bool> helper_out{false};
+  ComputePool pool({.threads = 1});
+  const ComputePool::Share share = [&](std::int64_t, std::int64_t) {
+    if (std::this_thread::get_id() == caller) {
+      helper_in.wait(false);
+      thrown = true;
+      thrown.notify_all();
+      throw std::bad_alloc();
+    }
+    helper_in = true;
+    helper_in.notify_all();
+    thrown.wait(false);
+    for (int i = 0; i < 1000; ++i) std::this_thread::yield();  // for the caller to go too early
+    helper_out = true;
+  };
+  EXPECT_THROW(pool.parallel_for(2, 1, share), std::bad_alloc);
+  EXPECT_TRUE(helper_out.load());
+}
+
+TEST(ComputePool, WhatAHelperThrowsComesOutOfTheCall) {
+  const auto caller = std::this_thread::get_id();
+  std::atomic<bool> helper_in{false};
+  ComputePool pool({.threads = 1});
+  const ComputePool::Share share = [&](std::int64_t, std::int64_t) {
+    if (std::this_thread::get_id() == caller) return helper_in.wait(false);
+    helper_in = true;
+    helper_in.notify_all();
+    throw std::bad_alloc();
+  };
+  EXPECT_THROW(pool.parallel_for(2, 1, share), std::bad_alloc);
+  std::atomic<int> ran{0};
+  pool.parallel_for(100, 1, [&](std::int64_t, std::int64_t) { ++ran; });
+  EXPECT_EQ(ran.load(), 100) << "the pool goes on";
 }
 
 TEST(ComputePool, RefusesJobsWhenTheRingIsFull) {

@@ -201,9 +201,54 @@ TEST(Quantise, CastsBackToBf16) {
   }
 }
 
-/// Two files, so that one can be finished when the other is not.
-void write_sharded(const fs::path& dir, bool fp8 = true) {
+/// Widths that fill neither words nor groups, in matrices of odd sizes.
+TinyCheckpoint ragged(bool fp8) {
   TinyCheckpoint tiny(fp8);
+  tiny.config["moe_intermediate_size"] = 13;
+  for (auto& [name, tensor] : tiny.tensors) {
+    const bool down = name.ends_with("down_proj.weight");
+    if (!down && !name.ends_with("up_proj.weight") && !name.ends_with("gate_proj.weight")) continue;
+    if (name.find("layers.0.") != std::string::npos) continue;
+    tensor.shape[down ? 1 : 0] = 13;
+    tensor.bytes.resize(13 * 160 * (fp8 ? 1 : 2));
+  }
+  tiny.tensors["a.stray"] = {"U8", {3}, "odd"};  // begins the file
+  return tiny;
+}
+
+TEST(Quantise, TensorsBeginAtMultiplesOfTheirElements) {
+  for (const bool fp8 : {false, true})
+    for (const WeightFormat to : {WeightFormat::plain, WeightFormat::int8_blocks,
+                                  WeightFormat::int8_channel, WeightFormat::int4_groups}) {
+      TempDir dir;
+      ragged(fp8).write(dir / "in");
+      const CastOptions options{.to = to, .int4_layers = Int4Layers::all};
+      const auto report = cast_checkpoint(dir / "in", dir / "out", options);
+      ASSERT_TRUE(report) << report.error().detail;
+      const bool copied = to == WeightFormat::plain && !fp8;
+      const auto file = SafetensorsFile::open(dir / "out/model.safetensors");
+      ASSERT_TRUE(file) << file.error().detail;
+      for (const SafetensorsEntry& entry : file->header().entries) {
+        if (copied) break;
+        EXPECT_EQ(file->header().data_start % 8, 0u);
+        EXPECT_EQ(entry.begin % bytes_of(entry.dtype), 0u) << entry.name;
+      }
+      const Checkpoint in = opened(dir / "in");
+      const Checkpoint out = opened(dir / "out");
+      for (const TensorView& tensor : in.tensors()) {
+        const std::string weight(tensor.name);
+        if (!is_linear(weight) || weight.ends_with("eh_proj.weight")) continue;
+        EXPECT_LE(
+            relative_error(testing::linear_values(out, weight), testing::linear_values(in, weight)),
+            (0.5 + 7.5 / 256) / 7.5)
+            << weight;
+      }
+      EXPECT_EQ(std::memcmp(out.find("a.stray")->data, "odd", 3), 0);
+    }
+}
+
+/// Two files, so that one can be finished when the other is not.
+void write_sharded(const fs::path& dir, TinyCheckpoint tiny) {
   for (const auto& [name, tensor] : tiny.tensors)
     if (name.starts_with("model.layers.1.")) tiny.shard_of[name] = "layer1.safetensors";
   tiny.write(dir);
@@ -212,7 +257,7 @@ void write_sharded(const fs::path& dir, bool fp8 = true) {
 TEST(QuantiseDeathTest, ContinuesAfterTheProcessWasKilled) {
   for (const WeightFormat to : kTargets) {
     TempDir dir;
-    write_sharded(dir / "in");
+    write_sharded(dir / "in", ragged(true));
     ASSERT_TRUE(cast_checkpoint(dir / "in", dir / "whole", {.to = to}));
     int steps = 0;
     CastOptions dies{.to = to, .progress = {}, .stop = {}};
@@ -240,7 +285,7 @@ void expect_refused(const fs::path& in, const fs::path& out, WeightFormat to, Er
 
 TEST(Quantise, RefusesQuantisedInputAndOtherFormatsInOneDirectory) {
   TempDir dir;
-  write_sharded(dir / "in", false);
+  write_sharded(dir / "in", TinyCheckpoint(false));
   ASSERT_TRUE(cast_checkpoint(dir / "in", dir / "int8", {.to = WeightFormat::int8_blocks}));
   expect_refused(dir / "int8", dir / "out", WeightFormat::int4_groups, Errc::invalid_argument,
                  "quantised already (int8)");

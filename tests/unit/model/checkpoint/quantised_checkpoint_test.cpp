@@ -152,6 +152,41 @@ TEST(QuantisedCheckpoint, InspectCountsParametersAndNamesTheFormat) {
   }
 }
 
+TEST(QuantisedCheckpoint, InspectCountsNoCodesThatFillAWordUp) {
+  TinyCheckpoint tiny = int4();  // with 13 columns in two words of 8 codes
+  tiny.config["moe_intermediate_size"] = 13;
+  std::int64_t experts = 0;
+  for (auto& [name, tensor] : tiny.tensors) {
+    const bool down = name.find("down_proj.weight") != std::string::npos;
+    if (name.find("layers.0.") != std::string::npos ||
+        name.find("_proj.weight") == std::string::npos || name.find(".mlp.") == std::string::npos)
+      continue;
+    if (name.ends_with("_shape")) {
+      tensor.as<std::int64_t>()[down ? 1 : 0] = 13;
+      experts += name.find("layers.1.") != std::string::npos ? 1 : 0;
+    } else if (!down) {
+      tensor.bytes.resize(tensor.bytes.size() / 16 * 13);
+      tensor.shape[0] = 13;
+    } else if (tensor.dtype == "BF16" && !name.ends_with("_scale")) {  // the shared expert
+      tensor.bytes.resize(160 * 13 * 2);
+      tensor.shape[1] = 13;
+    }
+  }
+  TempDir dir;
+  tiny.write(dir.path());
+  const auto checkpoint = Checkpoint::open(dir.path());
+  ASSERT_TRUE(checkpoint) << checkpoint.error().detail;
+  const auto packed = inspect(*checkpoint);
+  ASSERT_TRUE(packed) << packed.error().detail;
+  EXPECT_EQ(experts, 12);
+  EXPECT_EQ(packed->experts.parameters, 12u * 13 * 160);
+  EXPECT_EQ(packed->layers[1].experts.parameters, 12u * 13 * 160);
+  for (const DTypeTotals& dtype : packed->dtypes) {
+    if (dtype.dtype != DType::i32) continue;
+    EXPECT_EQ(dtype.totals.parameters, 2u * 12 * 13 * 160) << "with the MTP layer's";
+  }
+}
+
 TEST(QuantisedCheckpoint, ScalesThatAreMissingWrongOrTwice) {
   const auto blocks = int8(WeightFormat::int8_blocks);
   const auto rows = int8(WeightFormat::int8_channel);
