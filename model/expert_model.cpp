@@ -16,7 +16,7 @@ struct ExpertModel::Weights {
   Numerics numerics;
   kernels::Engine engine;
   Range range;
-  bool quantised = false;           // every routed expert is e4m3, or none is
+  bool fp8 = false;                 // every routed expert is e4m3, or none is
   std::vector<MlpWeights> experts;  // [layer * held + (expert - range.first)]
   std::vector<WeightFiles> files;   // [layer]
   mutable ScratchPool scratch;
@@ -46,10 +46,10 @@ bool ExpertModel::holds(std::int64_t layer, std::int64_t expert) const {
 
 bool ExpertModel::wants_quantised_rows() const {
   const Weights& w = *weights_;
-  return w.numerics.quantises_activations() && w.quantised;
+  return w.numerics.quantises_to_fp8() && w.fp8;
 }
 
-bool experts_are_quantised(const Checkpoint& checkpoint) {
+bool experts_are_fp8(const Checkpoint& checkpoint) {
   const ModelConfig& config = checkpoint.config();
   for (int layer = 0; layer < config.num_layers; ++layer) {
     if (!config.is_moe(layer)) continue;
@@ -81,10 +81,10 @@ Expected<ExpertModel> ExpertModel::load(const Checkpoint& checkpoint, Numerics n
   }
   loader.scan();
   if (loader.error()) return unexpected(*loader.error());
-  w->quantised = experts_are_quantised(checkpoint);
+  w->fp8 = experts_are_fp8(checkpoint);
   for (const auto& expert : w->experts)
     for (const auto* part : {&expert.gate, &expert.up, &expert.down})
-      if (part->data != nullptr && part->takes_quantised_rows() != w->quantised)
+      if (part->data != nullptr && part->takes_quantised_rows() != w->fp8)
         return unexpected(Errc::unsupported,
                           "some routed experts of " + checkpoint.directory().string() +
                               " are F8_E4M3 and some are not; all must be stored alike");
@@ -117,11 +117,11 @@ std::vector<Group> group_by_expert(std::span<const RowExpert> pairs,
   return groups;
 }
 
-// Copies row `row` of [., width] for every pair, in sorted order: out [pairs, width].
-float* gather(const Compute& compute, const float* rows, std::int64_t width,
-              std::span<const RowExpert> pairs, std::span<const std::int32_t> order) {
+// Copies row `row` of rows [., width] for every pair, in sorted order, to out [pairs, width].
+template <class T>
+T* gather(const Compute& compute, const T* rows, std::int64_t width,
+          std::span<const RowExpert> pairs, std::span<const std::int32_t> order, T* out) {
   const auto count = static_cast<std::int64_t>(order.size());
-  float* out = compute.scratch.take(count * width);
   compute.engine.pool->parallel_for(count, 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const auto pair = static_cast<std::size_t>(order[static_cast<std::size_t>(i)]);
@@ -134,34 +134,45 @@ float* gather(const Compute& compute, const float* rows, std::int64_t width,
 // The part of `input` that belongs to rows [begin, begin + count).
 LinearInput slice(const LinearInput& input, const Group& group) {
   LinearInput part = input;
-  part.x += group.begin * input.stride;
   part.tokens = group.count;
-  if (part.codes != nullptr) {
-    part.codes += group.begin * input.width;
-    part.scales += group.begin * kernels::scale_blocks(input.width);
-  }
+  if (part.x != nullptr) part.x += group.begin * input.stride;
+  if (part.e4m3_codes != nullptr) part.e4m3_codes += group.begin * input.width;
+  if (part.int8_codes != nullptr)
+    part.int8_codes += group.begin * kernels::padded_codes(input.width);
+  if (part.scales != nullptr) part.scales += group.begin * kernels::scale_blocks(input.width);
   return part;
 }
 
-// Rows of every pair in sorted order, with codes where the experts want them.
+// Rows of every pair in sorted order: as codes where an expert wants them, plain where one does
+// not.
 LinearInput pair_inputs(const Compute& compute, const ExpertModel::Batch& batch,
-                        const kernels::WeightMatrix& reader, std::span<const std::int32_t> order) {
-  const std::int64_t width = reader.cols;
+                        std::span<const MlpWeights* const> experts,
+                        std::span<const std::int32_t> order) {
+  const std::int64_t width = experts.front()->gate.cols;
   LinearInput unique{.x = batch.rows, .stride = width, .tokens = batch.unique, .width = width};
   if (batch.row_scales != nullptr) {
-    unique.codes = batch.rows;
+    unique.e4m3_codes = batch.rows;
     unique.scales = batch.row_scales;
-  } else {
-    quantise_for(compute, reader, unique);
   }
+  bool reads_plain = false;
+  for (const MlpWeights* expert : experts)
+    for (const kernels::WeightMatrix* reader : {&expert->gate, &expert->up}) {
+      quantise_for(compute, *reader, unique);
+      reads_plain |= !unique.has_codes_for(*reader);
+    }
   LinearInput x{.stride = width, .tokens = static_cast<std::int64_t>(order.size()), .width = width};
-  if (unique.codes == nullptr) {
-    x.x = gather(compute, unique.x, width, batch.pairs, order);
-    return x;
+  const auto floats = [&](const float* rows, std::int64_t columns) {
+    float* out = compute.scratch.take(x.tokens * columns);
+    return gather(compute, rows, columns, batch.pairs, order, out);
+  };
+  if (reads_plain) x.x = floats(unique.x, width);
+  if (unique.e4m3_codes != nullptr) x.e4m3_codes = floats(unique.e4m3_codes, width);
+  if (unique.scales != nullptr) x.scales = floats(unique.scales, kernels::scale_blocks(width));
+  if (unique.int8_codes != nullptr) {
+    const std::int64_t columns = kernels::padded_codes(width);
+    std::int8_t* out = compute.scratch.take_int8(x.tokens * columns);
+    x.int8_codes = gather(compute, unique.int8_codes, columns, batch.pairs, order, out);
   }
-  // Experts are all of one kind, so nobody reads the plain rows.
-  x.x = x.codes = gather(compute, unique.codes, width, batch.pairs, order);
-  x.scales = gather(compute, unique.scales, kernels::scale_blocks(width), batch.pairs, order);
   return x;
 }
 
@@ -202,12 +213,12 @@ void ExpertModel::run(std::int64_t layer, const Batch& batch) const {
 
   const std::int64_t hidden = w.config.hidden_size;
   const std::int64_t inner = w.config.moe_intermediate_size;
-  const LinearInput x = pair_inputs(compute, batch, experts.front()->gate, order);
+  const LinearInput x = pair_inputs(compute, batch, experts, order);
   LinearInput activated{.x = activate(compute, x, groups, experts),
                         .stride = inner,
                         .tokens = x.tokens,
                         .width = inner};
-  quantise_for(compute, experts.front()->down, activated);
+  for (const MlpWeights* expert : experts) quantise_for(compute, expert->down, activated);
   float* y = compute.scratch.take(x.tokens * hidden);
   std::vector<kernels::LinearArgs> linears;
   for (std::size_t i = 0; i < groups.size(); ++i)

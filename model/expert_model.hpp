@@ -21,7 +21,7 @@ struct RowExpert {
 
 /// Whether the routed experts are stored with FP8 block scales (all are alike). In mode fp8-act the
 /// router then sends quantised rows.
-bool experts_are_quantised(const Checkpoint& checkpoint);
+bool experts_are_fp8(const Checkpoint& checkpoint);
 
 /// Routed expert weights of one shard. *Threading*: const functions from any thread.
 class ExpertModel {

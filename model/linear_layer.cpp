@@ -10,31 +10,47 @@ constexpr std::int64_t kRowGrain = 8;
 }  // namespace
 
 void quantise_for(const Compute& compute, const kernels::WeightMatrix& reader, LinearInput& input) {
-  if (!compute.numerics.quantises_activations() || !reader.takes_quantised_rows() || input.codes)
-    return;
-  float* codes = compute.scratch.take(input.tokens * input.width);
+  const bool to_int8 = compute.numerics.quantises_to_int8() && reader.takes_int8_rows();
+  const bool to_fp8 = compute.numerics.quantises_to_fp8() && reader.takes_quantised_rows();
+  if (!(to_int8 || to_fp8) || input.has_codes_for(reader)) return;
   float* scales = compute.scratch.take(input.tokens * kernels::scale_blocks(input.width));
-  compute.engine.quantise({.x = input.x,
-                           .x_stride = input.stride,
-                           .q = codes,
-                           .scales = scales,
-                           .rows = input.tokens,
-                           .width = input.width,
-                           .ue8m0 = compute.ue8m0});
-  input.codes = codes;
+  if (to_int8) {
+    auto* codes = compute.scratch.take_int8(input.tokens * kernels::padded_codes(input.width));
+    compute.engine.quantise_int8({.x = input.x,
+                                  .x_stride = input.stride,
+                                  .q = codes,
+                                  .scales = scales,
+                                  .rows = input.tokens,
+                                  .width = input.width});
+    input.int8_codes = codes;
+  } else {
+    float* codes = compute.scratch.take(input.tokens * input.width);
+    compute.engine.quantise({.x = input.x,
+                             .x_stride = input.stride,
+                             .q = codes,
+                             .scales = scales,
+                             .rows = input.tokens,
+                             .width = input.width,
+                             .ue8m0 = compute.ue8m0});
+    input.e4m3_codes = codes;
+  }
   input.scales = scales;
 }
 
 kernels::LinearArgs linear_args(const LinearInput& input, const kernels::WeightMatrix& weight,
                                 float* y, std::int64_t y_stride) {
-  const bool quantised = weight.takes_quantised_rows() && input.codes != nullptr;
-  return {.x = quantised ? input.codes : input.x,
-          .x_stride = quantised ? input.width : input.stride,
-          .x_scales = quantised ? input.scales : nullptr,
-          .w = weight,
-          .y = y,
-          .y_stride = y_stride,
-          .tokens = input.tokens};
+  kernels::LinearArgs args{.x = input.x,
+                           .x_stride = input.stride,
+                           .w = weight,
+                           .y = y,
+                           .y_stride = y_stride,
+                           .tokens = input.tokens};
+  if (!input.has_codes_for(weight)) return args;
+  args.x = input.e4m3_codes;
+  args.x_stride = input.width;
+  args.x_codes = input.int8_codes;
+  args.x_scales = input.scales;
+  return args;
 }
 
 void round_rows(const Compute& compute, float* x, std::int64_t tokens, std::int64_t width,
@@ -57,6 +73,7 @@ void add_rows(const Compute& compute, float* x, const float* y, std::int64_t tok
 void mlp(const Compute& compute, const MlpWeights& weights, LinearInput input, float* y) {
   const std::int64_t inner = weights.gate.rows;
   quantise_for(compute, weights.gate, input);
+  quantise_for(compute, weights.up, input);  // gate may be of a format that reads plain rows
   float* gate = compute.scratch.take(input.tokens * inner);
   float* up = compute.scratch.take(input.tokens * inner);
   const std::array<kernels::LinearArgs, 2> pair{linear_args(input, weights.gate, gate, inner),

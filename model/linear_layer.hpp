@@ -1,5 +1,5 @@
-// Rows on their way into linear layers: rounded and, in mode fp8-act, quantised once for all
-// readers.
+// Rows on their way into linear layers: rounded and, in modes fp8-act and int8-act, quantised once
+// for all readers.
 #pragma once
 #include <cstdint>
 
@@ -17,21 +17,29 @@ struct Compute {
   Scratch& scratch;
 };
 
-/// Input rows of one or more linears. x [tokens, width].
+/// Input rows of one or more linears. x [tokens, width]. Codes are there only where a reader wants
+/// them, and of one kind: no mode has both.
 struct LinearInput {
   const float* x = nullptr;
   std::int64_t stride = 0;
   std::int64_t tokens = 0;
   std::int64_t width = 0;
-  const float* codes = nullptr;   // [tokens, width] e4m3 values, only where a reader wants them
-  const float* scales = nullptr;  // [tokens, ceil(width / 128)]
+  const float* e4m3_codes = nullptr;        // [tokens, width], values
+  const std::int8_t* int8_codes = nullptr;  // [tokens, kernels::padded_codes(width)]
+  const float* scales = nullptr;            // of the codes, [tokens, ceil(width / 128)]
+
+  /// Whether `reader` is computed from the codes; another one reads x.
+  bool has_codes_for(const kernels::WeightMatrix& reader) const {
+    return reader.takes_int8_rows() ? int8_codes != nullptr
+                                    : reader.takes_quantised_rows() && e4m3_codes != nullptr;
+  }
 };
 
-/// Adds codes and scales to `input` when the mode quantises and `reader` is e4m3.
-/// *Source*: specification 4.3.
+/// Adds codes and scales to `input` when the mode quantises rows for weights of the format of
+/// `reader` and `input` has none yet. *Source*: specification 4.3 and 4.8.
 void quantise_for(const Compute& compute, const kernels::WeightMatrix& reader, LinearInput& input);
 
-/// The linear that reads `input` (its codes if the weight takes them and they are there).
+/// The linear that reads `input` (its codes where it has some for the weight).
 kernels::LinearArgs linear_args(const LinearInput& input, const kernels::WeightMatrix& weight,
                                 float* y, std::int64_t y_stride);
 

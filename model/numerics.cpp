@@ -13,16 +13,19 @@ std::string_view to_string(ActivationMode mode) {
     case ActivationMode::f32: return "f32";
     case ActivationMode::bf16: return "bf16";
     case ActivationMode::fp8_act: return "fp8-act";
+    case ActivationMode::int8_act: return "int8-act";
   }
   return "unknown";
 }
 
 Expected<ActivationMode> parse_activation_mode(std::string_view name) {
-  for (const auto mode : {ActivationMode::f32, ActivationMode::bf16, ActivationMode::fp8_act})
+  for (const auto mode : {ActivationMode::f32, ActivationMode::bf16, ActivationMode::fp8_act,
+                          ActivationMode::int8_act})
     if (name == to_string(mode)) return mode;
-  return unexpected(Errc::invalid_argument,
-                    "mode \"" + std::string(name) + "\" is not one of f32, bf16, fp8-act");
+  return unexpected(Errc::invalid_argument, "mode \"" + std::string(name) +
+                                                "\" is not one of f32, bf16, fp8-act, int8-act");
 }
+
 std::uint64_t numerics_id(std::string_view revision, const Numerics& numerics) {
   Sha256 hash;
   // Mode fixes wire and cache dtypes; the attention form is always the absorbed one.

@@ -11,20 +11,24 @@ namespace troupe::model {
 
 /// docs/adr/0001 lists the rounding points of each.
 enum class ActivationMode : std::uint8_t {
-  f32 = 0,      // nothing is rounded; rows, latent cache and W_UK/W_UV are F32
-  bf16 = 1,     // the product's default
-  fp8_act = 2,  // as bf16, and inputs of FP8 linears are quantised 1x128 (specification 4.3)
+  f32 = 0,       // nothing is rounded; rows, latent cache and W_UK/W_UV are F32
+  bf16 = 1,      // the product's default
+  fp8_act = 2,   // as bf16, and inputs of FP8 linears are quantised 1x128 (specification 4.3)
+  int8_act = 3,  // as bf16, and inputs of INT8 and INT4 linears are quantised 1x128 to INT8 (4.8)
 };
 
 std::string_view to_string(ActivationMode mode);
-/// *Errors*: `invalid_argument` that lists "f32, bf16, fp8-act".
+/// *Errors*: `invalid_argument` that lists "f32, bf16, fp8-act, int8-act".
 Expected<ActivationMode> parse_activation_mode(std::string_view name);
 
 struct Numerics {
   ActivationMode mode = ActivationMode::bf16;
 
   bool rounds_to_bf16() const { return mode != ActivationMode::f32; }
-  bool quantises_activations() const { return mode == ActivationMode::fp8_act; }
+  /// Whether inputs of FP8 linears become e4m3 codes, on the wire between router and expert too.
+  bool quantises_to_fp8() const { return mode == ActivationMode::fp8_act; }
+  /// Whether inputs of INT8 and INT4 linears become INT8 codes; rows on the wire stay BF16.
+  bool quantises_to_int8() const { return mode == ActivationMode::int8_act; }
   /// Dtype of rows on the wire and of the latent cache.
   DType row_dtype() const { return rounds_to_bf16() ? DType::bf16 : DType::f32; }
 };

@@ -5,21 +5,29 @@
 
 namespace troupe::model {
 namespace {
-constexpr std::int64_t kAlignFloats = 16;        // 64 bytes: rows start on cache lines
-constexpr std::int64_t kFirstBlock = 64 * 1024;  // floats, 256 KiB
+constexpr std::int64_t kAlignBytes = 64;  // rows start on cache lines
+constexpr std::int64_t kFirstBlock = 256 * 1024;
 }  // namespace
 
-float* Scratch::take(std::int64_t count) {
-  const std::int64_t size = (count + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
+std::byte* Scratch::take_bytes(std::int64_t count) {
+  const std::int64_t size = (count + kAlignBytes - 1) / kAlignBytes * kAlignBytes;
   if (blocks_.empty() || blocks_.back().size - blocks_.back().used < size) {
     const std::int64_t grown = blocks_.empty() ? kFirstBlock : 2 * blocks_.back().size;
     const std::int64_t wanted = std::max(grown, size);
-    blocks_.push_back({std::make_unique_for_overwrite<float[]>(wanted), wanted, 0});
+    blocks_.push_back({std::make_unique_for_overwrite<std::byte[]>(wanted), wanted, 0});
   }
   Block& block = blocks_.back();
-  float* data = block.data.get() + block.used;
+  std::byte* data = block.data.get() + block.used;
   block.used += size;
   return data;
+}
+
+float* Scratch::take(std::int64_t count) {
+  return reinterpret_cast<float*>(take_bytes(count * static_cast<std::int64_t>(sizeof(float))));
+}
+
+std::int8_t* Scratch::take_int8(std::int64_t count) {
+  return reinterpret_cast<std::int8_t*>(take_bytes(count));
 }
 
 void Scratch::reset() {
@@ -27,7 +35,7 @@ void Scratch::reset() {
     std::int64_t total = 0;
     for (const auto& block : blocks_) total += block.size;
     blocks_.clear();
-    blocks_.push_back({std::make_unique_for_overwrite<float[]>(total), total, 0});
+    blocks_.push_back({std::make_unique_for_overwrite<std::byte[]>(total), total, 0});
   }
   if (!blocks_.empty()) blocks_.back().used = 0;
 }

@@ -1,5 +1,6 @@
 // Working memory of a computation: taken piece by piece, given back all at once, kept for reuse.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -7,20 +8,22 @@
 
 namespace troupe::model {
 
-/// A bump allocator of F32 arrays. Contents are uninitialised; pointers stay valid until `reset`.
-/// *Threading*: one thread at a time.
+/// A bump allocator of F32 and INT8 arrays. Contents are uninitialised; pointers stay valid until
+/// `reset`. *Threading*: one thread at a time.
 class Scratch {
  public:
   float* take(std::int64_t count);
+  std::int8_t* take_int8(std::int64_t count);
   /// Forgets what was taken and keeps the memory, joined into one block if there were several.
   void reset();
 
  private:
   struct Block {
-    std::unique_ptr<float[]> data;
+    std::unique_ptr<std::byte[]> data;
     std::int64_t size = 0;
     std::int64_t used = 0;
   };
+  std::byte* take_bytes(std::int64_t count);
   std::vector<Block> blocks_;
 };
 

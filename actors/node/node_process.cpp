@@ -131,8 +131,7 @@ Announcement NodeProcess::announcement(const HostedMember& member) const {
   words.expert_ranks = settings.expert_ranks;
   if (role_of(member.peer) == proto::Role::expert) {
     words.experts = held_experts(settings, checkpoint.config());
-    words.wants_quantised_rows =
-        numerics.quantises_activations() && model::experts_are_quantised(checkpoint);
+    words.wants_quantised_rows = numerics.quantises_to_fp8() && model::experts_are_fp8(checkpoint);
   }
   char host[256] = {};
   if (::gethostname(host, sizeof host - 1) == 0) words.host = host;

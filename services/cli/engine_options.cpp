@@ -67,8 +67,8 @@ void EngineOptions::declare_numerics(OptionSet& options) {
   for (const std::string_view known : kernels::known_levels()) levels.emplace_back(known);
   options.add({"--level", "LEVEL", "CPU level: auto, reference, avx2, avx512 [auto]",
                choice(level, std::move(levels))});
-  options.add({"--mode", "MODE", "Activations: f32, bf16, fp8-act [bf16]",
-               choice(mode, {"f32", "bf16", "fp8-act"})});
+  options.add({"--mode", "MODE", "Activations: f32, bf16, fp8-act, int8-act [bf16]",
+               choice(mode, {"f32", "bf16", "fp8-act", "int8-act"})});
 }
 
 void EngineOptions::declare(OptionSet& options, Spread spread) {

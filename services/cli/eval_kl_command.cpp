@@ -171,7 +171,7 @@ Command eval_kl_command() {
     options.add(
         {"--against", "DIR2", "The model it is measured against [the same]", text(flags->against)});
     options.add({"--against-mode", "MODE", "Activations of that model [those of --mode]",
-                 choice(flags->against_mode, {"f32", "bf16", "fp8-act"})});
+                 choice(flags->against_mode, {"f32", "bf16", "fp8-act", "int8-act"})});
     flags->declare_rest(options);
     return [flags] { return eval_kl(*flags); };
   };

@@ -2,7 +2,9 @@
 #pragma once
 #include <cmath>
 #include <cstring>
+#include <set>
 #include <string>
+#include <string_view>
 
 #include "model/checkpoint/checkpoint.hpp"
 #include "tests/support/tiny_checkpoint.hpp"
@@ -68,21 +70,30 @@ inline std::vector<float> linear_values(const model::Checkpoint& checkpoint,
   return values;
 }
 
-/// Writes `checkpoint` to `dir` with every linear layer as F32 and no quantization_config.
-inline void write_dequantised(const model::Checkpoint& checkpoint,
-                              const std::filesystem::path& dir) {
+/// The linear layer that a tensor belongs to (".weight" included), or the tensor's own name.
+inline std::string layer_of(std::string_view tensor) {
+  for (const std::string_view suffix : {"_packed", "_scale", "_scale_inv", "_shape"})
+    if (tensor.ends_with(suffix)) tensor.remove_suffix(suffix.size());
+  return std::string(tensor);
+}
+
+/// Writes `checkpoint` to `dir` with every linear layer as F32 and no quantization_config; with
+/// names in `only`, of an INT4 checkpoint, just those, which `ignore` then lists.
+inline void write_dequantised(const model::Checkpoint& checkpoint, const std::filesystem::path& dir,
+                              const std::set<std::string>& only = {}) {
   StoredTensors tensors;
   for (const model::TensorView& tensor : checkpoint.tensors()) {
-    std::string name(tensor.name);
-    if (name.ends_with("_scale") || name.ends_with("_scale_inv") || name.ends_with("_shape"))
-      continue;
-    if (name.ends_with("_packed")) name.resize(name.size() - 7);
-    StoredTensor& out = tensors[name];
-    if (tensor.dtype != DType::i8 && tensor.dtype != DType::f8_e4m3 && tensor.dtype != DType::i32) {
-      out = {std::string(to_string(tensor.dtype)), tensor.shape,
-             std::string(reinterpret_cast<const char*>(tensor.data), tensor.bytes)};
+    const std::string name = layer_of(tensor.name);
+    const bool kept = !only.empty() && !only.contains(name);
+    const bool of_numbers = tensor.dtype == DType::bf16 || tensor.dtype == DType::f32;
+    if (kept || (of_numbers && name == tensor.name)) {
+      tensors[std::string(tensor.name)] = {
+          std::string(to_string(tensor.dtype)), tensor.shape,
+          std::string(reinterpret_cast<const char*>(tensor.data), tensor.bytes)};
       continue;
     }
+    if (!tensor.name.ends_with("weight") && !tensor.name.ends_with("_packed")) continue;
+    StoredTensor& out = tensors[name];
     const std::vector<float> values = linear_values(checkpoint, name);
     const std::int64_t rows = tensor.shape[0];
     out = {"F32",
@@ -90,7 +101,9 @@ inline void write_dequantised(const model::Checkpoint& checkpoint,
            std::string(reinterpret_cast<const char*>(values.data()), values.size() * 4)};
   }
   auto config = nlohmann::ordered_json::parse(read_bytes(checkpoint.directory() / "config.json"));
-  config.erase("quantization_config");
+  if (only.empty()) config.erase("quantization_config");
+  for (const std::string& name : only)  // without ".weight"
+    config["quantization_config"]["ignore"].push_back(name.substr(0, name.size() - 7));
   std::filesystem::create_directories(dir);
   write_bytes(dir / "config.json", config.dump());
   write_bytes(dir / "model.safetensors", safetensors_bytes(tensors));

@@ -185,8 +185,8 @@ void add_engine(Table& table) {
             "Name in requests and metrics; empty: the directory's");
   table.add(words("model.chat_template_file", "FILE", TROUPE_AT(model.chat_template_file)),
             kGateway, kMore, "Jinja template instead of the model's own; empty: its own");
-  table.add(one_of("engine.mode", {"bf16", "f32", "fp8-act"}, TROUPE_AT(engine.mode)), kAllRoles,
-            kMore, "Activations; the same for all services of a cluster");
+  table.add(one_of("engine.mode", {"bf16", "f32", "fp8-act", "int8-act"}, TROUPE_AT(engine.mode)),
+            kAllRoles, kMore, "Activations; the same for all services of a cluster");
   table.add(words("engine.level", "LEVEL", TROUPE_AT(engine.level)), kAllRoles, kMore,
             "CPU level: auto, reference, avx2, avx512");
   table.add(whole("engine.threads", {0, 4096}, TROUPE_AT(engine.threads)), kAllRoles, kFirst,

@@ -100,10 +100,17 @@ TEST_P(GoldenTest, ActivationsQuantisedAgreeLoosely) {
   }
 }
 
-TEST_P(GoldenTest, WithoutFp8WeightsQuantisingChangesNoBit) {
+TEST_P(GoldenTest, WithoutFp8WeightsQuantisingToFp8ChangesNoBit) {
   if (arrays_.has("s17.logits_last.fp8-act-absorbed")) GTEST_SKIP() << "has FP8 weights";
   auto plain = forward(ActivationMode::bf16);
   auto quantising = forward(ActivationMode::fp8_act);
+  const auto tokens = arrays_.ints("s129.tokens");
+  EXPECT_EQ(plain.logits(tokens, 1000), quantising.logits(tokens, 1000));
+}
+
+TEST_P(GoldenTest, WithoutInt8AndInt4WeightsQuantisingToInt8ChangesNoBit) {
+  auto plain = forward(ActivationMode::bf16);
+  auto quantising = forward(ActivationMode::int8_act);
   const auto tokens = arrays_.ints("s129.tokens");
   EXPECT_EQ(plain.logits(tokens, 1000), quantising.logits(tokens, 1000));
 }
