@@ -159,6 +159,17 @@ void tell_about_keys(const std::string& error) {
   std::fprintf(stderr, "%s\n", news.c_str());
 }
 
+/// Whoever has weights that mode int8-act is for hears that there is such a mode.
+void hint_at_int8_rows(const model::Numerics& numerics, model::WeightFormat weights) {
+  if (numerics.mode != model::ActivationMode::bf16 || weights == model::WeightFormat::plain ||
+      weights == model::WeightFormat::fp8_blocks)
+    return;
+  std::fprintf(stderr,
+               "the weights are %s: --mode int8-act quantises their inputs to INT8 as well, and "
+               "`troupe eval kl` says what that costs\n",
+               std::string(to_string(weights)).c_str());
+}
+
 /// Until Ctrl-C or SIGTERM; then until no call is open, or the time for it is over.
 void serve_until_told(GatewayServer& gateway, ServeOps& ops, std::chrono::seconds drain) {
   const auto turn = [&] {
@@ -218,8 +229,10 @@ int serve(Flags& flags) {
   engine.begin(std::move(started.cluster));
   (*gateway)->refresh();  // whoever reads the next line finds it healthy
   ops.begin_serving(engine, [&gateway] { return (*gateway)->calls_open().counts(); });
-  std::fprintf(stderr, "serving %s (%s, %s)\n", served->name().c_str(),
-               model->checkpoint.directory().c_str(), served->fingerprint().c_str());
+  std::fprintf(stderr, "serving %s (%s, mode %s, %s)\n", served->name().c_str(),
+               model->checkpoint.directory().c_str(), flags.engine.mode.c_str(),
+               served->fingerprint().c_str());
+  hint_at_int8_rows(numerics, model->config().quantisation.format);
   std::fprintf(stderr, "HTTP   %s\ngRPC   %s\nadmin  %s\nops    %s\n",
                (*gateway)->http_url().c_str(), (*gateway)->address().c_str(),
                (*admin)->address().c_str(), ops.address().c_str());

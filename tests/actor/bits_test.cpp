@@ -6,8 +6,10 @@
 #include <tuple>
 
 #include "actors/local_cluster.hpp"
+#include "model/checkpoint/cast.hpp"
 #include "tests/support/actor_listener.hpp"
 #include "tests/support/source_dir.hpp"
+#include "tests/support/temp_dir.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -19,11 +21,22 @@ const model::Checkpoint& checkpoint(const std::string& path) {
   static std::map<std::string, model::Checkpoint> open;
   auto found = open.find(path);
   if (found == open.end()) {
-    auto fresh = model::Checkpoint::open(std::string(troupe::kSourceDir) + "/" + path);
+    auto fresh = model::Checkpoint::open(path);
     EXPECT_TRUE(fresh) << (fresh ? "" : fresh.error().detail);
     found = open.emplace(path, std::move(*fresh)).first;
   }
   return found->second;
+}
+
+const std::string kMini = std::string(troupe::kSourceDir) + "/tests/goldens/v3-mini/model";
+
+/// kMini as `troupe model quantize` writes it.
+std::string quantised_mini(model::WeightFormat format) {
+  static const troupe::testing::TempDir dir;
+  const auto path = dir / std::string(to_string(format));
+  const auto report = model::cast_checkpoint(kMini, path, {.to = format});
+  EXPECT_TRUE(report) << (report ? "" : report.error().detail);
+  return path;
 }
 
 /// Sixteen requests of different lengths, sampling parameters and seeds.
@@ -82,78 +95,98 @@ ClusterSettings plain(ActivationMode mode) {
   return settings;
 }
 
-const std::string kMini = "tests/goldens/v3-mini/model";
+/// Numbers that differ: a mode, and weights as they are or in a format.
+struct Numbers {
+  ActivationMode mode;
+  model::WeightFormat format = model::WeightFormat::fp8_blocks;
+};
 
-class EqualBits : public ::testing::TestWithParam<ActivationMode> {
+std::string name_of(const Numbers& numbers) {
+  std::string name(to_string(numbers.mode));
+  if (numbers.format != model::WeightFormat::fp8_blocks)
+    name += "_" + std::string(to_string(numbers.format));
+  std::erase(name, '-');
+  return name;
+}
+
+class EqualBits : public ::testing::TestWithParam<Numbers> {
  protected:
-  const std::vector<Bits>& expected() {
-    static std::map<ActivationMode, std::vector<Bits>> once;
-    auto& bits = once[GetParam()];
-    if (bits.empty()) bits = generate(kMini, plain(GetParam()));
+  static const std::string& weights() {
+    static std::map<model::WeightFormat, std::string> once{
+        {model::WeightFormat::fp8_blocks, kMini}};
+    auto& path = once[GetParam().format];
+    if (path.empty()) path = quantised_mini(GetParam().format);
+    return path;
+  }
+  static const std::vector<Bits>& expected() {
+    static std::map<std::string, std::vector<Bits>> once;
+    auto& bits = once[name_of(GetParam())];
+    if (bits.empty()) bits = generate(weights(), plain(GetParam().mode));
     return bits;
   }
 };
 
 TEST_P(EqualBits, WhateverTheNumberOfExpertShards) {
   for (const int experts : {2, 3, 8}) {
-    auto settings = plain(GetParam());
+    auto settings = plain(GetParam().mode);
     settings.experts = experts;
-    EXPECT_EQ(generate(kMini, settings), expected()) << experts << " expert shards";
+    EXPECT_EQ(generate(weights(), settings), expected()) << experts << " expert shards";
   }
 }
 
 TEST_P(EqualBits, WithTwoAttentionShardsAndTwoRouters) {
-  auto settings = plain(GetParam());
+  auto settings = plain(GetParam().mode);
   settings.experts = 3;
   settings.attention = 2;
   settings.routers = 2;
   settings.frame_rows_max = 5;  // many work items, over both routers
-  EXPECT_EQ(generate(kMini, settings), expected());
+  EXPECT_EQ(generate(weights(), settings), expected());
 }
 
 TEST_P(EqualBits, WhateverTheNumberOfThreads) {
   for (const int threads : {1, 3}) {
-    auto settings = plain(GetParam());
+    auto settings = plain(GetParam().mode);
     settings.threads = threads;
-    EXPECT_EQ(generate(kMini, settings), expected()) << threads << " threads";
+    EXPECT_EQ(generate(weights(), settings), expected()) << threads << " threads";
   }
 }
 
 TEST_P(EqualBits, WhateverTheChunk) {
   for (const std::int64_t chunk : {1, 7, 64, 100000}) {
-    auto settings = plain(GetParam());
+    auto settings = plain(GetParam().mode);
     settings.chunk = chunk;
     settings.step_rows_max = chunk == 100000 ? 100000 : 256;
-    EXPECT_EQ(generate(kMini, settings), expected()) << "chunk " << chunk;
+    EXPECT_EQ(generate(weights(), settings), expected()) << "chunk " << chunk;
   }
 }
 
 TEST_P(EqualBits, AloneAndInABatchOfSixteen) {
   for (std::size_t i = 0; i < 16; i += 5)
-    EXPECT_EQ(generate(kMini, plain(GetParam()), i, 1).at(0), expected().at(i)) << "request " << i;
+    EXPECT_EQ(generate(weights(), plain(GetParam().mode), i, 1).at(0), expected().at(i))
+        << "request " << i;
 }
 
 TEST_P(EqualBits, AtEveryLevelOfThisMachine) {
   for (const auto* table : kernels::available_levels()) {
-    auto settings = plain(GetParam());
+    auto settings = plain(GetParam().mode);
     settings.table = table;
     // Four requests: the reference is slow.
     const std::vector<Bits> first(expected().begin() + 1, expected().begin() + 5);
-    EXPECT_EQ(generate(kMini, settings, 1, 4), first) << table->name;
+    EXPECT_EQ(generate(weights(), settings, 1, 4), first) << table->name;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, EqualBits,
-                         ::testing::Values(ActivationMode::f32, ActivationMode::bf16,
-                                           ActivationMode::fp8_act),
-                         [](const auto& info) {
-                           std::string name(model::to_string(info.param));
-                           std::erase(name, '-');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Modes, EqualBits,
+    ::testing::Values(Numbers{ActivationMode::f32}, Numbers{ActivationMode::bf16},
+                      Numbers{ActivationMode::fp8_act},
+                      Numbers{ActivationMode::int8_act, model::WeightFormat::int8_blocks},
+                      Numbers{ActivationMode::int8_act, model::WeightFormat::int8_channel},
+                      Numbers{ActivationMode::int8_act, model::WeightFormat::int4_groups}),
+    [](const auto& info) { return name_of(info.param); });
 
 TEST(EqualBitsOf, TheBundledModelHoweverItIsLaidOut) {
-  const std::string tiny = "examples/troupe-tiny";
+  const std::string tiny = std::string(troupe::kSourceDir) + "/examples/troupe-tiny";
   const auto one = generate(tiny, plain(ActivationMode::bf16), 0, 4);
   auto settings = plain(ActivationMode::bf16);
   settings.experts = 3;

@@ -64,9 +64,21 @@ class BrokenModelTest(program.ProgramTest):
         self.assertIn("position 3", message)
         self.assertFalse(os.path.exists(out))
 
-    def fill_tensor(self, name, element):
-        with open(os.path.join(self.model, "model.safetensors.index.json"), "rb") as file:
-            shard = os.path.join(self.model, json.load(file)["weight_map"][name])
+    def test_rows_that_are_no_numbers_are_not_hidden_by_quantising_them(self):
+        # Only linears read what this norm makes infinite.
+        for form in ("int8", "int8-channel", "int4-all"):
+            with self.subTest(form):
+                model = self.path(form)
+                self.succeeds("model", "quantize", "--to", form, self.model, model)
+                self.fill_tensor("model.layers.0.input_layernorm.weight", b"\x7f\x7f", model)
+                flags = ("--model", model, "--mode", "int8-act")
+                says = ["position", "logits are NaN or infinite"]
+                self.fails(program.FAILURE, 9002, says, "run", "Hello", *flags)
+
+    def fill_tensor(self, name, element, model=None):
+        model = model or self.model
+        with open(os.path.join(model, "model.safetensors.index.json"), "rb") as file:
+            shard = os.path.join(model, json.load(file)["weight_map"][name])
         with open(shard, "r+b") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             begin, end = json.loads(file.read(length))[name]["data_offsets"]

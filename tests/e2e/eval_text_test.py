@@ -196,14 +196,18 @@ class KlTest(EvalTextTest):
         self.assertEqual(got["perplexity"], got["reference_perplexity"])
 
     def test_modes_of_one_model(self):
-        modes = ("--mode", "fp8-act", "--against-mode", "f32")
-        got = self.found("kl", program.TINY, *modes, "--context", CONTEXT)
-        self.assertEqual((got["mode"], got["reference_mode"]), ("fp8-act", "f32"))
         windows = self.windows(self.ids_of(program.TINY), [0])
-        log_p, _ = self.rows(program.TINY, windows, "--mode", "f32")
-        log_q, _ = self.rows(program.TINY, windows, "--mode", "fp8-act")
-        kl = (np.exp(log_p) * (log_p - log_q)).sum(axis=1)
-        self.assertAlmostEqual(got["kl"], kl.mean(), delta=1e-9)
+        int8 = self.quantised("int8")
+        for model, mode, other in ((program.TINY, "fp8-act", "f32"), (int8, "int8-act", "bf16")):
+            with self.subTest(mode):
+                modes = ("--mode", mode, "--against-mode", other)
+                got = self.found("kl", model, *modes, "--context", CONTEXT)
+                self.assertEqual((got["mode"], got["reference_mode"]), (mode, other))
+                log_p, _ = self.rows(model, windows, "--mode", other)
+                log_q, _ = self.rows(model, windows, "--mode", mode)
+                kl = (np.exp(log_p) * (log_p - log_q)).sum(axis=1)
+                self.assertGreater(got["kl"], 0)
+                self.assertAlmostEqual(got["kl"], kl.mean(), delta=1e-9)
 
     def test_text_for_people(self):
         lines = self.succeeds(

@@ -47,5 +47,25 @@ class ProcessesBitsTest(bits_test.BitsCase):
         self.assertRegex(refused.exception.output, re.escape("1000 expert shards"))
 
 
+class Int8RowsBitsTest(bits_test.BitsCase):
+    """Rows travel as BF16 and the expert processes quantise them."""
+
+    mode, weights = "int8-act", "int8"
+
+    def test_of_two_expert_processes_are_those_of_one_process(self):
+        self.check("--layout", "processes:experts=2", "--transport", "shm", "--chunk", 64)
+
+    def test_are_not_those_of_rows_that_are_not_quantised(self):
+        self.assertNotEqual(self.digests(requests=[3], mode="bf16")[3], self.expected[3])
+
+
+class Int8ChannelRowsBitsTest(Int8RowsBitsTest):
+    weights = "int8-channel"
+
+
+class Int4RowsBitsTest(Int8RowsBitsTest):
+    weights = "int4"
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

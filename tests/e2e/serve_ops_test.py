@@ -94,6 +94,27 @@ class DrainTest(unittest.TestCase):
         self.assertEqual(served.process.wait(program.TIMEOUT_S), 0)
 
 
+class FirstLinesTest(program.ProgramTest):
+    def lines(self, *flags):
+        served = client.Served(*flags)
+        self.addCleanup(served.stop)
+        return "".join(served.log)
+
+    def test_name_the_mode_and_the_one_that_int8_weights_have(self):
+        int8 = self.path("int8")
+        self.succeeds("model", "quantize", "--to", "int8", program.TINY, int8)
+        hint = "the weights are int8: --mode int8-act"
+        for flags, mode, hinted in (
+            ((), "bf16", False),
+            ((int8,), "bf16", True),
+            ((int8, "--mode", "int8-act"), "int8-act", False),
+        ):
+            with self.subTest(flags):
+                said = self.lines(*flags)
+                self.assertRegex(said, rf"(?m)^serving \S+ \(.+, mode {mode}, fp_[0-9a-f]{{16}}\)$")
+                self.assertEqual(hint in said, hinted, said)
+
+
 class PortTest(program.ProgramTest):
     def test_a_port_in_use_is_named(self):
         with socket.socket() as taken:
