@@ -67,8 +67,11 @@ double position_bytes(const ModelConfig& config, const ValueBytes& bytes) {
          bytes.cache;
 }
 
-/// 1 + 2 + ... + n.
-double sum_to(std::int64_t n) { return static_cast<double>(n) * static_cast<double>(n + 1) / 2; }
+/// Positions that `n` rows behind `depth` others attend to: depth + 1, depth + 2, ..., depth + n.
+double keys_of(std::int64_t n, std::int64_t depth) {
+  const auto rows = static_cast<double>(n);
+  return rows * static_cast<double>(depth) + rows * (rows + 1) / 2;
+}
 
 /// Bytes of a value of the weight `name`, or of its dtype BF16 when there is no such weight.
 double stored_bytes(const Checkpoint& checkpoint, const std::string& name) {
@@ -135,10 +138,11 @@ Work prompt_work(const ModelConfig& config, const ValueBytes& bytes, const Promp
       static_cast<double>(steps) * weight_bytes(config, bytes, (rows + steps - 1) / steps);
   for (std::int64_t end = 0; end < shape.tokens;) {
     end = std::min(end + shape.step_rows, shape.tokens);
-    work.cache_bytes += prompts * static_cast<double>(end) * position_bytes(config, bytes);
+    const auto positions = static_cast<double>(shape.depth + end);
+    work.cache_bytes += prompts * positions * position_bytes(config, bytes);
   }
   work.flops = 2 * (static_cast<double>(rows) * token_macs(config) +
-                    prompts * sum_to(shape.tokens) * key_macs(config));
+                    prompts * keys_of(shape.tokens, shape.depth) * key_macs(config));
   return work;
 }
 
@@ -147,7 +151,7 @@ Work generation_work(const ModelConfig& config, const ValueBytes& bytes,
   const Counts n(config);
   const auto steps = static_cast<double>(shape.tokens);
   const auto sequences = static_cast<double>(shape.sequences);
-  const double positions = sequences * sum_to(shape.tokens);
+  const double positions = sequences * keys_of(shape.tokens, shape.depth);
   Work work;
   work.weight_bytes = steps * (weight_bytes(config, bytes, shape.sequences) + n.head * bytes.head);
   work.cache_bytes = positions * position_bytes(config, bytes);

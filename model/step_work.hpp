@@ -46,18 +46,22 @@ struct Work {
 /// E * (1 - (1 - k / E)^rows).
 double experts_used(const ModelConfig& config, std::int64_t rows);
 
-/// `sequences` prompts of `tokens` each, computed in steps of at most `step_rows` rows; no logits.
+/// `sequences` prompts of `tokens` each behind `depth` cached positions, computed in steps of at
+/// most `step_rows` rows; no logits.
 struct PromptShape {
   std::int64_t sequences = 1;
   std::int64_t tokens = 0;
   std::int64_t step_rows = 256;
+  std::int64_t depth = 0;
 };
 Work prompt_work(const ModelConfig& config, const ValueBytes& bytes, const PromptShape& shape);
 
-/// `tokens` steps of one row for each of `sequences`, from an empty cache on, logits of every row.
+/// `tokens` steps of one row for each of `sequences`, from `depth` cached positions on, logits of
+/// every row.
 struct GenerationShape {
   std::int64_t sequences = 1;
   std::int64_t tokens = 0;
+  std::int64_t depth = 0;
 };
 Work generation_work(const ModelConfig& config, const ValueBytes& bytes,
                      const GenerationShape& shape);

@@ -43,12 +43,12 @@ Expected<Expression> compile_expression(std::string_view entry) {
                                          " at character " + std::to_string(place));
 }
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_numeral(char c) { return c >= '0' && c <= '9'; }
 
 /// Whether an expression may tell two digits apart: only one that has a digit itself (a character
 /// by its code has one, too) or compares text with text that was matched before.
 bool is_numbered(std::string_view expression) {
-  if (std::ranges::any_of(expression, is_digit)) return true;
+  if (std::ranges::any_of(expression, is_numeral)) return true;
   for (const std::string_view backreference : {"\\k", "\\g", "(?P="})
     if (expression.find(backreference) != std::string_view::npos) return true;
   return false;
@@ -57,7 +57,7 @@ bool is_numbered(std::string_view expression) {
 /// What all modules have in common that differ in digits only.
 std::string shape_of(std::string_view module) {
   std::string shape(module);
-  std::ranges::replace_if(shape, is_digit, '0');
+  std::ranges::replace_if(shape, is_numeral, '0');
   return shape;
 }
 

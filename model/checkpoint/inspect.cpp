@@ -31,7 +31,7 @@ std::string_view planned_name(std::string_view tensor) {
 
 /// The weights in a tensor. Packed rows end with the codes that fill their last word up, which are
 /// none: `spec`, null where the model has no such tensor, knows how many columns there are.
-std::int64_t parameters_of(const TensorView& tensor, const TensorSpec* spec) {
+std::int64_t weights_in(const TensorView& tensor, const TensorSpec* spec) {
   if (!owner(tensor.name).empty()) return 0;
   if (!tensor.name.ends_with(kPacked)) return tensor.count();
   return spec != nullptr ? spec->rows * spec->cols : tensor.count() * kernels::kCodesPerWord;
@@ -40,7 +40,7 @@ std::int64_t parameters_of(const TensorView& tensor, const TensorSpec* spec) {
 void add(TensorTotals& totals, const TensorView& tensor, const TensorSpec* spec) {
   ++totals.tensors;
   totals.bytes += tensor.bytes;
-  totals.parameters += static_cast<std::uint64_t>(parameters_of(tensor, spec));
+  totals.parameters += static_cast<std::uint64_t>(weights_in(tensor, spec));
 }
 
 TensorTotals& role_of(LayerTotals& layer, TensorRole role) {

@@ -32,18 +32,21 @@ JsonValue model_object(const ModelResult& result) {
   };
   add("test", {result.test.name()});
   add("batch", {result.test.sequences});
+  add("depth", {result.test.depth});
   add("threads", {std::int64_t{result.limits.threads}});
   add("level", {result.limits.level});
   add("tokens_per_s", {spread.mean});
   add("tokens_per_s_deviation", {spread.deviation});
   add("samples", {std::move(samples)});
   add("bytes_per_token", {result.work.bytes() / tokens});
+  add("cache_bytes_per_token", {result.work.cache_bytes / tokens});
   add("flops_per_token", {result.work.flops / tokens});
   add("gb_per_s", {result.gb_per_s()});
   add("gflops", {result.gflops()});
   add("read_gb_per_s", {result.limits.read_gbs});
   add("fma_gflops", {result.limits.fma_gflops});
   add("read_share", fraction(result.gb_per_s(), result.limits.read_gbs));
+  add("cache_read_share", fraction(result.cache_gb_per_s(), result.limits.read_gbs));
   add("fma_share", fraction(result.gflops(), result.limits.fma_gflops));
   return {std::move(out)};
 }
@@ -58,25 +61,29 @@ std::vector<double> ModelResult::tokens_per_s() const {
 }
 
 double ModelResult::gb_per_s() const { return work.bytes() * per_second(*this) * 1e-9; }
+double ModelResult::cache_gb_per_s() const { return work.cache_bytes * per_second(*this) * 1e-9; }
 double ModelResult::gflops() const { return work.flops * per_second(*this) * 1e-9; }
 
 std::string model_table_head(const ModelRun& run) {
   const std::string seed = "seed " + std::to_string(run.seed) + ", mode " + run.mode + "\n\n";
   return seed +
-         formatted("| %-20s | %10s | %8s | %7s | %5s | %8s | %18s | %6s | %6s |\n", "model", "size",
-                   "params", "threads", "batch", "test", "t/s", "read", "FMA") +
-         "| -------------------- | ---------: | -------: | ------: | ----: | -------: | "
-         "-----------------: | -----: | -----: |\n";
+         formatted("| %-20s | %10s | %8s | %7s | %5s | %15s | %18s | %6s | %6s | %6s |\n", "model",
+                   "size", "params", "threads", "batch", "test", "t/s", "read", "cache", "FMA") +
+         "| -------------------- | ---------: | -------: | ------: | ----: | --------------: | "
+         "-----------------: | -----: | -----: | -----: |\n";
 }
 
 std::string model_table_line(const ModelRun& run, const ModelResult& result) {
   const MeanDeviation rate = mean_deviation(result.tokens_per_s());
   return formatted(
-      "| %-20.20s | %6.2f GiB | %6.2f B | %7d | %5lld | %8s | %9.2f \u00b1 %6.2f | %6s | %6s |\n",
+      "| %-20.20s | %6.2f GiB | %6.2f B | %7d | %5lld | %15s | %9.2f \u00b1 %6.2f | %6s | %6s | "
+      "%6s "
+      "|\n",
       run.model.c_str(), static_cast<double>(run.weight_bytes) / (1 << 30),
       run.parameters.total * 1e-9, result.limits.threads,
       static_cast<long long>(result.test.sequences), result.test.name().c_str(), rate.mean,
       rate.deviation, share_text(result.gb_per_s(), result.limits.read_gbs).c_str(),
+      share_text(result.cache_gb_per_s(), result.limits.read_gbs).c_str(),
       share_text(result.gflops(), result.limits.fma_gflops).c_str());
 }
 

@@ -28,6 +28,8 @@ struct ModelResult {
   std::vector<double> tokens_per_s() const;
   /// 1e9 per second of the work's bytes and operations, at the mean of tokens_per_s.
   double gb_per_s() const;
+  /// The part of gb_per_s that is the latent cache.
+  double cache_gb_per_s() const;
   double gflops() const;
 };
 

@@ -20,14 +20,20 @@ constexpr std::chrono::milliseconds kStopPoll{50};
 /// Hears all requests of a batch. *Threading*: any.
 class BatchListener final : public actors::RequestListener {
  public:
-  explicit BatchListener(std::size_t requests) : open_(requests) {}
+  /// `cached`: tokens of each prompt that must not be computed again.
+  BatchListener(std::size_t requests, std::int64_t cached) : cached_(cached), open_(requests) {}
 
   void on_token(const actors::TokenNews&) override {}
-  void on_finished(actors::FinishReason reason, const Error& error, const actors::Usage&) override {
+  void on_finished(actors::FinishReason reason, const Error& error,
+                   const actors::Usage& usage) override {
     if (reason == actors::FinishReason::cancelled) {
       end(Error{Errc::cancelled, "a request was cancelled"});
     } else if (reason == actors::FinishReason::error) {
       end(error);
+    } else if (usage.cached_tokens < cached_) {
+      end(Error{Errc::resource_exhausted,
+                "the latent cache had kept " + std::to_string(usage.cached_tokens) + " of " +
+                    std::to_string(cached_) + " positions. Lower --depth or --batch"});
     } else {
       end(std::nullopt);
     }
@@ -50,6 +56,7 @@ class BatchListener final : public actors::RequestListener {
  private:
   std::mutex mutex_;
   std::condition_variable ended_;
+  std::int64_t cached_;
   std::size_t open_;
   std::optional<Error> failure_;
   Stopwatch::time_point last_;
@@ -58,23 +65,27 @@ class BatchListener final : public actors::RequestListener {
 }  // namespace
 
 std::string ModelTest::name() const {
-  return (kind == Kind::prompt ? "pp" : "tg") + std::to_string(tokens);
+  return (kind == Kind::prompt ? "pp" : "tg") + std::to_string(tokens) +
+         (depth > 0 ? " @ d" + std::to_string(depth) : "");
 }
 
 std::int64_t ModelTest::kv_tokens() const {
   // One position more than a generation computes: the last token drawn has one, too.
   const std::int64_t pages = (tokens + 1 + kernels::kPageTokens - 1) / kernels::kPageTokens;
-  return sequences * pages * kernels::kPageTokens;
+  return sequences * (depth + (depth > 0 ? 2 : 1) * pages * kernels::kPageTokens);
 }
 
-std::vector<actors::GenerateRequest> requests_of(const ModelTest& test, std::int64_t vocabulary,
-                                                 std::mt19937_64& random) {
+std::vector<actors::GenerateRequest> requests_of(
+    const ModelTest& test, std::int64_t vocabulary, std::mt19937_64& random,
+    std::span<const std::vector<std::int32_t>> filled) {
   const bool prompt = test.kind == ModelTest::Kind::prompt;
   std::vector<actors::GenerateRequest> requests(static_cast<std::size_t>(test.sequences));
-  for (actors::GenerateRequest& request : requests) {
-    request.prompt.resize(static_cast<std::size_t>(prompt ? test.tokens : 1));
-    for (std::int32_t& id : request.prompt)
-      id = static_cast<std::int32_t>(random() % static_cast<std::uint64_t>(vocabulary));
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    actors::GenerateRequest& request = requests[i];
+    if (test.depth > 0) request.prompt = filled[i];
+    for (std::int64_t left = prompt ? test.tokens : 1; left > 0; --left)
+      request.prompt.push_back(
+          static_cast<std::int32_t>(random() % static_cast<std::uint64_t>(vocabulary)));
     request.sampling.temperature = 0;
     request.sampling.max_tokens = prompt ? 0 : static_cast<std::int32_t>(test.tokens);
     request.sampling.ignore_eos = true;
@@ -84,8 +95,8 @@ std::vector<actors::GenerateRequest> requests_of(const ModelTest& test, std::int
 
 Expected<double> seconds_of(actors::RequestEngine& engine,
                             std::vector<actors::GenerateRequest> requests,
-                            const std::function<bool()>& stop) {
-  const auto listener = std::make_shared<BatchListener>(requests.size());
+                            const std::function<bool()>& stop, std::int64_t cached) {
+  const auto listener = std::make_shared<BatchListener>(requests.size(), cached);
   std::vector<actors::RequestId> ids;
   const auto begin = Stopwatch::now();
   for (actors::GenerateRequest& request : requests) {

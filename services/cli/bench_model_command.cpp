@@ -4,6 +4,7 @@
 #include <random>
 #include <string>
 
+#include "kernels/ops/mla_attention.hpp"
 #include "services/bench/model_report.hpp"
 #include "services/cli/command.hpp"
 #include "services/cli/compute.hpp"
@@ -24,18 +25,20 @@ constexpr std::int64_t kRepetitionsMax = 1000;
 struct Flags {
   std::string directory;
   std::optional<std::int64_t> prompt, generate, repetitions;
-  std::vector<std::int64_t> batch{1}, threads;
+  std::vector<std::int64_t> batch{1}, depth{0}, threads;
   std::optional<std::uint64_t> seed;
   EngineOptions engine;
   bool json = false;
 
   std::int64_t prompt_tokens() const { return prompt.value_or(512); }
   std::int64_t generated_tokens() const { return generate.value_or(128); }
+  std::int64_t deepest() const { return *std::ranges::max_element(depth); }
 };
 
-/// "1,8,32": replaces the list.
-Assign integer_list(std::vector<std::int64_t>& target, IntegerRange range) {
-  return [&target, range](std::string_view value) -> Expected<void> {
+/// "1,8,32": replaces the list. `multiple`: of which each must be one.
+Assign integer_list(std::vector<std::int64_t>& target, IntegerRange range,
+                    std::int64_t multiple = 1) {
+  return [&target, range, multiple](std::string_view value) -> Expected<void> {
     std::vector<std::int64_t> list;
     for (std::size_t at = 0; at <= value.size();) {
       const std::size_t comma = std::min(value.find(',', at), value.size());
@@ -44,6 +47,10 @@ Assign integer_list(std::vector<std::int64_t>& target, IntegerRange range) {
         return unexpected(Errc::invalid_argument, "takes whole numbers from " +
                                                       std::to_string(range.min) + " to " +
                                                       std::to_string(range.max) + " as in 1,8,32");
+      }
+      if (*one % multiple != 0) {
+        return unexpected(Errc::invalid_argument, "takes multiples of " + std::to_string(multiple) +
+                                                      ", the cache's page, as in 0,8192");
       }
       list.push_back(*one);
       at = comma + 1;
@@ -55,11 +62,13 @@ Assign integer_list(std::vector<std::int64_t>& target, IntegerRange range) {
 
 std::vector<ModelTest> tests_of(const Flags& flags) {
   std::vector<ModelTest> tests;
-  for (const std::int64_t sequences : flags.batch) {
-    if (flags.prompt_tokens() > 0)
-      tests.push_back({ModelTest::Kind::prompt, flags.prompt_tokens(), sequences});
-    if (flags.generated_tokens() > 0)
-      tests.push_back({ModelTest::Kind::generate, flags.generated_tokens(), sequences});
+  for (const std::int64_t depth : flags.depth) {
+    for (const std::int64_t sequences : flags.batch) {
+      if (flags.prompt_tokens() > 0)
+        tests.push_back({ModelTest::Kind::prompt, flags.prompt_tokens(), sequences, depth});
+      if (flags.generated_tokens() > 0)
+        tests.push_back({ModelTest::Kind::generate, flags.generated_tokens(), sequences, depth});
+    }
   }
   return tests;
 }
@@ -68,11 +77,15 @@ std::vector<ModelTest> tests_of(const Flags& flags) {
 std::optional<int> check_lengths(const Flags& flags, std::int64_t context) {
   // A generation begins with one id of its own.
   const std::int64_t longest = std::max(flags.prompt_tokens(), flags.generated_tokens() + 1);
-  if (longest <= context) return std::nullopt;
+  const std::int64_t deepest = flags.deepest();
+  if (deepest + longest <= context) return std::nullopt;
+  const std::string behind =
+      deepest > 0 ? " behind --depth " + std::to_string(deepest) : std::string();
   return report(Fault::prompt_too_long,
                 "--prompt " + std::to_string(flags.prompt_tokens()) + ", --generate " +
-                    std::to_string(flags.generated_tokens()) + ": the model has " +
-                    std::to_string(context) + " positions. Lower the longer one");
+                    std::to_string(flags.generated_tokens()) + behind + ": the model has " +
+                    std::to_string(context) + " positions. Lower the longer one" +
+                    (deepest > 0 ? " or the depth" : ""));
 }
 
 ModelRun run_of(const Flags& flags, const OpenModel& model) {
@@ -112,7 +125,8 @@ class ModelBench {
     const auto tests = tests_of(flags_);
     EngineOptions options = flags_.engine;
     options.threads = threads;
-    options.prefix_cache = "off";  // every prompt is to be computed
+    // Every prompt is to be computed, what it stands behind is not.
+    options.prefix_cache = flags_.deepest() > 0 ? "on" : "off";
     options.kv_tokens = 0;
     for (const ModelTest& test : tests)
       options.kv_tokens = std::max(*options.kv_tokens, test.kv_tokens());
@@ -120,6 +134,7 @@ class ModelBench {
     const auto started = start_local(model_, options, static_cast<std::size_t>(most));
     if (!started.cluster) return started.exit_code;
     step_rows_ = std::max(started.settings.step_rows_max, started.settings.chunk);
+    filled_.clear();
     for (const ModelTest& test : tests) {
       if (const auto ended = measure(test, *limits, *started.cluster)) return ended;
     }
@@ -132,18 +147,33 @@ class ModelBench {
     return engine->limits();
   }
 
+  /// Computes the positions that the test's sequences stand behind, unless a test before did.
+  std::optional<int> fill(const ModelTest& test, actors::RequestEngine& engine) {
+    if (!filled_.empty() && std::ssize(filled_.front()) != test.depth) filled_.clear();
+    const std::int64_t missing = test.sequences - std::ssize(filled_);
+    if (test.depth == 0 || missing <= 0) return std::nullopt;
+    auto requests = requests_of({ModelTest::Kind::prompt, test.depth, missing, 0},
+                                model_.config().vocab_size, random_, {});
+    for (const auto& request : requests) filled_.push_back(request.prompt);
+    return seconds_or_end(test, seconds_of(engine, std::move(requests), &interrupted));
+  }
+
+  static std::optional<int> seconds_or_end(const ModelTest& test, const Expected<double>& seconds) {
+    if (interrupted()) return static_cast<int>(ExitCode::interrupt);
+    if (seconds) return std::nullopt;
+    return report(engine_fault(seconds.error().code), test.name() + ": " + seconds.error().detail);
+  }
+
   /// Once to warm up, then so often as --repetitions says, each time with other ids.
   std::optional<int> measure(const ModelTest& test, const MachineLimits& limits,
                              actors::RequestEngine& engine) {
     ModelResult result{test, limits, work_of(test), {}};
     const std::int64_t repetitions = flags_.repetitions.value_or(5);
+    if (const auto ended = fill(test, engine)) return ended;
     for (std::int64_t i = 0; i <= repetitions; ++i) {
-      const auto seconds =
-          seconds_of(engine, requests_of(test, model_.config().vocab_size, random_), &interrupted);
-      if (interrupted()) return static_cast<int>(ExitCode::interrupt);
-      if (!seconds)
-        return report(engine_fault(seconds.error().code),
-                      test.name() + ": " + seconds.error().detail);
+      auto requests = requests_of(test, model_.config().vocab_size, random_, filled_);
+      const auto seconds = seconds_of(engine, std::move(requests), &interrupted, test.depth);
+      if (const auto ended = seconds_or_end(test, seconds)) return ended;
       if (i > 0) result.repetitions.push_back(*seconds);
     }
     results_.push_back(std::move(result));
@@ -155,8 +185,10 @@ class ModelBench {
     const model::Numerics numerics{*model::parse_activation_mode(flags_.engine.mode)};
     const auto bytes = model::value_bytes_of(model_.checkpoint, numerics);
     if (test.kind == ModelTest::Kind::prompt)
-      return model::prompt_work(model_.config(), bytes, {test.sequences, test.tokens, step_rows_});
-    return model::generation_work(model_.config(), bytes, {test.sequences, test.tokens});
+      return model::prompt_work(model_.config(), bytes,
+                                {test.sequences, test.tokens, step_rows_, test.depth});
+    return model::generation_work(model_.config(), bytes,
+                                  {test.sequences, test.tokens, test.depth});
   }
 
   const Flags& flags_;
@@ -165,6 +197,7 @@ class ModelBench {
   std::mt19937_64 random_;
   std::int64_t step_rows_ = 0;
   std::vector<ModelResult> results_;
+  std::vector<std::vector<std::int32_t>> filled_;  // what sequences stand behind, of one depth
 };
 
 int bench(Flags& flags) {
@@ -196,6 +229,8 @@ void declare(OptionSet& options, Flags& flags) {
                integer(flags.generate, {0, kTokensMax})});
   options.add({"--batch", "B,...", "Sequences at once, one test each [1]",
                integer_list(flags.batch, {1, kBatchMax})});
+  options.add({"--depth", "N,...", "Cached positions before each test, multiples of 64 [0]",
+               integer_list(flags.depth, {0, kTokensMax}, kernels::kPageTokens)});
   options.add({"--repetitions", "R", "Measure each test R times after one that warms up [5]",
                integer(flags.repetitions, {1, kRepetitionsMax})});
   options.add({"--seed", "S", "The same seed gives the same ids [drawn and printed]",
@@ -226,6 +261,7 @@ Command bench_model_command() {
   command.examples = {
       "troupe bench model DIR",
       "troupe bench model DIR --prompt 512 --generate 128 --batch 1,8,32 --threads 1,2",
+      "troupe bench model DIR --prompt 0 --generate 32 --depth 0,8192",
       "troupe bench model DIR --prompt 0 --repetitions 10 --json",
   };
   command.make = [](OptionSet& options) {

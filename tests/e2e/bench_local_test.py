@@ -128,6 +128,29 @@ class ModelTest(program.ProgramTest):
         self.assertEqual(eight[1], one[1])
         self.assertEqual(work(*flags, "--mode", "f32")[0][1], one[1])
 
+    def test_depths_come_before_every_test(self):
+        flags = ("--prompt", 8, "--generate", 4, "--batch", "1,3", "--threads", 1)
+        command = self.bench(*flags, "--depth", "0,128", "--json")
+        found = json.loads(self.succeeds(*command))["results"]
+        tests = [(one["depth"], one["batch"], one["test"]) for one in found]
+        names = {0: ("pp8", "tg4"), 128: ("pp8 @ d128", "tg4 @ d128")}
+        expected = [(d, b, name) for d in (0, 128) for b in (1, 3) for name in names[d]]
+        self.assertEqual(tests, expected)
+        for shallow, deep in zip(found[:4], found[4:]):
+            more = deep["cache_bytes_per_token"] - shallow["cache_bytes_per_token"]
+            self.assertGreater(more, 0)
+            self.assertAlmostEqual(more, deep["bytes_per_token"] - shallow["bytes_per_token"])
+            self.assertGreater(deep["flops_per_token"], shallow["flops_per_token"])
+            share = deep["cache_bytes_per_token"] / deep["bytes_per_token"]
+            self.assertAlmostEqual(deep["cache_read_share"], deep["read_share"] * share)
+        (one, three) = (test for test in found if test["test"] == "tg4 @ d128")
+        self.assertEqual(one["cache_bytes_per_token"], three["cache_bytes_per_token"])
+
+    def test_the_deepest_that_fits(self):
+        flags = ("--prompt", 0, "--generate", 63, "--depth", 4032, "--threads", 2)
+        (one,) = json.loads(self.succeeds(*self.bench(*flags, "--json")))["results"]
+        self.assertEqual((one["test"], len(one["samples"])), ("tg63 @ d4032", 2))
+
     def test_table(self):
         flags = ("--prompt", 4, "--generate", 0, "--threads", 1, "--batch", 2)
         lines = self.succeeds(*self.bench(*flags)).splitlines()
@@ -148,6 +171,9 @@ class ModelTest(program.ProgramTest):
         self.fails(program.USAGE, 1003, "--mode", *self.bench("--mode", "int3"))
         self.fails(program.USAGE, 1102, ["5000", "4096"], *self.bench("--prompt", 5000))
         self.fails(program.USAGE, 1102, ["4096"], *self.bench("--generate", 4096))
+        self.fails(program.USAGE, 1003, ["--depth", "multiples of 64"], *self.bench("--depth", 100))
+        says = ["behind --depth 4096", "4096 positions", "or the depth"]
+        self.fails(program.USAGE, 1102, says, *self.bench("--depth", "0,4096"))
         self.fails(program.USAGE, 1004, "DIR", "bench", "model")
         self.fails(program.MODEL, 4001, "nowhere", "bench", "model", "nowhere")
 

@@ -20,17 +20,20 @@ SMALL = ("--prompt", 4, "--generate", 2, "--batch", "1,2", "--threads", 1, "--ro
 # As llama-bench -o json and llama-batched-bench --output-format jsonl; {rate} tokens/s.
 LLAMA_BENCH = """
 flag = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-one = {"n_prompt": int(flag["-p"]), "n_gen": int(flag["-n"]), "n_threads": int(flag["-t"])}
+names = {"n_prompt": "-p", "n_gen": "-n", "n_depth": "-d", "n_threads": "-t"}
+one = {name: int(flag[short]) for name, short in names.items()}
 print("some words first")
 print(json.dumps([{**one, "avg_ts": 100.0, "samples_ts": [100.0]}], indent=2))
 """
 LLAMA_BATCHED_BENCH = """
 flag = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-assert int(flag["-c"]) % 256 == 0 and int(flag["-c"]) >= 2 * 3
+pp, tg, pl = (int(flag[short]) for short in ("-npp", "-ntg", "-npl"))
+assert int(flag["-c"]) % 256 == 0 and int(flag["-c"]) >= pl * (pp + tg)
 print("main: n_kv_max = 256")
-print(json.dumps({"pp": 1, "tg": int(flag["-ntg"]), "pl": int(flag["-npl"]), "speed_tg": 50.0}))
+print(json.dumps({"pp": pp, "tg": tg, "pl": pl, "speed_tg": 50.0}))
 """
 LLAMA_QUANTIZE = """
+print("142 lines about tensors")
 assert sys.argv[3] in ("Q8_0", "Q4_0"), sys.argv
 assert sys.argv[2].endswith(f"-{sys.argv[3].lower()}.gguf.part"), sys.argv
 open(sys.argv[2], "w").close()
@@ -91,6 +94,17 @@ class PeersTest(program.ProgramTest):
         second = ["llama-bench", "troupe"] * 2 + ["llama-batched-bench", "troupe"]
         self.assertEqual(self.log(), first + second)
 
+    def test_depths_are_measured_with_every_batch(self):
+        out = self.path("found.json")
+        done = self.compare(self.llama(), *SMALL, "--rounds", 1, "--depth", "0,64", "--json", out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(out, encoding="utf-8") as file:
+            found = json.load(file)
+        cases = [(one["depth"], one["test"], one["batch"]) for one in found]
+        tests = (("pp", 1), ("tg", 1), ("tg", 2))
+        self.assertEqual(cases, [(depth, *test) for depth in (0, 64) for test in tests])
+        self.assertIn(" tg2 @ d64 ", done.stdout)
+
     def test_the_table_has_min_median_and_max(self):
         done = self.compare(self.llama(), *SMALL)
         title, *rows = done.stdout.splitlines()
@@ -105,7 +119,7 @@ class PeersTest(program.ProgramTest):
             ("sys.exit('no such model')", ["llama-bench", "ended with 1", "no such model"]),
             ("print('nothing')", ["llama-bench", "printed no result", "nothing"]),
             ("print(json.dumps([]))", ["printed no result"]),
-            (LLAMA_BENCH.replace('int(flag["-t"])', "9"), ["printed no result"]),
+            (LLAMA_BENCH.replace('"n_gen": "-n"', '"n_gen": "-t"'), ["printed no result"]),
         ):
             done = self.compare(self.llama(bench), *SMALL)
             self.assertEqual(done.returncode, 1, done.stdout)
@@ -135,6 +149,8 @@ class PeersTest(program.ProgramTest):
         for _ in range(2):  # the second finds everything there
             done = self.run_words(run, **variables)
             self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual([line[0] for line in done.stdout.splitlines()[:2]], ["#", "#"])
+            self.assertNotIn("about tensors", done.stdout)
             for pair in ("fp8/Q8_0", "int8/Q8_0", "int4/Q4_0", "bf16/BF16"):
                 self.assertIn(pair, done.stdout)
         self.assertEqual(self.log().count("llama-quantize"), 2)
@@ -150,6 +166,11 @@ class PeersTest(program.ProgramTest):
         done = self.run_words(run, DIR=self.folder, TROUPE=program.binary(), PYTHON=python)
         self.assertEqual(done.returncode, 2)
         self.assertIn("gguf", done.stderr)
+        variables = {"DIR": self.folder, "TROUPE": program.binary(), "LLAMA_BIN": self.folder}
+        python = self.script("python", "")
+        done = self.run_words(run, PYTHON=python, **variables)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(f"{self.folder}/llama-bench. Name their folder by LLAMA_BIN=", done.stderr)
 
 
 if __name__ == "__main__":

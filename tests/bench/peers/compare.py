@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 
-_COLUMNS = "{:<12} {:>7} {:>7} {:>5}  {:>24}  {:>24}  {:>20}  {:>6}"
+_COLUMNS = "{:<12} {:>15} {:>7} {:>5}  {:>24}  {:>24}  {:>20}  {:>6}"
 
 
 class Failure(Exception):
@@ -35,6 +35,11 @@ class Case:
     tokens: int
     batch: int
     threads: int
+    depth: int  # cached positions before them
+
+    def name(self):
+        """As both programs have it."""
+        return f"{self.test}{self.tokens}" + (f" @ d{self.depth}" if self.depth else "")
 
 
 @dataclasses.dataclass
@@ -75,7 +80,7 @@ def troupe_rate(troupe, case):
     length = {"pp": (case.tokens, 0), "tg": (0, case.tokens)}[case.test]
     words = [troupe, "bench", "model", case.checkpoint, "--prompt", length[0]]
     words += ["--generate", length[1], "--batch", case.batch, "--threads", case.threads]
-    words += ["--repetitions", 1, "--no-progress", "--json"]
+    words += ["--depth", case.depth, "--repetitions", 1, "--no-progress", "--json"]
 
     def read(text):
         (one,) = json.loads(text)["results"]
@@ -89,11 +94,13 @@ def llama_bench_rate(llama, case):
     """tokens/s of one sequence."""
     length = {"pp": (case.tokens, 0), "tg": (0, case.tokens)}[case.test]
     words = [os.path.join(llama, "llama-bench"), "-m", case.gguf, "-p", length[0], "-n", length[1]]
-    words += ["-t", case.threads, "-r", 1, "-o", "json"]
+    words += ["-d", case.depth, "-t", case.threads, "-r", 1, "-o", "json"]
+    asked = {"n_prompt": length[0], "n_gen": length[1]}
+    asked.update(n_depth=case.depth, n_threads=case.threads)
 
     def read(text):
         (one,) = json.loads(text[text.index("[") : text.rindex("]") + 1])
-        if (one["n_prompt"], one["n_gen"], one["n_threads"]) != (*length, case.threads):
+        if {key: one[key] for key in asked} != asked:
             raise ValueError("another test than asked")
         return float(one["avg_ts"])
 
@@ -101,15 +108,17 @@ def llama_bench_rate(llama, case):
 
 
 def llama_batched_rate(llama, case):
-    """tokens/s of all sequences together, each behind a prompt of one token as troupe's."""
-    context = case.batch * (case.tokens + 1)
+    """tokens/s of all sequences together, each behind a prompt of the depth, or of one token."""
+    prompt = max(case.depth, 1)
+    context = case.batch * (case.tokens + prompt)
     words = [os.path.join(llama, "llama-batched-bench"), "-m", case.gguf]
-    words += ["-c", -(-context // 256) * 256, "-npp", 1, "-ntg", case.tokens, "-npl", case.batch]
+    words += ["-c", -(-context // 256) * 256, "-npp", prompt]
+    words += ["-ntg", case.tokens, "-npl", case.batch]
     words += ["-t", case.threads, "-tb", case.threads, "--output-format", "jsonl"]
 
     def read(text):
         (one,) = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-        if (one["pl"], one["tg"]) != (case.batch, case.tokens):
+        if (one["pl"], one["pp"], one["tg"]) != (case.batch, prompt, case.tokens):
             raise ValueError("another test than asked")
         return float(one["speed_tg"])
 
@@ -121,18 +130,17 @@ def llama_rate(llama, case):
 
 
 def cases_of(options):
-    """Prompts of one sequence, generations of every batch; for all pairs and threads."""
-    cases = []
-    for label, checkpoint, gguf in options.pair:
-        for threads in options.threads:
-            if options.prompt > 0:
-                cases.append(Case(label, checkpoint, gguf, "pp", options.prompt, 1, threads))
-            if options.generate > 0:
-                cases += [
-                    Case(label, checkpoint, gguf, "tg", options.generate, batch, threads)
-                    for batch in options.batch
-                ]
-    return cases
+    """Prompts of one sequence, generations of every batch; for all pairs, threads and depths."""
+    tests = [("pp", options.prompt, 1)] if options.prompt > 0 else []
+    if options.generate > 0:
+        tests += [("tg", options.generate, batch) for batch in options.batch]
+    return [
+        Case(*pair, *test, threads, depth)
+        for pair in options.pair
+        for threads in options.threads
+        for depth in options.depth
+        for test in tests
+    ]
 
 
 def measure(options, cases):
@@ -148,7 +156,7 @@ def measure(options, cases):
                     one.shares.append(share)
                 else:
                     one.llama.append(llama_rate(options.llama, case))
-            name = f"{case.label} {case.test}{case.tokens} batch {case.batch}"
+            name = f"{case.label} {case.name()} batch {case.batch}"
             print(f"round {number + 1}/{options.rounds}  {name}", file=sys.stderr, flush=True)
     return found
 
@@ -166,8 +174,8 @@ def table(found):
         shares = [share for share in one.shares if share is not None]
         share = f"{100 * statistics.median(shares):.0f}%" if shares else "-"
         rates = (spread(one.troupe), spread(one.llama), spread(one.ratios()))
-        test = f"{case.test}{case.tokens}"
-        lines.append(_COLUMNS.format(case.label, test, case.threads, case.batch, *rates, share))
+        what = (case.label, case.name(), case.threads, case.batch)
+        lines.append(_COLUMNS.format(*what, *rates, share))
     return "\n".join(lines)
 
 
@@ -189,6 +197,7 @@ def parse(words):
     parser.add_argument("--prompt", type=int, default=512)
     parser.add_argument("--generate", type=int, default=128)
     parser.add_argument("--batch", type=integers, default=[1, 8, 32])
+    parser.add_argument("--depth", type=integers, default=[0], help="multiples of 64")
     parser.add_argument("--threads", type=integers, default=[os.cpu_count()])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", help="also write all rates to this file")

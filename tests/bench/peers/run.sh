@@ -2,6 +2,7 @@
 # Troupe and llama.cpp on the same weights in one run, in turns: ratios with min / median / max.
 #   run.sh [CHECKPOINT] [flags of compare.py, as --rounds 3 --threads 1,2]
 #   TROUPE=build/ci/troupe   DIR=build/peers (all that is made)   PYTHON=python3 (numpy, gguf)
+#   LLAMA_BIN=FOLDER of llama-bench, llama-batched-bench, llama-quantize: else they are built
 # CHECKPOINT is one with FP8 weights; without it bench-1b of make_model.py is made. Compared are its
 # FP8 and INT8 with Q8_0, INT4 of all layers with Q4_0, and both as BF16. Whatever is in DIR already
 # is used again: 13 GB with bench-1b.
@@ -26,27 +27,31 @@ if ! "$python" -c "import numpy, gguf"; then
   exit 2
 fi
 mkdir -p "$dir"
-llama=$dir/llama
+llama=${LLAMA_BIN:-$dir/llama/bin}
 for tool in llama-bench llama-batched-bench llama-quantize; do
-  if ! [ -x "$llama/bin/$tool" ]; then
-    PIP="$python -m pip" "$peers/build_llama.sh" "$llama"
-    break
+  if [ -x "$llama/$tool" ]; then continue; fi
+  if [ -n "${LLAMA_BIN:-}" ]; then
+    echo "run.sh: no program at $llama/$tool. Name their folder by LLAMA_BIN=, or build without" >&2
+    exit 2
   fi
+  PIP="$python -m pip" "$peers/build_llama.sh" "$dir/llama" >&2
+  break
 done
 
-# Makes FILE by COMMAND ... FILE.part unless it is there; a stopped run leaves no half file.
+# Makes FILE by COMMAND ... FILE.part unless it is there; a stopped run leaves no half file. What it
+# says goes to stderr: stdout has the table alone.
 make_once() {
   local file=$1
   shift
   if [ -e "$file" ]; then return; fi
   rm -rf "$file.part"
-  "$@" "$file.part"
+  "$@" "$file.part" >&2
   mv "$file.part" "$file"
 }
 make_model() { "$python" "$source/tests/goldens/tools/make_model.py" "$1" --preset bench-1b; }
 cast() { "$troupe" model cast --to bf16 "$checkpoint" "$1"; }
 convert() { "$python" "$peers/to_gguf.py" "$checkpoint" "$1" --outtype bf16; }
-quantise() { "$llama/bin/llama-quantize" "$dir/$name-bf16.gguf" "$1" "$2"; }
+quantise() { "$llama/llama-quantize" "$dir/$name-bf16.gguf" "$1" "$2"; }
 to_q8_0() { quantise "$1" Q8_0; }
 to_q4_0() { quantise "$1" Q4_0; }
 to_int8() { "$troupe" model quantize --to int8 "$checkpoint" "$1"; }
@@ -63,7 +68,7 @@ make_once "$dir/$name-int4" to_int4
 
 echo "# $(date -u +%FT%TZ)  $(lscpu | sed -n 's/^Model name: *//p')  $(nproc) cores"
 echo "# troupe $(git -C "$source" rev-parse --short HEAD 2>/dev/null || echo 'of no repository')"
-exec "$python" "$peers/compare.py" --troupe "$troupe" --llama "$llama/bin" \
+exec "$python" "$peers/compare.py" --troupe "$troupe" --llama "$llama" \
   --pair fp8/Q8_0 "$checkpoint" "$dir/$name-q8_0.gguf" \
   --pair int8/Q8_0 "$dir/$name-int8" "$dir/$name-q8_0.gguf" \
   --pair int4/Q4_0 "$dir/$name-int4" "$dir/$name-q4_0.gguf" \

@@ -113,6 +113,21 @@ TEST(StepWork, SequencesOfAPromptTestFillStepsTogether) {
   EXPECT_LT(work.flops, one.flops);  // fewer keys
 }
 
+TEST(StepWork, RowsBehindADepthReadItAndComputeWithIt) {
+  const Work shallow = generation_work(bench_1b(), {}, {.sequences = 2, .tokens = 3});
+  const Work deep = generation_work(bench_1b(), {}, {.sequences = 2, .tokens = 3, .depth = 8192});
+  EXPECT_EQ(deep.weight_bytes, shallow.weight_bytes);
+  EXPECT_EQ(deep.cache_bytes - shallow.cache_bytes, 2.0 * 3 * 8192 * 12 * 576 * 2);
+  EXPECT_EQ(deep.flops - shallow.flops, 2 * 2.0 * 3 * 8192 * 12 * 16 * (576 + 512));
+  const Work prompt = prompt_work(bench_1b(), {}, {.tokens = 512, .step_rows = 256, .depth = 1024});
+  EXPECT_EQ(prompt.cache_bytes, (1024 + 256 + 1024 + 512) * 12 * 576 * 2);
+  // The prompt's second half is a prompt of 256 behind a depth of 256.
+  const auto flops = [](std::int64_t tokens, std::int64_t depth) {
+    return prompt_work(bench_1b(), {}, {.tokens = tokens, .step_rows = 256, .depth = depth}).flops;
+  };
+  EXPECT_EQ(flops(256, 0) + flops(256, 256), flops(512, 0));
+}
+
 TEST(StepWork, NothingAskedIsNothing) {
   EXPECT_EQ(prompt_work(bench_1b(), {}, {.tokens = 0}).bytes(), 0);
   EXPECT_EQ(generation_work(bench_1b(), {}, {.tokens = 0}).flops, 0);

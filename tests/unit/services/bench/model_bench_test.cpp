@@ -23,7 +23,9 @@ class FakeEngine final : public actors::RequestEngine {
     } else if (fail) {
       listener->on_finished(actors::FinishReason::error, {Errc::internal, "broke"}, {});
     } else {
-      listener->on_finished(actors::FinishReason::length, {Errc::ok, ""}, {});
+      actors::Usage usage;
+      usage.cached_tokens = cached;
+      listener->on_finished(actors::FinishReason::length, {Errc::ok, ""}, usage);
     }
     return asked.size();
   }
@@ -36,6 +38,7 @@ class FakeEngine final : public actors::RequestEngine {
 
   std::size_t refuse_from = SIZE_MAX;
   bool hold = false, fail = false;
+  std::int64_t cached = 0;
   std::vector<actors::GenerateRequest> asked;
   std::vector<std::shared_ptr<actors::RequestListener>> held;
   std::set<actors::RequestId> cancelled;
@@ -45,18 +48,21 @@ constexpr auto kGoOn = [] { return false; };
 
 std::vector<actors::GenerateRequest> requests(const ModelTest& test, std::uint64_t seed) {
   std::mt19937_64 random(seed);
-  return requests_of(test, 100, random);
+  return requests_of(test, 100, random, {});
 }
 
 TEST(ModelTests, HaveTheNamesOfLlamaBench) {
   EXPECT_EQ((ModelTest{Kind::prompt, 512, 1}.name()), "pp512");
   EXPECT_EQ((ModelTest{Kind::generate, 128, 8}.name()), "tg128");
-  EXPECT_EQ((ModelTest{Kind::generate, 128, 8}.tokens_total()), 1024);
+  EXPECT_EQ((ModelTest{Kind::generate, 128, 1, 8192}.name()), "tg128 @ d8192");
+  EXPECT_EQ((ModelTest{Kind::generate, 128, 8, 64}.tokens_total()), 1024);
 }
 
 TEST(ModelTests, CacheIsForWholePages) {
   EXPECT_EQ((ModelTest{Kind::prompt, 512, 1}.kv_tokens()), 576);  // 513 positions, 9 pages of 64
   EXPECT_EQ((ModelTest{Kind::generate, 63, 8}.kv_tokens()), 8 * 64);
+  // What the repetition before has generated stays until its room is needed.
+  EXPECT_EQ((ModelTest{Kind::generate, 63, 8, 128}.kv_tokens()), 8 * (128 + 2 * 64));
 }
 
 TEST(ModelTests, APromptIsComputedAndNothingDrawn) {
@@ -77,6 +83,21 @@ TEST(ModelTests, AGenerationBeginsWithOneIdAndIgnoresTheEnd) {
     EXPECT_EQ(request.sampling.max_tokens, 9);
     EXPECT_EQ(request.sampling.temperature, 0);
     EXPECT_TRUE(request.sampling.ignore_eos);
+  }
+}
+
+TEST(ModelTests, NewIdsFollowThoseThatAreCached) {
+  const std::vector<std::vector<std::int32_t>> filled{std::vector<std::int32_t>(64, 3),
+                                                      std::vector<std::int32_t>(64, 4),
+                                                      std::vector<std::int32_t>(64, 5)};
+  std::mt19937_64 random(7);
+  for (const Kind kind : {Kind::prompt, Kind::generate}) {
+    const auto asked = requests_of({kind, 9, 2, 64}, 100, random, filled);
+    ASSERT_EQ(asked.size(), 2u);
+    for (std::size_t i = 0; i < 2; ++i) {
+      EXPECT_EQ(asked[i].prompt.size(), 64u + (kind == Kind::prompt ? 9 : 1));
+      EXPECT_TRUE(std::equal(filled[i].begin(), filled[i].end(), asked[i].prompt.begin()));
+    }
   }
 }
 
@@ -108,6 +129,17 @@ TEST(SecondsOf, ARefusedRequestIsAFailureNotAWait) {
   const auto seconds = seconds_of(engine, requests({Kind::prompt, 4, 3}, 1), kGoOn);
   ASSERT_FALSE(seconds);
   EXPECT_EQ(seconds.error().code, Errc::overloaded);
+}
+
+TEST(SecondsOf, WhatIsComputedAgainIsAFailure) {
+  FakeEngine engine;
+  engine.cached = 128;
+  EXPECT_TRUE(seconds_of(engine, requests({Kind::prompt, 4, 2}, 1), kGoOn, 128));
+  engine.cached = 64;
+  const auto seconds = seconds_of(engine, requests({Kind::prompt, 4, 2}, 1), kGoOn, 128);
+  ASSERT_FALSE(seconds);
+  EXPECT_EQ(seconds.error().code, Errc::resource_exhausted);
+  EXPECT_NE(seconds.error().detail.find("64 of 128 positions"), std::string::npos);
 }
 
 TEST(SecondsOf, AStopCancelsEveryRequest) {
@@ -142,6 +174,7 @@ TEST(ModelReport, RatesFollowTheMeanOfTokensPerSecond) {
   EXPECT_EQ(result.tokens_per_s(), (std::vector<double>{512, 256}));
   // 384 tokens/s are 1.5 times the work per second.
   EXPECT_DOUBLE_EQ(result.gb_per_s(), 18);
+  EXPECT_DOUBLE_EQ(result.cache_gb_per_s(), 1.5);
   EXPECT_DOUBLE_EQ(result.gflops(), 60);
 }
 
@@ -150,8 +183,8 @@ TEST(ModelReport, TheTableIsThatOfLlamaBench) {
   const std::string head = model_table_head(run);
   EXPECT_EQ(head.substr(0, head.find('\n')), "seed 42, mode bf16");
   EXPECT_EQ(model_table_line(run, some_result()),
-            "| bench-1b             |   1.50 GiB |   1.29 B |       2 |     8 |     tg32 |"
-            "    384.00 \u00b1 181.02 |    50% |    30% |\n");
+            "| bench-1b             |   1.50 GiB |   1.29 B |       2 |     8 |            tg32 |"
+            "    384.00 \u00b1 181.02 |    50% |     4% |    30% |\n");
 }
 
 TEST(ModelReport, JsonHasEverySample) {
@@ -166,7 +199,10 @@ TEST(ModelReport, JsonHasEverySample) {
   EXPECT_EQ(one.find("batch")->integer(), 8);
   EXPECT_EQ(one.find("samples")->array()->size(), 2u);
   EXPECT_DOUBLE_EQ(*one.find("tokens_per_s")->number(), 384);
+  EXPECT_EQ(one.find("depth")->integer(), 0);
   EXPECT_DOUBLE_EQ(*one.find("bytes_per_token")->number(), 12e9 / 256);
+  EXPECT_DOUBLE_EQ(*one.find("cache_bytes_per_token")->number(), 1e9 / 256);
+  EXPECT_TRUE(one.find("cache_read_share")->is_null());
   EXPECT_TRUE(one.find("read_share")->is_null());
   EXPECT_DOUBLE_EQ(*one.find("fma_share")->number(), 0.3);
 }
