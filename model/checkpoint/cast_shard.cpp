@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include "core/dtype.hpp"
 #include "model/checkpoint/dequantise.hpp"
 #include "model/checkpoint/files.hpp"
 #include "model/checkpoint/output_file.hpp"
 #include "model/checkpoint/quantise_rows.hpp"
+#include "model/checkpoint/repacked_weight.hpp"
+#include "model/checkpoint/transposed_weight.hpp"
 
 namespace troupe::model {
 namespace {
@@ -137,11 +140,27 @@ class MatrixWriter {
   std::vector<std::byte> tail_;  // what follows the codes
 };
 
+/// The matrix of `tensor`, in the file or, repacked, in `copy`.
+Expected<kernels::WeightMatrix> matrix_of(const Checkpoint& checkpoint, const CastTensor& tensor,
+                                          std::optional<RepackedWeight>& copy) {
+  const auto stored = checkpoint.stored(tensor.weight, tensor.rows, tensor.cols);
+  if (!stored) return unexpected(stored.error());
+  if (!is_transposed(stored->format))
+    return checkpoint.matrix(tensor.weight, tensor.rows, tensor.cols);
+  auto made =
+      RepackedWeight::prepare(*stored, checkpoint.config().quantisation, tensor.rows, tensor.cols);
+  if (!made) return at(tensor.source->file, made.error());
+  copy.emplace(*std::move(made));
+  if (const auto fine = copy->repack(); !fine) return at(tensor.source->file, fine.error());
+  return copy->matrix();
+}
+
 Expected<void> write_tensor(const Checkpoint& checkpoint, const CastTensor& tensor,
                             SteppedWriter& writer) {
   if (tensor.encoding == Encoding::copy)
     return writer.write({tensor.source->data, tensor.source->bytes});
-  const auto matrix = checkpoint.matrix(tensor.weight, tensor.rows, tensor.cols);
+  std::optional<RepackedWeight> copy;  // what `matrix` points into
+  const auto matrix = matrix_of(checkpoint, tensor, copy);
   if (!matrix) return unexpected(matrix.error());
   if (const auto numbers = check_codes(tensor.weight, *matrix); !numbers)
     return at(tensor.source->file, numbers.error());
