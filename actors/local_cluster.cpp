@@ -392,6 +392,7 @@ ClusterStatus LocalCluster::status() const {
   ClusterStatus all;
   all.numerics_id = impl_->numerics_number;
   all.derived_bytes = impl_->models.attention->derived_bytes();
+  for (const auto& expert : impl_->models.experts) all.derived_bytes += expert->derived_bytes();
   caf::scoped_actor self{*impl_->system};
   ask<GatewayStatus>(self, impl_->gateway, [&](const GatewayStatus& one) {
     all.requests_open = one.requests_open;

@@ -15,8 +15,14 @@ void check_linear(const LinearArgs& args) {
   TROUPE_CHECK(scaled || grouped || dtype == DType::bf16 || dtype == DType::f32,
                "weight of dtype " + std::string(to_string(dtype)));
   TROUPE_CHECK(scaled == (args.w.scales != nullptr), "scales come with e4m3 and I8 weights only");
-  TROUPE_CHECK(grouped == (args.w.group_scales != nullptr),
-               "scales of groups come with packed weights only");
+  const bool zeroed = args.w.zeroed_scales != nullptr;
+  TROUPE_CHECK(grouped == ((args.w.group_scales != nullptr) != zeroed),
+               "scales of groups, with or without zero points, come with packed weights only");
+  TROUPE_CHECK(!zeroed || (args.w.cols % kScaleGroup == 0 && args.w.group_cols > 0 &&
+                           args.w.group_cols % kScaleGroup == 0),
+               "groups with zero points are whole multiples of 32 columns");
+  TROUPE_CHECK(zeroed || args.w.column_order == nullptr,
+               "columns in another order come with zero points only");
   TROUPE_CHECK(args.w.scale_shape == ScaleShape::block || dtype == DType::i8,
                "scales of rows come with I8 weights only");
   if (args.x_codes != nullptr) {

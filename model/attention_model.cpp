@@ -44,6 +44,7 @@ struct AttentionModel::Weights {
   std::vector<float> final_norm;    // [H]
   std::vector<LayerWeights> layers;
   WeightFiles files;
+  std::vector<RepackedWeight> repacked;
   mutable ScratchPool scratch;  // of `logits`, which has no state to write to
 
   explicit Weights(const ModelConfig& c) : config(c), rope(c) {}
@@ -95,7 +96,15 @@ Expected<AttentionModel> AttentionModel::load(const Checkpoint& checkpoint, Nume
   w->files = loader.take_files();
   loader.scan();
   if (loader.error()) return unexpected(*loader.error());
-  for (auto& layer : w->layers) derive_absorbed(layer.attention, config, numerics, engine);
+  w->repacked = loader.take_repacked();
+  for (auto& layer : w->layers) {
+    kernels::WeightMatrix& kv_b = layer.attention.kv_b;
+    derive_absorbed(layer.attention, config, numerics, engine);
+    // Nobody reads kv_b any more: a copy of it would lie around.
+    std::erase_if(w->repacked,
+                  [&](const RepackedWeight& copy) { return copy.matrix().data == kv_b.data; });
+    kv_b = {};
+  }
   return AttentionModel(std::move(w));
 }
 
@@ -103,6 +112,7 @@ std::int64_t AttentionModel::derived_bytes() const {
   std::int64_t bytes = 0;
   for (const auto& layer : weights_->layers)
     bytes += static_cast<std::int64_t>(layer.attention.derived.size());
+  for (const RepackedWeight& copy : weights_->repacked) bytes += copy.bytes();
   return bytes;
 }
 

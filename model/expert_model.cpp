@@ -19,6 +19,7 @@ struct ExpertModel::Weights {
   bool fp8 = false;                 // every routed expert is e4m3, or none is
   std::vector<MlpWeights> experts;  // [layer * held + (expert - range.first)]
   std::vector<WeightFiles> files;   // [layer]
+  std::vector<RepackedWeight> repacked;
   mutable ScratchPool scratch;
 
   std::int64_t held() const { return range.last - range.first; }
@@ -42,6 +43,12 @@ bool ExpertModel::holds(std::int64_t layer, std::int64_t expert) const {
   const Weights& w = *weights_;
   return layer >= 0 && layer < w.config.num_layers && w.config.is_moe(static_cast<int>(layer)) &&
          expert >= w.range.first && expert < w.range.last;
+}
+
+std::int64_t ExpertModel::derived_bytes() const {
+  std::int64_t bytes = 0;
+  for (const RepackedWeight& copy : weights_->repacked) bytes += copy.bytes();
+  return bytes;
 }
 
 bool ExpertModel::wants_quantised_rows() const {
@@ -81,6 +88,7 @@ Expected<ExpertModel> ExpertModel::load(const Checkpoint& checkpoint, Numerics n
   }
   loader.scan();
   if (loader.error()) return unexpected(*loader.error());
+  w->repacked = loader.take_repacked();
   w->fp8 = experts_are_fp8(checkpoint);
   for (const auto& expert : w->experts)
     for (const auto* part : {&expert.gate, &expert.up, &expert.down})

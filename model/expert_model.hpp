@@ -42,6 +42,8 @@ class ExpertModel {
   ~ExpertModel();
   const ModelConfig& config() const;
   bool holds(std::int64_t layer, std::int64_t expert) const;
+  /// Bytes of copies made at load (design I5): weights that were repacked.
+  std::int64_t derived_bytes() const;
 
   /// out[i] = expert(pairs[i].expert)(rows[pairs[i].row]), rounded once to the row dtype.
   /// Shapes: rows [unique, H], out [pairs, H]. Pairs in any order; every expert must be held.

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <string>
 
+#include "model/checkpoint/transposed_weight.hpp"
+
 namespace troupe::model {
 namespace {
 
@@ -82,6 +84,10 @@ double stored_bytes(const Checkpoint& checkpoint, const std::string& name) {
   for (const char* suffix : {"_scale_inv", "_scale"})
     if (const TensorView* scales = checkpoint.find(name + suffix))
       bytes += static_cast<double>(scales->bytes);
+  // AWQ and GPTQ as they are repacked: one word for the scale and the zero point of a group.
+  if (weight->name != name)
+    if (const TensorView* scales = checkpoint.find(transposed_part(name, "scales")))
+      bytes += 4.0 * static_cast<double>(scales->count());
   return bytes / static_cast<double>(packed * weight->count());
 }
 

@@ -1,4 +1,4 @@
-// Weight access with one place for errors, and the parallel scan for NaN codes.
+// Weight access with one place for errors, and the parallel scan that checks or repacks.
 #include "model/weight_loader.hpp"
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "model/checkpoint/files.hpp"
+#include "model/checkpoint/transposed_weight.hpp"
 
 namespace troupe::model {
 namespace {
@@ -18,20 +19,36 @@ std::uint64_t byte_count(const kernels::WeightMatrix& matrix) {
 
 }  // namespace
 
+kernels::WeightMatrix WeightLoader::keep(Matrix matrix) {
+  if (progress_ != nullptr) progress_->expect(matrix.name, byte_count(matrix.view));
+  return to_scan_.emplace_back(std::move(matrix)).view;
+}
+
+kernels::WeightMatrix WeightLoader::repacked(const std::string& name, const StoredWeight& stored,
+                                             std::int64_t rows, std::int64_t cols) {
+  auto copy = RepackedWeight::prepare(stored, checkpoint_.config().quantisation, rows, cols);
+  if (!copy) {
+    error_ = at(stored.codes.file, copy.error()).error;
+    return {};
+  }
+  repacked_.push_back(*std::move(copy));
+  return keep({name, repacked_.back().matrix(), repacked_.size() - 1});
+}
+
 kernels::WeightMatrix WeightLoader::matrix(const std::string& name, std::int64_t rows,
                                            std::int64_t cols) {
   if (error_) return {};
+  const auto stored = checkpoint_.stored(name, rows, cols);
+  if (stored && is_transposed(stored->format)) return repacked(name, *stored, rows, cols);
   auto found = checkpoint_.matrix(name, rows, cols);
   if (!found) {
     error_ = found.error();
     return {};
   }
-  to_scan_.emplace_back(name, *found);
-  if (progress_ != nullptr) progress_->expect(name, byte_count(*found));
   files_.add(checkpoint_.mapping_of(*checkpoint_.find_weight(name)));
   if (found->group_scales != nullptr)
     files_.add(checkpoint_.mapping_of(*checkpoint_.find(name + "_scale")));
-  return *found;
+  return keep({name, *found});
 }
 
 std::vector<float> WeightLoader::vector(const std::string& name, std::int64_t size) {
@@ -53,20 +70,38 @@ MlpWeights WeightLoader::mlp(const std::string& prefix, std::int64_t hidden, std
 std::vector<WeightLoader::Part> WeightLoader::parts() const {
   std::vector<Part> parts;
   for (std::size_t i = 0; i < to_scan_.size(); ++i) {
-    const auto& matrix = to_scan_[i].second;
-    const std::int64_t step = std::max<std::int64_t>(1, kPartBytes / matrix.row_bytes());
-    for (std::int64_t row = 0; row < matrix.rows; row += step)
-      parts.push_back({i, {row, std::min(row + step, matrix.rows)}});
+    const kernels::WeightMatrix& matrix = to_scan_[i].view;
+    std::int64_t count = matrix.rows;
+    std::int64_t step = std::max<std::int64_t>(1, kPartBytes / matrix.row_bytes());
+    if (to_scan_[i].repacked) {
+      constexpr std::int64_t kColumns = RepackedWeight::kColumnsAtOnce;
+      count = matrix.cols;
+      step = std::max<std::int64_t>(1, kPartBytes / (kColumns / 2 * matrix.rows)) * kColumns;
+    }
+    for (std::int64_t first = 0; first < count; first += step)
+      parts.push_back({i, first, std::min(first + step, count)});
   }
   return parts;
 }
 
-Expected<void> WeightLoader::scan(const Part& part) const {
-  const auto& [name, matrix] = to_scan_[part.matrix];
-  const auto bytes =
-      static_cast<std::size_t>((part.rows.last - part.rows.first) * matrix.row_bytes());
-  populate({matrix.data + part.rows.first * matrix.row_bytes(), bytes});
-  auto fine = check_codes(name, matrix, part.rows);
+Expected<void> WeightLoader::repack(const Part& part) {
+  const auto& [name, matrix, place] = to_scan_[part.matrix];
+  const std::int64_t columns = part.last - part.first;
+  RepackedWeight& copy = repacked_[*place];
+  const auto fine = copy.repack({part.first, part.last});
+  if (columns_left_[*place].fetch_sub(columns) == columns) copy.forget_source();
+  if (progress_ != nullptr)
+    progress_->finish(name, static_cast<std::uint64_t>(columns * matrix.rows / 2));
+  if (fine) return fine;
+  return at(checkpoint_.find_weight(name)->file, fine.error());
+}
+
+Expected<void> WeightLoader::scan(const Part& part) {
+  const auto& [name, matrix, place] = to_scan_[part.matrix];
+  if (place) return repack(part);
+  const auto bytes = static_cast<std::size_t>((part.last - part.first) * matrix.row_bytes());
+  populate({matrix.data + part.first * matrix.row_bytes(), bytes});
+  auto fine = check_codes(name, matrix, {part.first, part.last});
   if (progress_ != nullptr) progress_->finish(name, bytes);
   if (fine) return fine;
   return at(checkpoint_.find_weight(name)->file, fine.error());
@@ -75,6 +110,8 @@ Expected<void> WeightLoader::scan(const Part& part) const {
 void WeightLoader::scan() {
   if (error_) return;
   const auto all = parts();
+  columns_left_ = std::vector<std::atomic<std::int64_t>>(repacked_.size());
+  for (std::size_t i = 0; i < repacked_.size(); ++i) columns_left_[i] = repacked_[i].matrix().cols;
   std::mutex mutex;
   std::size_t first_bad = all.size();
   engine_.pool->parallel_for(

@@ -1,5 +1,6 @@
 // Reads the weights of one role from a checkpoint and remembers the first failure.
 #pragma once
+#include <atomic>
 #include <optional>
 #include <string>
 #include <utility>
@@ -7,6 +8,7 @@
 
 #include "kernels/engine.hpp"
 #include "model/checkpoint/checkpoint.hpp"
+#include "model/checkpoint/repacked_weight.hpp"
 #include "model/checkpoint/weight_files.hpp"
 #include "model/linear_layer.hpp"
 #include "model/load_progress.hpp"
@@ -22,33 +24,49 @@ class WeightLoader {
   WeightLoader(const Checkpoint& checkpoint, const kernels::Engine& engine, LoadProgress* progress)
       : checkpoint_(checkpoint), engine_(engine), progress_(progress) {}
 
-  /// A [rows, cols] weight, mapped. Its codes are scanned for NaN by `scan`.
+  /// A [rows, cols] weight, mapped. Its codes are scanned for NaN by `scan`. One of AWQ or GPTQ is
+  /// a copy in memory, which `scan` fills and `take_repacked` gives away.
   kernels::WeightMatrix matrix(const std::string& name, std::int64_t rows, std::int64_t cols);
   std::vector<float> vector(const std::string& name, std::int64_t size);
   /// gate_proj, up_proj [inner, hidden] and down_proj [hidden, inner] under `prefix`.
   MlpWeights mlp(const std::string& prefix, std::int64_t hidden, std::int64_t inner);
 
-  /// Brings every matrix that was asked for into memory and scans it, over all threads and a few
-  /// MiB at a time, then looks whether the files are still whole. Nothing else of them is touched.
-  /// Call once, before `error`.
+  /// Brings every matrix that was asked for into memory and scans or repacks it, over all threads
+  /// and a few MiB at a time, then looks whether the files are still whole. Nothing else of them is
+  /// touched, and what has been repacked is not kept of them. Call once, before `error`.
   void scan();
   /// The files of the matrices that were asked for since the last call.
   WeightFiles take_files() { return std::exchange(files_, {}); }
+  /// The copies that matrices point into, after `scan`; they must live as long as these are used.
+  std::vector<RepackedWeight> take_repacked() { return std::move(repacked_); }
   const std::optional<Error>& error() const { return error_; }
 
  private:
-  /// Rows of a matrix that one thread scans.
+  /// What one thread scans or repacks.
   struct Part {
     std::size_t matrix = 0;  // in to_scan_
-    RowSpan rows;
+    std::int64_t first = 0;  // rows that are scanned, columns that are repacked
+    std::int64_t last = 0;
   };
+  /// A matrix; `repacked` is its place in repacked_, if it is one of these.
+  struct Matrix {
+    std::string name;
+    kernels::WeightMatrix view;
+    std::optional<std::size_t> repacked = std::nullopt;
+  };
+  kernels::WeightMatrix keep(Matrix matrix);
+  kernels::WeightMatrix repacked(const std::string& name, const StoredWeight& stored,
+                                 std::int64_t rows, std::int64_t cols);
   std::vector<Part> parts() const;
-  Expected<void> scan(const Part& part) const;
+  Expected<void> scan(const Part& part);
+  Expected<void> repack(const Part& part);
 
   const Checkpoint& checkpoint_;
   const kernels::Engine& engine_;
   LoadProgress* progress_;
-  std::vector<std::pair<std::string, kernels::WeightMatrix>> to_scan_;
+  std::vector<Matrix> to_scan_;
+  std::vector<RepackedWeight> repacked_;
+  std::vector<std::atomic<std::int64_t>> columns_left_;  // of each repacked one
   WeightFiles files_;
   std::optional<Error> error_;
 };

@@ -187,7 +187,7 @@ HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t token, std::size
     for (std::size_t r = 0; r < kRows; ++r)
       for (std::size_t b = 0; b < Format::offset(kChunk); b += 64)
         hwy::Prefetch(w + r * row_bytes + Format::offset(k) + ahead + b);
-    if constexpr (Format::kFold == Fold::group) scales.load(args.w, feature, chunk);
+    if constexpr (Format::kFold == Fold::group) Format::load(args.w, feature, chunk, scales);
     if constexpr (Format::kFold != Fold::block) {
       stream_chunk<Format, kTokens, kRows>(job, x, w, scales, k, sums);
     } else {
@@ -244,6 +244,14 @@ HWY_NOINLINE void stream_features(const StreamJob& job, std::size_t begin, std::
   }
 }
 
+/// 16 of a row of x from column k of the weight on.
+HWY_INLINE const float* inputs_at(const WeightMatrix& w, const float* x, std::size_t k,
+                                  float (&group)[kLanes]) {
+  if (w.column_order == nullptr) return x + k;
+  for (std::size_t l = 0; l < kLanes; ++l) group[l] = x[w.column_order[k + l]];
+  return group;
+}
+
 /// Copies x for the stream. False when a value is too large to be scaled.
 template <class Format>
 HWY_NOINLINE bool prepare_stream(const LinearArgs& args, float* out, std::size_t stride) {
@@ -266,9 +274,9 @@ HWY_NOINLINE bool prepare_stream(const LinearArgs& args, float* out, std::size_t
     const float* x = args.x + t * args.x_stride;
     float* row = out + static_cast<std::size_t>(t) * stride;
     std::size_t k = 0;
-    for (; k + kLanes <= width; k += kLanes) copy(x + k, row + k);
-    if (k == width) continue;
     float group[kLanes] = {};
+    for (; k + kLanes <= width; k += kLanes) copy(inputs_at(args.w, x, k, group), row + k);
+    if (k == width) continue;
     std::memcpy(group, x + k, (width - k) * sizeof(float));
     copy(group, row + k);
   }
@@ -297,7 +305,7 @@ HWY_INLINE void pack_panel(const WeightMatrix& w, std::size_t f, std::size_t n, 
   for (std::size_t i = 0; i < n; ++i) {
     float* out = panel + i * kChunk;
     if constexpr (Format::kFold == Fold::group)
-      pack_i4_row(w, f + i, out, panel_chunk);
+      pack_i4_row<Format>(w, f + i, out, panel_chunk);
     else
       pack_row<Format>(w.data + (f + i) * Format::row_bytes(width), width, out, panel_chunk);
   }
@@ -354,9 +362,14 @@ HWY_INLINE void panel_path(const LinearArgs& args, std::size_t begin, std::size_
     const std::size_t rows = std::min(rows_max, tokens - first);
     for (std::size_t r = 0; r < rows; r += kBlockRows) {
       const std::size_t block = std::min(kBlockRows, rows - r);
-      for (std::size_t i = 0; i < block; ++i)
-        pack_row<FromF32>(args.x + static_cast<std::int64_t>(first + r + i) * args.x_stride, width,
-                          x + r * row_floats + i * kChunk, block * kChunk);
+      for (std::size_t i = 0; i < block; ++i) {
+        const float* row = args.x + static_cast<std::int64_t>(first + r + i) * args.x_stride;
+        if (args.w.column_order != nullptr) {
+          for (std::size_t k = 0; k < width; ++k) panel[k] = row[args.w.column_order[k]];
+          row = panel;  // free until the first features are packed
+        }
+        pack_row<FromF32>(row, width, x + r * row_floats + i * kChunk, block * kChunk);
+      }
     }
     panels<Format>(args, first, rows, begin, end, x, panel);
   }
@@ -378,7 +391,9 @@ void linear(const LinearArgs& args, std::int64_t begin, std::int64_t end) {
     case DType::i8:
       if (args.w.scale_shape == ScaleShape::row) return run_linear<I8Rows>(args, b, e);
       return run_linear<I8Blocks>(args, b, e);
-    case DType::i32: return run_linear<I4Groups>(args, b, e);
+    case DType::i32:
+      if (args.w.zeroed_scales != nullptr) return run_linear<I4Zeroed>(args, b, e);
+      return run_linear<I4Groups>(args, b, e);
     case DType::bf16: return run_linear<Bf16Whole>(args, b, e);
     default: return run_linear<F32Whole>(args, b, e);
   }

@@ -33,11 +33,16 @@ constexpr std::array<float, 256> code_values() {
 
 constexpr std::array<float, 256> kCodeValues = code_values();
 
-/// Element k of an INT4 row: (code - 8) * the scale of its group, which F32 holds exactly (4 + 8
-/// significant bits), and +0 where that is -0.
+/// Element k of an INT4 row: (code - 8) * the scale of its group, or (code - zero point) * scale,
+/// which F32 holds exactly (at most 5 + 11 significant bits), and +0 where that is -0.
 float int4_value(const WeightMatrix& w, std::int64_t row, std::int64_t k) {
   const std::byte pair = w.data[row * w.row_bytes() + k / 2];
   const auto code = std::to_integer<int>(k % 2 == 0 ? pair & std::byte{15} : pair >> 4);
+  if (w.zeroed_scales != nullptr) {
+    const std::int64_t groups = (w.cols + w.group_cols - 1) / w.group_cols;
+    const std::uint32_t word = w.zeroed_scales[row * groups + k / w.group_cols];
+    return static_cast<float>(code - zero_point_of(word)) * scale_of(word) + 0.0f;
+  }
   Bf16 scale = 0;
   std::memcpy(&scale, w.group_scales + 2 * (row * scale_groups(w.cols) + k / kScaleGroup), 2);
   return static_cast<float>(code - 8) * bf16_to_f32(scale) + 0.0f;
@@ -84,7 +89,9 @@ float dot(const LinearArgs& args, std::int64_t token, std::int64_t feature) {
     Block weights;
     Block inputs;
     read_block(w, feature, k, n, weights);
-    std::copy(x + k, x + k + n, inputs.begin());
+    for (std::int64_t i = 0; i < n; ++i)
+      inputs[static_cast<std::size_t>(i)] =
+          x[w.column_order == nullptr ? k + i : w.column_order[k + i]];
     std::fill(inputs.begin() + n, inputs.begin() + padded(n), 0.0f);
     if (!blocks) {
       multiply_add(weights.data(), inputs.data(), padded(n), sums);

@@ -36,9 +36,10 @@ struct CastReport {
 /// new names and the right total_size, config.json (written last, so that half a cast is no model)
 /// the new quantization_config or none, other files at the top of `in` are copied, folders are not.
 ///
-/// Memory is bounded by 128 rows and the scales of one weight beside the mapped input. Files appear
-/// under their names only when they are complete and on the disk; calling again after a crash keeps
-/// the weight files whose header and length are right. `out`/.troupe-cast.json says what is cast.
+/// Memory is bounded by 128 rows and the scales of one weight, one of AWQ or GPTQ repacked, beside
+/// the mapped input. Files appear under their names only when they are complete and on the disk;
+/// calling again after a crash keeps the weight files whose header and length are right.
+/// `out`/.troupe-cast.json says what is cast.
 /// *Errors*: those of `Checkpoint::open(in)`, its accessors and `check_codes`; `malformed` for
 /// weights that the format cannot hold; `invalid_argument` when `in` is to be quantised and is INT8
 /// or INT4 already, when `out` is `in`, is a file, or holds anything but this cast;

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "model/checkpoint/tensor_plan.hpp"
+#include "model/checkpoint/transposed_weight.hpp"
 #include "model/config/json_value.hpp"
 
 namespace troupe::model {
@@ -32,6 +33,12 @@ std::string_view without(std::string_view name, std::string_view suffix) {
   return name;
 }
 
+/// The name of the weight whose codes `tensor` holds, packed or not.
+std::string weight_name(std::string_view tensor) {
+  std::string owner = owner_of_codes(tensor);
+  return owner.empty() ? std::string(without(tensor, kPackedSuffix)) : owner;
+}
+
 /// One cast's answer for every tensor.
 class Caster {
  public:
@@ -41,9 +48,15 @@ class Caster {
         layers_(layers),
         linears_(linears_of(checkpoint.config())) {}
 
-  /// Scales and shapes of weights that are encoded anew are written anew or not at all; those of a
-  /// copied weight are copied with it. A `_scale_inv` without a weight belongs to nothing.
+  /// Scales, shapes and what else belongs to weights that are encoded anew are written anew or not
+  /// at all; those of a copied weight are copied with it. A `_scale_inv` without a weight belongs
+  /// to nothing.
   bool is_dropped(const TensorView& tensor) const {
+    if (const std::string name = owner_of_part(tensor.name);
+        !name.empty() && owner_of_codes(tensor.name).empty()) {
+      const TensorView* owner = checkpoint_.find_weight(name);
+      return owner != nullptr && encoding(*owner) != Encoding::copy;
+    }
     for (const std::string_view suffix : {kFp8Scale, kScale, kShape}) {
       if (!tensor.name.ends_with(suffix)) continue;
       const TensorView* owner = checkpoint_.find_weight(without(tensor.name, suffix));
@@ -65,9 +78,9 @@ class Caster {
                                              to_string(tensor.shape) + " is " +
                                              std::string(to_string(tensor.dtype)) +
                                              ", but only matrices have scales");
-    out.weight = without(tensor.name, kPackedSuffix);
+    out.weight = weight_name(tensor.name);
     const auto known = linears_.find(out.weight);
-    out.rows = tensor.shape[0];
+    out.rows = known == linears_.end() ? tensor.shape[0] : known->second.rows;
     out.cols = known == linears_.end() ? tensor.shape[1] : known->second.cols;
     out.outputs = outputs(out);
     return out;
@@ -77,7 +90,7 @@ class Caster {
   bool is_quantised(const TensorView& tensor) const {
     if (tensor.dtype == DType::f8_e4m3) return true;
     const bool integers = tensor.dtype == DType::i8 || tensor.dtype == DType::i32;
-    return integers && linears_.contains(without(tensor.name, kPackedSuffix));
+    return integers && linears_.contains(weight_name(tensor.name));
   }
 
   bool becomes_int4(const TensorSpec& linear) const {
@@ -86,7 +99,7 @@ class Caster {
   }
 
   Encoding encoding(const TensorView& tensor) const {
-    const auto linear = linears_.find(without(tensor.name, kPackedSuffix));
+    const auto linear = linears_.find(weight_name(tensor.name));
     if (linear != linears_.end()) {
       if (to_ == WeightFormat::int8_blocks) return Encoding::int8_blocks;
       if (to_ == WeightFormat::int8_channel) return Encoding::int8_channel;

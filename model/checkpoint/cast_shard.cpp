@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "core/dtype.hpp"
@@ -11,6 +12,8 @@
 #include "model/checkpoint/files.hpp"
 #include "model/checkpoint/output_file.hpp"
 #include "model/checkpoint/quantise_rows.hpp"
+#include "model/checkpoint/repacked_weight.hpp"
+#include "model/checkpoint/transposed_weight.hpp"
 
 namespace troupe::model {
 namespace {
@@ -168,12 +171,28 @@ class MatrixWriter {
   std::vector<std::byte> scales_;
 };
 
+/// The matrix of `tensor`, in the file or, repacked, in `copy`.
+Expected<kernels::WeightMatrix> matrix_of(const Checkpoint& checkpoint, const CastTensor& tensor,
+                                          std::optional<RepackedWeight>& copy) {
+  const auto stored = checkpoint.stored(tensor.weight, tensor.rows, tensor.cols);
+  if (!stored) return unexpected(stored.error());
+  if (!is_transposed(stored->format))
+    return checkpoint.matrix(tensor.weight, tensor.rows, tensor.cols);
+  auto made =
+      RepackedWeight::prepare(*stored, checkpoint.config().quantisation, tensor.rows, tensor.cols);
+  if (!made) return at(tensor.source->file, made.error());
+  copy.emplace(*std::move(made));
+  if (const auto fine = copy->repack(); !fine) return at(tensor.source->file, fine.error());
+  return copy->matrix();
+}
+
 Expected<void> write_tensor(const Checkpoint& checkpoint, const CastTensor& tensor,
                             SteppedWriter& writer, std::uint64_t data_start) {
   if (tensor.encoding == Encoding::copy)
     return writer.write(data_start + tensor.outputs[0].begin,
                         {tensor.source->data, tensor.source->bytes});
-  const auto matrix = checkpoint.matrix(tensor.weight, tensor.rows, tensor.cols);
+  std::optional<RepackedWeight> copy;  // what `matrix` points into
+  const auto matrix = matrix_of(checkpoint, tensor, copy);
   if (!matrix) return unexpected(matrix.error());
   if (const auto numbers = check_codes(tensor.weight, *matrix); !numbers)
     return at(tensor.source->file, numbers.error());

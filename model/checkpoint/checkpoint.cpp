@@ -11,6 +11,7 @@
 #include "core/sha256.hpp"
 #include "model/checkpoint/files.hpp"
 #include "model/checkpoint/tensor_checks.hpp"
+#include "model/checkpoint/transposed_weight.hpp"
 #include "model/config/json_value.hpp"
 
 namespace troupe::model {
@@ -110,7 +111,10 @@ Expected<Checkpoint> Checkpoint::open(const std::filesystem::path& dir) {
   if (!canonical) return unexpected(canonical.error());
   state.config_canonical = *std::move(canonical);
 
-  const Expected<IgnoreList> ignore = IgnoreList::compile(state.config.quantisation.ignore);
+  const Quantisation& how = state.config.quantisation;
+  const bool expressions = how.format == WeightFormat::int4_groups;
+  const Expected<IgnoreList> ignore =
+      expressions ? IgnoreList::compile(how.ignore) : Expected<IgnoreList>(IgnoreList());
   if (!ignore) return at(dir / "config.json", ignore.error());
   const TensorChecks checks(state.config, state.shards.tensors, *ignore);
   if (const auto fine = checks.check_main(); !fine) return at(dir, fine.error());
@@ -152,10 +156,18 @@ Expected<TensorView> Checkpoint::require(std::string_view name, std::initializer
   return require_tensor(state_->shards.tensors, name, dtypes, shape);
 }
 
+Expected<StoredWeight> Checkpoint::stored(std::string_view name, std::int64_t rows,
+                                          std::int64_t cols) const {
+  return require_linear(state_->shards.tensors, name, rows, cols, config().quantisation);
+}
+
 Expected<kernels::WeightMatrix> Checkpoint::matrix(std::string_view name, std::int64_t rows,
                                                    std::int64_t cols) const {
-  const Expected<StoredWeight> weight = require_linear(state_->shards.tensors, name, rows, cols);
+  const Expected<StoredWeight> weight = stored(name, rows, cols);
   if (!weight) return unexpected(weight.error());
+  if (is_transposed(weight->format))
+    return unexpected(Errc::unsupported,
+                      "tensor " + std::string(weight->codes.name) + " has to be repacked");
   kernels::WeightMatrix matrix{
       .data = weight->codes.data, .dtype = weight->codes.dtype, .rows = rows, .cols = cols};
   if (weight->format == WeightFormat::plain) return matrix;

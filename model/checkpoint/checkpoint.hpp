@@ -13,6 +13,7 @@
 #include "core/expected.hpp"
 #include "kernels/ops/weight_matrix.hpp"
 #include "model/checkpoint/shards.hpp"
+#include "model/checkpoint/tensor_checks.hpp"
 #include "model/checkpoint/weight_codes.hpp"
 #include "model/config/model_config.hpp"
 
@@ -52,17 +53,22 @@ class Checkpoint {
 
   /// The tensor of exactly this name, or null.
   const TensorView* find(std::string_view name) const;
-  /// The tensor with the codes of a linear layer: `name` (".weight" included) or `name`_packed.
+  /// The tensor with the codes of a linear layer: `name` (".weight" included), `name`_packed, or
+  /// that with .qweight for .weight.
   const TensorView* find_weight(std::string_view name) const;
   /// *Errors*: `not_found`, `unsupported` (dtype) or `malformed` (shape), each naming the tensor.
   Expected<TensorView> require(std::string_view name, std::initializer_list<DType> dtypes,
                                std::initializer_list<std::int64_t> shape) const;
 
+  /// The tensors of the weight `name` (full name, ".weight" included) [rows, cols], in whichever
+  /// format it is stored. *Errors*: as `require_linear`.
+  Expected<StoredWeight> stored(std::string_view name, std::int64_t rows, std::int64_t cols) const;
   /// The weight `name` (full name, ".weight" included) [rows, cols] in the format it is stored in
   /// (`require_linear` lists them). Scales of F8_E4M3 and I8 become F32, which the checkpoint
   /// keeps; codes and scales of groups are not copied, and not checked: that is `check_codes`, for
   /// the tensors a role holds. *Errors*: as `require_linear`; NaN or infinite scales are
-  /// `malformed`.
+  /// `malformed`; layers of AWQ and GPTQ, which are no matrix before `RepackedWeight` makes one,
+  /// are `unsupported`.
   Expected<kernels::WeightMatrix> matrix(std::string_view name, std::int64_t rows,
                                          std::int64_t cols) const;
   /// The 1-D tensor `name` [count] as F32: exact for F32 and BF16, F16 is refused.

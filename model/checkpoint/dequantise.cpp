@@ -32,6 +32,20 @@ void scaled_row(const kernels::WeightMatrix& w, std::int64_t row, std::span<floa
         value_of(codes[col]) * scales[by_row ? 0 : col / kScaleBlock];
 }
 
+void zeroed_row(const kernels::WeightMatrix& w, std::int64_t row, std::span<float> out) {
+  const std::byte* codes = w.data + row * w.row_bytes();
+  const std::int64_t groups = (w.cols + w.group_cols - 1) / w.group_cols;
+  for (std::int64_t col = 0; col < w.cols; ++col) {
+    const std::byte pair = codes[col / 2];
+    const auto code = std::to_integer<int>(col % 2 == 0 ? pair & std::byte{15} : pair >> 4);
+    const std::uint32_t word = w.zeroed_scales[row * groups + col / w.group_cols];
+    const std::int64_t input = w.column_order == nullptr ? col : w.column_order[col];
+    // As the kernels have it, 0 times a negative scale is +0 (ADR 0001).
+    out[static_cast<std::size_t>(input)] =
+        static_cast<float>(code - kernels::zero_point_of(word)) * kernels::scale_of(word) + 0.0f;
+  }
+}
+
 void int4_row(const kernels::WeightMatrix& w, std::int64_t row, std::span<float> out) {
   const std::byte* codes = w.data + row * w.row_bytes();
   const std::byte* scales = w.group_scales + 2 * row * kernels::scale_groups(w.cols);
@@ -59,7 +73,8 @@ void dequantise_row(const kernels::WeightMatrix& w, std::int64_t row, std::span<
       return scaled_row(w, row, out, [](std::byte code) {
         return static_cast<float>(std::to_integer<std::int8_t>(code));
       });
-    case DType::i32: return int4_row(w, row, out);
+    case DType::i32:
+      return w.zeroed_scales != nullptr ? zeroed_row(w, row, out) : int4_row(w, row, out);
     case DType::bf16:
       for (std::size_t i = 0; i < out.size(); ++i) {
         Bf16 bits = 0;

@@ -6,34 +6,40 @@
 #include <unordered_map>
 
 #include "model/checkpoint/tensor_plan.hpp"
+#include "model/checkpoint/transposed_weight.hpp"
 
 namespace troupe::model {
 namespace {
 
 constexpr std::string_view kPacked = "_packed";
 
-/// The name of the weight that a scale or a shape belongs to; empty for other tensors.
-std::string_view owner(std::string_view tensor) {
+/// The name of the weight that a scale, a shape, zero points or a g_idx belong to; empty for other
+/// tensors.
+std::string owner(std::string_view tensor) {
+  if (owner_of_codes(tensor).empty())
+    if (std::string weight = owner_of_part(tensor); !weight.empty()) return weight;
   for (const std::string_view suffix : {"_scale_inv", "_scale", "_shape"}) {
     if (!tensor.ends_with(suffix)) continue;
     tensor.remove_suffix(suffix.size());
-    return tensor.ends_with(".weight") ? tensor : std::string_view();
+    return tensor.ends_with(".weight") ? std::string(tensor) : std::string();
   }
   return {};
 }
 
 /// The name that the tensor has in the plan.
-std::string_view planned_name(std::string_view tensor) {
-  if (const std::string_view weight = owner(tensor); !weight.empty()) return weight;
+std::string planned_name(std::string_view tensor) {
+  if (std::string weight = owner(tensor); !weight.empty()) return weight;
+  if (std::string weight = owner_of_codes(tensor); !weight.empty()) return weight;
   if (tensor.ends_with(kPacked)) tensor.remove_suffix(kPacked.size());
-  return tensor;
+  return std::string(tensor);
 }
 
 /// The weights in a tensor. Packed rows end with the codes that fill their last word up, which are
 /// none: `spec`, null where the model has no such tensor, knows how many columns there are.
 std::int64_t weights_in(const TensorView& tensor, const TensorSpec* spec) {
   if (!owner(tensor.name).empty()) return 0;
-  if (!tensor.name.ends_with(kPacked)) return tensor.count();
+  const bool packed = tensor.name.ends_with(kPacked) || !owner_of_codes(tensor.name).empty();
+  if (!packed) return tensor.count();
   return spec != nullptr ? spec->rows * spec->cols : tensor.count() * kernels::kCodesPerWord;
 }
 
@@ -67,6 +73,8 @@ Expected<void> check_values(const Checkpoint& checkpoint, const TensorSpec& spec
     const auto values = checkpoint.vector(spec.name, spec.rows);
     return values ? Expected<void>() : unexpected(values.error());
   }
+  const auto stored = checkpoint.stored(spec.name, spec.rows, spec.cols);
+  if (stored && is_transposed(stored->format)) return {};  // scales of groups are read at load
   const auto matrix = checkpoint.matrix(spec.name, spec.rows, spec.cols);
   return matrix ? Expected<void>() : unexpected(matrix.error());
 }
@@ -117,7 +125,7 @@ Expected<Inspection> inspect(const Checkpoint& checkpoint) {
   const auto known = known_tensors(checkpoint);
   std::map<DType, TensorTotals> dtypes;
   for (const TensorView& tensor : checkpoint.tensors()) {
-    const auto found = known.find(std::string(planned_name(tensor.name)));
+    const auto found = known.find(planned_name(tensor.name));
     const TensorSpec* spec = found == known.end() ? nullptr : &found->second;
     add(result.total, tensor, spec);
     add(dtypes[tensor.dtype], tensor, spec);

@@ -66,6 +66,11 @@ std::string rope_line(const ModelConfig& c) {
   return text + ", context " + std::to_string(c.max_position_embeddings);
 }
 
+std::string groups_of(const Quantisation& how) {
+  if (how.group_size < 0) return "one group per output feature";
+  return "groups of " + std::to_string(how.group_size) + " columns";
+}
+
 std::string weights_line(const ModelConfig& c) {
   switch (c.quantisation.format) {
     case WeightFormat::plain: return "not quantised";
@@ -75,6 +80,10 @@ std::string weights_line(const ModelConfig& c) {
     case WeightFormat::int8_blocks: return "INT8 with 128x128 scales";
     case WeightFormat::int8_channel: return "INT8 with one scale per output feature";
     case WeightFormat::int4_groups: return "INT4 with BF16 scales of 32 columns";
+    case WeightFormat::awq: return "INT4 with zero points, AWQ, " + groups_of(c.quantisation);
+    case WeightFormat::gptq:
+      return "INT4 with zero points, GPTQ, " + groups_of(c.quantisation) +
+             (c.quantisation.desc_act ? ", columns by activation (desc_act)" : "");
   }
   return "unknown";
 }

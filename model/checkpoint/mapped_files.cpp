@@ -164,6 +164,16 @@ void populate(std::span<const std::byte> bytes) {
       ::madvise(reinterpret_cast<void*>(first), begin + bytes.size() - first, MADV_POPULATE_READ));
 }
 
+void forget(std::span<const std::byte> bytes) {
+  static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const std::uintptr_t first = (begin + page - 1) / page * page;
+  const std::uintptr_t last = (begin + bytes.size()) / page * page;
+  // Private and read-only: there is nothing to lose. A refusal costs memory only.
+  if (first < last)
+    static_cast<void>(::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED));
+}
+
 void install_sigbus_handler() {
   struct sigaction action {};
   action.sa_sigaction = on_sigbus;

@@ -50,6 +50,10 @@ inline constexpr std::size_t kMappedFilesMax = 4096;
 /// nothing happens: whoever reads the bytes finds out.
 void populate(std::span<const std::byte> bytes);
 
+/// Lets the kernel take back the pages that hold nothing but these mapped bytes; reading them again
+/// reads the file.
+void forget(std::span<const std::byte> bytes);
+
 /// From now on a read past the end of a file that was truncated while mapped ends the process with
 /// exit code 4 and a line on stderr that names the file, so that it never becomes a wrong token
 /// (design 6). A SIGBUS elsewhere ends the process as it would without the handler. Call it once,

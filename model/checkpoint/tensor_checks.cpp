@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/ops/weight_matrix.hpp"
+#include "model/checkpoint/transposed_weight.hpp"
 
 namespace troupe::model {
 namespace {
@@ -128,8 +129,10 @@ Expected<StoredWeight> require_packed(std::span<const TensorView> tensors, const
 }  // namespace
 
 const TensorView* find_weight(std::span<const TensorView> tensors, std::string_view name) {
-  const TensorView* plain = find_tensor(tensors, name);
-  return plain != nullptr ? plain : find_tensor(tensors, std::string(name) + "_packed");
+  for (const std::string& stored :
+       {std::string(name), std::string(name) + "_packed", transposed_part(name, "qweight")})
+    if (const TensorView* found = find_tensor(tensors, stored)) return found;
+  return nullptr;
 }
 
 const TensorView* find_tensor(std::span<const TensorView> tensors, std::string_view name) {
@@ -150,13 +153,24 @@ Expected<TensorView> require_tensor(std::span<const TensorView> tensors, std::st
 }
 
 Expected<StoredWeight> require_linear(std::span<const TensorView> tensors, std::string_view name,
-                                      std::int64_t rows, std::int64_t cols) {
+                                      std::int64_t rows, std::int64_t cols,
+                                      const Quantisation& how) {
   constexpr std::array kDTypes{DType::f8_e4m3, DType::i8, DType::bf16, DType::f32};
   const std::string text(name);
-  if (has(tensors, text + "_packed")) {
-    if (!has(tensors, text)) return require_packed(tensors, text, rows, cols);
-    return tensor_error(Errc::malformed, name,
-                        " is stored twice, plain and as " + text + "_packed");
+  const TensorView* codes = find_weight(tensors, text);
+  for (const std::string& packed : {text + "_packed", transposed_part(text, "qweight")})
+    if (codes != nullptr && codes->name != packed && has(tensors, packed))
+      return tensor_error(Errc::malformed, name,
+                          " is stored twice, as " + std::string(codes->name) + " and as " + packed);
+  if (codes != nullptr && codes->name == text + "_packed")
+    return require_packed(tensors, text, rows, cols);
+  if (codes != nullptr && codes->name != text) {
+    if (is_transposed(how.format)) return require_transposed(tensors, text, rows, cols, how);
+    return tensor_error(Errc::malformed, codes->name,
+                        " is packed as AWQ and GPTQ do it, but quantization_config of config.json "
+                        "says " +
+                            std::string(to_string(how.format)) +
+                            "; take config.json and weights from one download");
   }
   const std::array shape{rows, cols};
   const Expected<TensorView> weight = require_tensor(tensors, name, kDTypes, shape);
@@ -201,21 +215,40 @@ Expected<void> TensorChecks::check_format(std::string_view name, const StoredWei
         Errc::malformed, weight.codes.name,
         " has dtype " + dtype + " and is stored as " + std::string(to_string(weight.format)) +
             ", but quantization_config of config.json says " + std::string(to_string(wanted)));
-  if (wanted != WeightFormat::int4_groups) return {};
-  const Expected<std::string_view> entry = ignore_.covering(name.substr(0, name.rfind(".weight")));
+  return check_listed(name, weight);
+}
+
+/// The entry of the list of modules that are not quantised which has `module`; empty for none.
+Expected<std::string_view> TensorChecks::entry_covering(std::string_view module) const {
+  if (config_.quantisation.format != WeightFormat::awq) return ignore_.covering(module);
+  for (const std::string& entry : config_.quantisation.ignore)
+    if (module.find(entry) != std::string_view::npos) return std::string_view(entry);
+  return std::string_view();
+}
+
+/// Where config.json lists the modules that are not quantised, it must be these.
+Expected<void> TensorChecks::check_listed(std::string_view name, const StoredWeight& weight) const {
+  const WeightFormat format = config_.quantisation.format;
+  const bool awq = format == WeightFormat::awq;
+  if (!awq && format != WeightFormat::int4_groups) return {};
+  const std::string list =
+      awq ? "quantization_config.modules_to_not_convert" : "quantization_config.ignore";
+  const bool plain = weight.format == WeightFormat::plain;
+  const Expected<std::string_view> entry = entry_covering(name.substr(0, name.rfind(".weight")));
   if (!entry) return unexpected(entry.error());
   if (plain && entry->empty())
     return tensor_error(Errc::malformed, name,
-                        " is not packed, and no entry of quantization_config.ignore covers it");
+                        " is not packed, and no entry of " + list + " covers it");
   if (!plain && !entry->empty())
-    return tensor_error(Errc::malformed, weight.codes.name,
-                        " is packed, but quantization_config.ignore has \"" + std::string(*entry) +
-                            "\", which covers it");
+    return tensor_error(
+        Errc::malformed, weight.codes.name,
+        " is packed, but " + list + " has \"" + std::string(*entry) + "\", which covers it");
   return {};
 }
 
 Expected<void> TensorChecks::check_weight(const TensorSpec& spec) const {
-  const Expected<StoredWeight> weight = require_linear(tensors_, spec.name, spec.rows, spec.cols);
+  const Expected<StoredWeight> weight =
+      require_linear(tensors_, spec.name, spec.rows, spec.cols, config_.quantisation);
   if (!weight) return unexpected(weight.error());
   return check_format(spec.name, *weight);
 }

@@ -20,8 +20,8 @@ Expected<TensorView> require_tensor(std::span<const TensorView> tensors, std::st
                                     std::span<const DType> dtypes,
                                     std::span<const std::int64_t> shape);
 
-/// The tensor that holds the codes of the weight `name` (".weight" included): `name` itself or
-/// `name`_packed; null when there is neither.
+/// The tensor that holds the codes of the weight `name` (".weight" included): `name` itself,
+/// `name`_packed, or that with .qweight for .weight; null when there is none of them.
 const TensorView* find_weight(std::span<const TensorView> tensors, std::string_view name);
 
 /// The tensors of one linear layer.
@@ -29,17 +29,21 @@ struct StoredWeight {
   TensorView codes;
   const TensorView* scale = nullptr;  // null: plain
   WeightFormat format = WeightFormat::plain;
+  const TensorView* zeros = nullptr;        // awq and gptq: zero points
+  const TensorView* group_index = nullptr;  // gptq: the group of each column; may be null
 };
 
 /// The matrix [rows, cols] `name`, in whichever format it is stored:
 /// BF16 or F32 without a scale; F8_E4M3 or I8 with `name`_scale_inv [ceil(rows/128),
 /// ceil(cols/128)] (of e4m3 also F8_E8M0) or, I8 only, `name`_scale [rows, 1] or [rows], F32 or
 /// BF16; or `name`_packed I32 [rows, ceil(cols/8)] with `name`_scale BF16 [rows, ceil(cols/32)] and
-/// `name`_shape I32 or I64 [2] that says [rows, cols].
+/// `name`_shape I32 or I64 [2] that says [rows, cols]; or, where `how` says AWQ or GPTQ, as
+/// `require_transposed` has it.
 /// *Errors*: `not_found` (of a scale: naming both tensors), `unsupported` (dtype), `malformed`
 /// (shape, a scale that nothing needs, a weight stored twice).
 Expected<StoredWeight> require_linear(std::span<const TensorView> tensors, std::string_view name,
-                                      std::int64_t rows, std::int64_t cols);
+                                      std::int64_t rows, std::int64_t cols,
+                                      const Quantisation& how);
 
 /// What the engine asks of all tensors together. *Source*: specification 1.3 (4), 2.1 to 2.5.
 class TensorChecks {
@@ -59,6 +63,8 @@ class TensorChecks {
   Expected<void> check(const TensorSpec& spec) const;
   Expected<void> check_weight(const TensorSpec& spec) const;
   Expected<void> check_format(std::string_view name, const StoredWeight& weight) const;
+  Expected<void> check_listed(std::string_view name, const StoredWeight& weight) const;
+  Expected<std::string_view> entry_covering(std::string_view module) const;
   Unexpected missing(const TensorSpec& spec) const;
 
   const ModelConfig& config_;

@@ -116,7 +116,7 @@ Expected<void> check_codes(std::string_view name, const kernels::WeightMatrix& m
 
 Expected<void> check_codes(std::string_view name, const kernels::WeightMatrix& matrix,
                            RowSpan rows) {
-  if (matrix.dtype == DType::i8) return {};
+  if (matrix.dtype == DType::i8 || matrix.zeroed_scales != nullptr) return {};
   if (matrix.group_scales != nullptr) return check_group_scales(name, matrix, rows);
   const Expected<Pattern> pattern = pattern_of(name, matrix.dtype);
   if (!pattern) return unexpected(pattern.error());

@@ -10,7 +10,8 @@ namespace troupe::model {
 
 /// Reads what may be no number: F8_E4M3 must not hold NaN codes (0x7F, 0xFF), BF16 and F32 neither
 /// NaN nor infinity, BF16 scales of groups nothing of 2^65 or more either (ADR 0001); integer codes
-/// are all numbers. Scales of blocks and rows are checked where matrices are made.
+/// are all numbers. Scales of blocks and rows, and those with zero points, are checked where
+/// matrices are made.
 /// *Errors*: `malformed`, naming the tensor `name` and the row and column of the first such value.
 /// *Threading*: any; blocks on the disk. *Source*: design 7, specification 4.1.
 Expected<void> check_codes(std::string_view name, const kernels::WeightMatrix& matrix);

@@ -93,15 +93,15 @@ void read_group(ConfigReader& outer, const JsonMember& member) {
   outer.adopt(group);
 }
 
-void read_ignore(ConfigReader& reader, Quantisation& out) {
-  if (!reader.has("ignore")) return;
-  const JsonValue::Array* names = reader.find("ignore")->array();
+void read_ignore(ConfigReader& reader, std::string_view key, Quantisation& out) {
+  if (!reader.has(key)) return;
+  const JsonValue::Array* names = reader.find(key)->array();
   if (names == nullptr)
-    return reader.fail(Errc::malformed, reader.name("ignore") + " is not a list of names");
+    return reader.fail(Errc::malformed, reader.name(key) + " is not a list of names");
   for (const JsonValue& name : *names) {
-    if (name.string() == nullptr)
+    if (name.string() == nullptr || name.string()->empty())
       return reader.fail(Errc::malformed,
-                         reader.name("ignore") + " holds " + to_json(name) + ", which is no name");
+                         reader.name(key) + " holds " + to_json(name) + ", which is no name");
     out.ignore.push_back(*name.string());
   }
 }
@@ -116,12 +116,71 @@ void read_compressed_tensors(ConfigReader& reader, Quantisation& out) {
   if (groups == nullptr || groups->object() == nullptr || groups->object()->empty())
     return reader.fail(Errc::malformed, reader.name("config_groups") + " is missing or empty");
   for (const JsonMember& member : *groups->object()) read_group(reader, member);
-  read_ignore(reader, out);
+  read_ignore(reader, "ignore", out);
   out.format = WeightFormat::int4_groups;
 }
 
+/// What AWQ and GPTQ have in common.
+void read_packing(ConfigReader& reader, Quantisation& out) {
+  const int bits = reader.require_int("bits", {1, 64});
+  if (reader.ok() && bits != 4)
+    unsupported(reader, reader.name("bits") + " " + std::to_string(bits) +
+                            " is not supported: take the 4-bit form of this model");
+  const int group = reader.require_int("group_size", {-1, 1 << 24});
+  if (reader.ok() && group != -1 && (group == 0 || group % 32 != 0))
+    unsupported(reader, reader.name("group_size") + " " + std::to_string(group) +
+                            " is not supported: quantise with a multiple of 32 (usually 128) or "
+                            "with -1, one group per output");
+  out.group_size = group;
+}
+
+void read_awq(ConfigReader& reader, Quantisation& out) {
+  read_packing(reader, out);
+  const std::string version = reader.string_or("version", "gemm");
+  if (reader.ok() && version != "gemm" && version != "GEMM")
+    unsupported(reader, reader.name("version") + " " + version +
+                            " is not supported: quantise with version gemm");
+  if (!reader.bool_or("zero_point", true))
+    unsupported(reader,
+                reader.name("zero_point") + " false is not supported: quantise with zero points");
+  read_ignore(reader, "modules_to_not_convert", out);
+  out.format = WeightFormat::awq;
+}
+
+/// GPTQModel's exceptions by name: only modules that are left out ("-:") change nothing in others.
+void check_dynamic(ConfigReader& reader) {
+  if (!reader.has("dynamic")) return;
+  const JsonValue::Object* rules = reader.find("dynamic")->object();
+  if (rules == nullptr)
+    return reader.fail(Errc::malformed, reader.name("dynamic") + " is not an object");
+  for (const JsonMember& rule : *rules)
+    if (!rule.key.starts_with("-:"))
+      unsupported(reader, reader.name("dynamic") + " has the rule \"" + rule.key +
+                              "\": only rules that leave modules out (\"-:\") are supported, so "
+                              "quantise all others alike");
+}
+
+void read_gptq(ConfigReader& reader, Quantisation& out) {
+  read_packing(reader, out);
+  const std::string format =
+      reader.string_or("checkpoint_format", reader.string_or("format", "gptq"));
+  if (reader.ok() && format != "gptq" && format != "gptq_v2")
+    unsupported(reader, reader.name("checkpoint_format") + " " + format +
+                            " is not supported: save the model as gptq or gptq_v2");
+  if (reader.bool_or("is_marlin_format", false))
+    unsupported(reader, reader.name("is_marlin_format") +
+                            " true is not supported: save the model as gptq or gptq_v2");
+  if (reader.bool_or("lm_head", false))
+    unsupported(reader, reader.name("lm_head") + " true is not supported: leave lm_head plain");
+  expect_word(reader, "pack_dtype", "int32");
+  check_dynamic(reader);
+  out.desc_act = reader.bool_or("desc_act", false);
+  out.zeros_less_one = format != "gptq_v2";
+  out.format = WeightFormat::gptq;
+}
+
 bool is_known(std::string_view method) {
-  for (const char* known : {"awq", "gptq", "int8", "bitsandbytes", "modelopt", "mxfp4"})
+  for (const char* known : {"int8", "bitsandbytes", "modelopt", "mxfp4"})
     if (method == known) return true;
   return false;
 }
@@ -148,6 +207,8 @@ std::string_view to_string(WeightFormat format) {
     case WeightFormat::int8_blocks: return "int8";
     case WeightFormat::int8_channel: return "int8-channel";
     case WeightFormat::int4_groups: return "int4";
+    case WeightFormat::awq: return "awq";
+    case WeightFormat::gptq: return "gptq";
   }
   return "unknown";
 }
@@ -157,7 +218,9 @@ JsonValue quantisation_json(WeightFormat format, Int4Layers layers) {
   const auto whole = [](std::int64_t value) { return JsonValue{value}; };
   const JsonValue block{JsonValue::Array{whole(128), whole(128)}};
   switch (format) {
-    case WeightFormat::plain: return {};
+    case WeightFormat::plain:
+    case WeightFormat::awq:
+    case WeightFormat::gptq: return {};
     case WeightFormat::fp8_blocks:
       return {JsonValue::Object{{"activation_scheme", text("dynamic")},
                                 {"fmt", text("e4m3")},
@@ -211,10 +274,15 @@ Quantisation read_quantisation(ConfigReader& config) {
     read_int8(reader, method, out);
   } else if (method == "compressed-tensors") {
     read_compressed_tensors(reader, out);
+  } else if (method == "awq") {
+    read_awq(reader, out);
+  } else if (method == "gptq") {
+    read_gptq(reader, out);
   } else if (is_known(method)) {
     unsupported(reader, "quant_method " + method +
                             " is not supported yet: use the FP8, BF16, INT8 (blockwise_int8, "
-                            "w8a8_int8) or INT4 (compressed-tensors) form of this model");
+                            "w8a8_int8) or INT4 (compressed-tensors, awq, gptq) form of this "
+                            "model");
   } else {
     unsupported(reader, "the quant_method " + method + " is unknown");
   }

@@ -18,17 +18,23 @@ enum class WeightFormat : std::uint8_t {
   int8_blocks,   // blockwise_int8: I8, 128 x 128 scales (DeepSeek-R1-Block-INT8)
   int8_channel,  // w8a8_int8: I8, one scale per output feature (DeepSeek-R1-Channel-INT8)
   int4_groups,   // compressed-tensors pack-quantized: 4 bits, scales of 32 columns (Kimi K2)
+  awq,           // 4 bits, scales and zero points of groups, [inputs, outputs]
+  gptq,          // the same, packed along the inputs
 };
 
-/// The words of `model inspect`: "plain", "fp8", "int8", "int8-channel", "int4".
+/// The words of `model inspect`: "plain", "fp8", "int8", "int8-channel", "int4", "awq", "gptq".
 std::string_view to_string(WeightFormat format);
 
 struct Quantisation {
   WeightFormat format = WeightFormat::plain;
   bool scale_fmt_ue8m0 = false;  // activation scales are powers of two (V3.1)
-  /// int4_groups only: names of modules that are not quantised, or "re:" and a regular expression
-  /// that matches the beginning of such names.
+  /// Modules that are not quantised. int4_groups: names, or "re:" and a regular expression that
+  /// matches the beginning of such names. awq: parts of names.
   std::vector<std::string> ignore;
+  /// awq and gptq: columns that share a scale and a zero point; -1: all of a row.
+  std::int64_t group_size = 0;
+  bool zeros_less_one = false;  // gptq: zero points are stored less one (all but gptq_v2)
+  bool desc_act = false;        // gptq: g_idx says which group a column belongs to
 
   friend bool operator==(const Quantisation&, const Quantisation&) = default;
 };
@@ -38,7 +44,7 @@ struct Quantisation {
 enum class Int4Layers : std::uint8_t { experts, all };
 
 /// The `quantization_config` that checkpoints of this format have, and other programs expect; null
-/// for plain. `layers`: of int4_groups only.
+/// for plain, and for awq and gptq, which nothing here writes. `layers`: of int4_groups only.
 JsonValue quantisation_json(WeightFormat format, Int4Layers layers = Int4Layers::experts);
 
 /// Reads `quantization_config` of config.json; absent means plain. Errors go to `config`.

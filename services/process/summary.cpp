@@ -5,6 +5,7 @@
 
 #include <sstream>
 
+#include "model/checkpoint/transposed_weight.hpp"
 #include "services/runtime/machine.hpp"
 
 namespace troupe::services {
@@ -24,6 +25,11 @@ std::string model_text(const SummaryFacts& facts) {
   std::string text = facts.checkpoint.directory().string() + " as " + facts.served_name + ": " +
                      std::to_string(config.num_layers) + " layers, " +
                      std::to_string(config.routed_experts) + " experts";
+  const model::WeightFormat format = config.quantisation.format;
+  const bool computes =
+      facts.order.role == ServiceRole::expert || facts.order.role == ServiceRole::attention;
+  if (computes && model::is_transposed(format))
+    text += "; " + std::string(model::to_string(format)) + " layers copied into memory";
   if (facts.order.role != ServiceRole::expert) return text;
   const auto range = model::ExpertModel::range_of(facts.settings.index, facts.settings.expert_ranks,
                                                   config.routed_experts);

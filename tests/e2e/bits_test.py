@@ -2,7 +2,8 @@
 """The same request gives the same bits, however it is laid out: bits_test.py PRESET MODE [FORMAT].
 
 Compares SHA-256 digests over token ids and the raw bits of log-probabilities and logits. FORMAT:
-what `troupe model quantize` makes of the preset first (int8, int8-channel, int4).
+what `troupe model quantize` makes of the preset first (int8, int8-channel, int4), or a form of
+tests/support/packed_int4.py (awq, gptq, ...).
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from tests.support import requirement
 requirement.require_numpy()
 
 from tests.e2e import golden_check  # noqa: E402
-from tests.support import eval_logits, patience, program  # noqa: E402
+from tests.support import eval_logits, packed_int4, patience, program  # noqa: E402
 
 GOLDENS = os.path.join(os.environ["TROUPE_SOURCE_DIR"], "tests", "goldens")
 # Around the boundaries of pages (64) and of splits and frames (256); 16 in one batch.
@@ -48,12 +49,19 @@ class BitsCase(unittest.TestCase):
             folder = tempfile.TemporaryDirectory(prefix="troupe-bits-")
             cls.addClassCleanup(folder.cleanup)
             cls.model = os.path.join(folder.name, cls.weights)
-            words = ("model", "quantize", "--to", cls.weights, cls.preset.model, cls.model)
-            done = program.run(*words)
-            assert done.returncode == 0, done.stderr
+            cls.write_weights()
         tokens = cls.preset.tokens[-1]
         cls.sequences = [tokens[i : i + length] for i, length in enumerate(LENGTHS)]
         cls.expected = cls.digests("--threads", 1, "--chunk", WHOLE)
+
+    @classmethod
+    def write_weights(cls):
+        if cls.weights in packed_int4.FORMS:
+            packed_int4.write(cls.preset.model, packed_int4.FORMS[cls.weights], cls.model)
+            return
+        words = ("model", "quantize", "--to", cls.weights, cls.preset.model, cls.model)
+        done = program.run(*words)
+        assert done.returncode == 0, done.stderr
 
     @classmethod
     def digests(cls, *options, requests=None, mode=None):

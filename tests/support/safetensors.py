@@ -6,7 +6,12 @@ import struct
 import numpy as np
 
 _DTYPES = {"F32": "<f4", "I32": "<i4", "F64": "<f8", "I64": "<i8", "BF16": "<u2", "F8_E4M3": "u1"}
-_DTYPES["I8"] = "i1"
+_DTYPES |= {"I8": "i1", "F16": "<f2"}
+
+
+def numpy_dtype(dtype):
+    """How an array holds a tensor whose header says `dtype`; BF16 and F8_E4M3 as codes."""
+    return _DTYPES[dtype]
 
 
 def read_header(path):

@@ -50,7 +50,8 @@ bool same_bits(const float* a, const float* b, std::size_t n) {
 TEST(Linear, IsRightWithinTheRoundingOfItsSums) {
   std::mt19937 random(kSeed);
   for (const WeightFormat& format : kFormats)
-    for (const std::int64_t cols : {1, 16, 129, 576}) {
+    for (const std::int64_t least : {1, 16, 129, 576}) {
+      const std::int64_t cols = format.width(least);
       const StoredWeight w = random_weight(random, format, 140, cols, normal_floats);
       const std::vector<float> x = normal_floats(random, 3 * cols);
       for (const KernelTable* level : available_levels()) {
@@ -60,7 +61,7 @@ TEST(Linear, IsRightWithinTheRoundingOfItsSums) {
             double want = 0;
             double magnitude = 0;
             for (std::int64_t k = 0; k < cols; ++k) {
-              const double term = w.value(r, k) * static_cast<double>(x[t * cols + k]);
+              const double term = w.value(r, k) * static_cast<double>(x[t * cols + w.input(k)]);
               want += term;
               magnitude += std::fabs(term);
             }
@@ -79,7 +80,7 @@ TEST(Linear, GivesEveryRowTheSameBitsInBatchesOf1To130) {
   constexpr std::int64_t kRows = 21;
   constexpr std::int64_t kMost = 130;
   for (const WeightFormat& format : kFormats) {
-    const std::int64_t cols = format.dtype == DType::bf16 ? 90 : 275;
+    const std::int64_t cols = format.width(format.dtype == DType::bf16 ? 90 : 275);
     const StoredWeight w = random_weight(random, format, kRows, cols, normal_floats);
     const std::vector<float> x = normal_floats(random, kMost * cols);
     const std::vector<float> scales = normal_floats(random, kMost * scale_blocks(cols));
@@ -188,6 +189,59 @@ TEST(Linear, OfInt4IsThatOfTheF32WeightItStandsFor) {
   }
 }
 
+TEST(Linear, FindsEveryCodeAtEveryZeroPointInEveryColumn) {
+  constexpr std::int64_t kCols = 288;  // chunks of 128, 128 and 32
+  constexpr std::int64_t kGroup = 96;  // begins inside of chunks
+  StoredWeight w;
+  w.view = {.dtype = DType::i32, .rows = 16 * 17, .cols = kCols, .group_cols = kGroup};
+  for (std::int64_t row = 0; row < w.view.rows; ++row) {
+    const auto code = static_cast<unsigned>(row % 16);
+    w.bytes.insert(w.bytes.end(), kCols / 2, static_cast<std::byte>(code | code << 4));
+    for (int g = 0; g < 3; ++g)
+      w.zeroed_scales.push_back(zeroed_scale(static_cast<float>(1 + g) * (row % 3 == 0 ? -1 : 1) *
+                                                 f16_to_f32(0x3bff),  // all 11 bits are set
+                                             static_cast<std::uint32_t>((row / 16 + g) % 17)));
+  }
+  w.view.data = w.bytes.data();
+  w.view.zeroed_scales = w.zeroed_scales.data();
+  for (const KernelTable* level : available_levels())
+    for (const std::int64_t tokens : {1, 2, 11})
+      for (std::int64_t k = 0; k < kCols; k += 7) {
+        std::vector<float> x(static_cast<std::size_t>(tokens * kCols));
+        for (std::int64_t t = 0; t < tokens; ++t) x[static_cast<std::size_t>(t * kCols + k)] = 4;
+        const std::vector<float> y = run(*level, w.view, x.data(), tokens);
+        for (std::size_t i = 0; i < y.size(); ++i) {
+          const auto row = static_cast<std::int64_t>(i) % w.view.rows;
+          ASSERT_EQ(y[i], 4 * w.value(row, k))
+              << level->name << " row " << row << " column " << k << " tokens " << tokens;
+        }
+      }
+}
+
+TEST(Linear, OfCodesWithZeroPointsIsThatOfTheF32WeightTheyStandFor) {
+  std::mt19937 random(kSeed);
+  for (const WeightFormat& format : {kInt4Zeroed32, kInt4Zeroed96, kInt4Zeroed128})
+    for (const std::int64_t cols : {32, 96, 256, 544}) {
+      const StoredWeight packed = random_weight(random, format, 37, cols, normal_floats);
+      std::vector<float> values;
+      for (std::int64_t row = 0; row < 37; ++row)
+        for (std::int64_t col = 0; col < cols; ++col)
+          values.push_back(packed.code(row, col) * packed.scale(row, col) + 0.0f);
+      const WeightMatrix plain{
+          .data = reinterpret_cast<const std::byte*>(values.data()), .rows = 37, .cols = cols};
+      const std::vector<float> x = normal_floats(random, 19 * cols);
+      std::vector<float> x_plain = x;
+      for (std::int64_t i = 0; i < 19 * cols; ++i)
+        x_plain[static_cast<std::size_t>(i)] =
+            x[static_cast<std::size_t>(i / cols * cols + packed.input(i % cols))];
+      for (const KernelTable* level : available_levels())
+        for (const std::int64_t tokens : {1, 4, 19})
+          EXPECT_EQ(run(*level, packed.view, x.data(), tokens),
+                    run(*level, plain, x_plain.data(), tokens))
+              << level->name << " " << format.name << " cols " << cols << " tokens " << tokens;
+    }
+}
+
 TEST(Linear, TurnsZeroTilesIntoZero) {
   const std::vector<std::byte> zeros(130 * 300);
   const std::vector<float> scales(2 * 3, 1.0f);
@@ -204,7 +258,8 @@ TEST(Linear, TurnsZeroTilesIntoZero) {
 TEST(Linear, ReadsWeightsAtAnyByteOffsetBetweenGuardPages) {
   std::mt19937 random(kSeed);
   for (const WeightFormat& format : kFormats)
-    for (const std::int64_t cols : {1, 15, 17, 131, 160}) {
+    for (const std::int64_t least : {1, 15, 17, 131, 160}) {
+      const std::int64_t cols = format.width(least);
       const std::int64_t rows = 1 + random() % 9;
       const StoredWeight w = random_weight(random, format, rows, cols, normal_floats);
       constexpr std::int64_t kMost = 25;  // panels, for every format
@@ -220,11 +275,19 @@ TEST(Linear, ReadsWeightsAtAnyByteOffsetBetweenGuardPages) {
           memory.fill(w.bytes, at);
           const GuardedMemory scales(w.group_scales.size() + (start ? offset : 0), edge);
           scales.fill(w.group_scales, at);
+          const GuardedMemory words(w.zeroed_scales.size() * sizeof(std::uint32_t), edge);
+          words.fill(std::as_bytes(std::span(w.zeroed_scales)));
+          const GuardedMemory order(w.column_order.size() * sizeof(std::int32_t), edge);
+          order.fill(std::as_bytes(std::span(w.column_order)));
           const GuardedMemory inputs(x.size() * sizeof(float), edge);
           inputs.fill(std::as_bytes(std::span(x)));
           WeightMatrix view = w.view;
           view.data = memory.data() + at;
           if (view.group_scales != nullptr) view.group_scales = scales.data() + at;
+          if (view.zeroed_scales != nullptr)
+            view.zeroed_scales = reinterpret_cast<const std::uint32_t*>(words.data());
+          if (view.column_order != nullptr)
+            view.column_order = reinterpret_cast<const std::int32_t*>(order.data());
           for (const KernelTable* level : available_levels())
             for (const std::int64_t tokens :
                  {std::int64_t{1}, std::int64_t{2}, std::int64_t{5}, kMost}) {
@@ -271,12 +334,12 @@ TEST(Engine, SplitsGroupsOfLinearsWithoutChangingABit) {
   ComputePool pool({.threads = 3});
   std::vector<StoredWeight> weights;
   for (std::size_t i = 0; i < 2 * kFormats.size(); ++i) {
+    const WeightFormat& format = kFormats[i % kFormats.size()];
     const std::int64_t rows = 1 + random() % 700;
-    const std::int64_t cols = 1 + random() % 400;
-    weights.push_back(
-        random_weight(random, kFormats[i % kFormats.size()], rows, cols, normal_floats));
+    const std::int64_t cols = format.width(1 + random() % 400);
+    weights.push_back(random_weight(random, format, rows, cols, normal_floats));
   }
-  const std::vector<float> x = normal_floats(random, 20 * 400);
+  const std::vector<float> x = normal_floats(random, 20 * 416);
   for (const KernelTable* level : available_levels()) {
     std::vector<std::vector<float>> want;
     std::vector<std::vector<float>> got;
@@ -310,6 +373,17 @@ TEST(LinearDeathTest, RefusesScalesThatDoNotBelong) {
   EXPECT_DEATH(select_level("reference").value()->linear(args, 0, 1), "scales");
   args.w.dtype = DType::i32;
   EXPECT_DEATH(select_level("auto").value()->linear(args, 0, 1), "packed");
+  const std::vector<std::uint32_t> words(1);
+  const std::vector<std::int32_t> order(8);
+  args.w.zeroed_scales = words.data();
+  args.w.group_cols = 32;
+  EXPECT_DEATH(select_level("auto").value()->linear(args, 0, 1), "whole multiples of 32");
+  args.w.zeroed_scales = nullptr;
+  args.w.group_scales = bytes.data();
+  args.w.column_order = order.data();
+  EXPECT_DEATH(select_level("auto").value()->linear(args, 0, 1), "another order");
+  args.w.group_scales = nullptr;
+  args.w.column_order = nullptr;
   args.w.dtype = DType::i8;
   args.w.scales = args.x_scales = x.data();
   EXPECT_DEATH(select_level("auto").value()->linear(args, 0, 1), "e4m3 weight");

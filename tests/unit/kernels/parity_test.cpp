@@ -64,14 +64,14 @@ class Parity : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(Parity, LinearOnRandomShapes) {
-  for (int i = 0; i < 210; ++i) {
+  for (int i = 0; i < 270; ++i) {
     const WeightFormat& format = kFormats[static_cast<std::size_t>(i) % kFormats.size()];
     // Some have rows long enough for features to be streamed side by side in every format.
-    const bool wide = i >= 150;
+    const bool wide = i >= 180;
     const std::int64_t rows = 1 + random_() % (wide ? 40 : 300);
-    const std::int64_t cols = wide ? 2048 + random_() % 2600 : 1 + random_() % 700;
+    const std::int64_t cols = format.width(wide ? 2048 + random_() % 2600 : 1 + random_() % 700);
     const std::int64_t few = wide ? std::array{1, 2, 4, 7}[random_() % 4] : 1 + random_() % 8;
-    const std::int64_t tokens = i / 6 % 2 == 0 ? few : 1 + random_() % 60;
+    const std::int64_t tokens = i / 9 % 2 == 0 ? few : 1 + random_() % 60;
     const bool quantised = format.dtype == DType::f8_e4m3 && i % 4 == 0;
     const StoredWeight w = random_weight(random_, format, rows, cols, random_floats);
     const std::vector<float> x = random_floats(random_, tokens * cols);
@@ -94,14 +94,16 @@ TEST_P(Parity, LinearOnRandomShapes) {
 }
 
 TEST_P(Parity, LinearWithInputsTooLargeToBeScaled) {
-  for (const WeightFormat& format : {kE4m3, kInt8Blocks, kInt8Rows, kInt4}) {
-    const StoredWeight w = random_weight(random_, format, 40, 200, random_floats);
-    std::vector<float> x = random_floats(random_, 200);
+  for (const WeightFormat& format :
+       {kE4m3, kInt8Blocks, kInt8Rows, kInt4, kInt4Zeroed32, kInt4Zeroed96}) {
+    const std::int64_t cols = format.width(200);
+    const StoredWeight w = random_weight(random_, format, 40, cols, random_floats);
+    std::vector<float> x = random_floats(random_, cols);
     x[17] = 0x1.8p70f;
     x[199] = -0x1.2p100f;
     std::vector<float> want(40);
     std::vector<float> got(40);
-    LinearArgs args{.x = x.data(), .x_stride = 200, .w = w.view, .y_stride = 40, .tokens = 1};
+    LinearArgs args{.x = x.data(), .x_stride = cols, .w = w.view, .y_stride = 40, .tokens = 1};
     args.y = want.data();
     reference_->linear(args, 0, 40);
     args.y = got.data();

@@ -1,7 +1,9 @@
 // Random weights in every format that checkpoints store, with the values they stand for.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <numeric>
 #include <random>
 #include <string_view>
 #include <vector>
@@ -15,6 +17,13 @@ struct WeightFormat {
   std::string_view name;
   DType dtype;
   ScaleShape scale_shape = ScaleShape::block;
+  std::int64_t group_cols = 0;  // more than 0: codes with zero points in such groups
+  bool ordered = false;         // columns in another order than the inputs
+
+  /// The least width from `cols` on that a weight of this format can have.
+  std::int64_t width(std::int64_t cols) const {
+    return group_cols == 0 ? cols : (cols + kScaleGroup - 1) / kScaleGroup * kScaleGroup;
+  }
 };
 
 inline constexpr WeightFormat kE4m3{"e4m3", DType::f8_e4m3};
@@ -23,7 +32,14 @@ inline constexpr WeightFormat kF32{"F32", DType::f32};
 inline constexpr WeightFormat kInt8Blocks{"INT8 blocks", DType::i8};
 inline constexpr WeightFormat kInt8Rows{"INT8 rows", DType::i8, ScaleShape::row};
 inline constexpr WeightFormat kInt4{"INT4", DType::i32};
-inline constexpr std::array kFormats{kE4m3, kBf16, kF32, kInt8Blocks, kInt8Rows, kInt4};
+inline constexpr WeightFormat kInt4Zeroed32{
+    .name = "INT4 zeroed 32", .dtype = DType::i32, .group_cols = 32};
+inline constexpr WeightFormat kInt4Zeroed96{
+    .name = "INT4 zeroed 96 ordered", .dtype = DType::i32, .group_cols = 96, .ordered = true};
+inline constexpr WeightFormat kInt4Zeroed128{
+    .name = "INT4 zeroed 128", .dtype = DType::i32, .group_cols = 128};
+inline constexpr std::array kFormats{kE4m3, kBf16,         kF32,          kInt8Blocks,   kInt8Rows,
+                                     kInt4, kInt4Zeroed32, kInt4Zeroed96, kInt4Zeroed128};
 
 /// Draws n values for weights or scales.
 using DrawFloats = std::vector<float> (*)(std::mt19937& random, std::int64_t n);
@@ -32,14 +48,26 @@ struct StoredWeight {
   std::vector<std::byte> bytes;
   std::vector<float> scales;
   std::vector<std::byte> group_scales;
+  std::vector<std::uint32_t> zeroed_scales;
+  std::vector<std::int32_t> column_order;
   WeightMatrix view;  // of the above
+
+  /// The input that column `col` is multiplied with.
+  std::int64_t input(std::int64_t col) const {
+    return column_order.empty() ? col : column_order[static_cast<std::size_t>(col)];
+  }
+
+  std::uint32_t group_word(std::int64_t row, std::int64_t col) const {
+    const std::int64_t groups = (view.cols + view.group_cols - 1) / view.group_cols;
+    return zeroed_scales[static_cast<std::size_t>(row * groups + col / view.group_cols)];
+  }
 
   /// What the code at (row, col) stands for before its scale.
   float code(std::int64_t row, std::int64_t col) const {
     const std::byte* at = bytes.data() + row * view.row_bytes();
     if (view.dtype == DType::i32)
       return static_cast<float>((std::to_integer<int>(at[col / 2]) >> (col % 2 == 0 ? 0 : 4) & 15) -
-                                8);
+                                (zeroed_scales.empty() ? 8 : zero_point_of(group_word(row, col))));
     at += col * static_cast<std::int64_t>(bytes_of(view.dtype));
     if (view.dtype == DType::f8_e4m3) return e4m3_to_f32(std::to_integer<std::uint8_t>(*at));
     if (view.dtype == DType::i8) return static_cast<float>(std::to_integer<std::int8_t>(*at));
@@ -54,6 +82,7 @@ struct StoredWeight {
   }
 
   float scale(std::int64_t row, std::int64_t col) const {
+    if (!zeroed_scales.empty()) return scale_of(group_word(row, col));
     if (view.dtype == DType::i32) {
       Bf16 bits = 0;
       std::memcpy(&bits,
@@ -96,7 +125,19 @@ inline StoredWeight random_weight(std::mt19937& random, const WeightFormat& form
       b = static_cast<std::byte>(code);
     }
   }
-  if (format.dtype == DType::i32) {
+  if (format.group_cols > 0) {
+    w.view.group_cols = format.group_cols;
+    const std::int64_t groups = (cols + format.group_cols - 1) / format.group_cols;
+    for (const float scale : draw(random, rows * groups))
+      w.zeroed_scales.push_back(zeroed_scale(scale, random() % 17));
+    w.view.zeroed_scales = w.zeroed_scales.data();
+    if (format.ordered) {
+      w.column_order.resize(static_cast<std::size_t>(cols));
+      std::iota(w.column_order.begin(), w.column_order.end(), 0);
+      std::shuffle(w.column_order.begin(), w.column_order.end(), random);
+      w.view.column_order = w.column_order.data();
+    }
+  } else if (format.dtype == DType::i32) {
     for (const float scale : draw(random, rows * scale_groups(cols))) {
       const Bf16 bits = f32_to_bf16(scale);
       w.group_scales.push_back(static_cast<std::byte>(bits & 0xff));

@@ -1,36 +1,18 @@
 // Loading brings a role's weights into memory, and leaves those of others where they are.
 #include "model/weight_loader.hpp"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "model/expert_model.hpp"
+#include "tests/support/mapped_pages.hpp"
 #include "tests/support/tiny_checkpoint.hpp"
 
 namespace troupe::model {
 namespace {
 
+using testing::pages_mapped;
 using testing::TempDir;
 using testing::TinyCheckpoint;
-
-/// How many of the pages that hold `bytes` are in this process' page table, and how many there are.
-std::pair<int, int> pages_mapped(const TensorView& tensor) {
-  const int map = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-  EXPECT_GE(map, 0);
-  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<std::uintptr_t>(tensor.data) / page;
-  const auto last = (reinterpret_cast<std::uintptr_t>(tensor.data) + tensor.bytes - 1) / page;
-  int mapped = 0;
-  for (auto at = begin; at <= last; ++at) {
-    std::uint64_t entry = 0;
-    EXPECT_EQ(::pread(map, &entry, sizeof entry, static_cast<off_t>(at * sizeof entry)),
-              static_cast<ssize_t>(sizeof entry));
-    mapped += static_cast<int>(entry >> 63);
-  }
-  ::close(map);
-  return {mapped, static_cast<int>(last - begin + 1)};
-}
 
 /// Experts 0 and 1 in one file, 2 and 3 in another, each behind more bytes than a fault maps along.
 void write_apart(TinyCheckpoint& tiny, const TempDir& dir) {

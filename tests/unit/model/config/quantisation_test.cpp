@@ -119,8 +119,76 @@ TEST(Quantisation, RefusesOtherCompressedTensors) {
   expect_refused(patched("/ignore/0", 7), Errc::malformed, "ignore holds 7");
 }
 
+TEST(Quantisation, ReadsAwqAndGptq) {
+  const auto awq = read_method({{"quant_method", "awq"},
+                                {"bits", 4},
+                                {"group_size", 128},
+                                {"zero_point", true},
+                                {"version", "gemm"},
+                                {"modules_to_not_convert", {"self_attn.", "shared_experts"}}});
+  EXPECT_EQ(awq.error.detail, "");
+  EXPECT_EQ(awq.quantisation.format, WeightFormat::awq);
+  EXPECT_EQ(awq.quantisation.group_size, 128);
+  EXPECT_FALSE(awq.quantisation.zeros_less_one);
+  EXPECT_EQ(awq.quantisation.ignore, (std::vector<std::string>{"self_attn.", "shared_experts"}));
+  const auto all = read_method({{"quant_method", "awq"},
+                                {"bits", 4},
+                                {"group_size", -1},
+                                {"modules_to_not_convert", nullptr}});
+  EXPECT_EQ(all.error.detail, "");
+  EXPECT_EQ(all.quantisation.group_size, -1);
+  EXPECT_TRUE(all.quantisation.ignore.empty());
+
+  ordered_json gptq = {{"quant_method", "gptq"},
+                       {"bits", 4},
+                       {"group_size", 32},
+                       {"desc_act", true},
+                       {"sym", true},
+                       {"lm_head", false},
+                       {"pack_dtype", "int32"},
+                       {"static_groups", false}};
+  gptq["dynamic"]["-:.*gate$"] = ordered_json::object();
+  const auto first = read_method(gptq);
+  EXPECT_EQ(first.error.detail, "");
+  EXPECT_EQ(first.quantisation.format, WeightFormat::gptq);
+  EXPECT_TRUE(first.quantisation.zeros_less_one);
+  EXPECT_TRUE(first.quantisation.desc_act);
+  gptq["checkpoint_format"] = "gptq_v2";
+  EXPECT_FALSE(read_method(gptq).quantisation.zeros_less_one);
+  gptq.erase("checkpoint_format");
+  gptq["format"] = "gptq_v2";
+  EXPECT_FALSE(read_method(gptq).quantisation.zeros_less_one);
+}
+
+TEST(Quantisation, RefusesOtherAwqAndGptq) {
+  const auto with = [](const char* method, const char* key, const ordered_json& value) {
+    ordered_json json = {{"quant_method", method}, {"bits", 4}, {"group_size", 128}};
+    json[key] = value;
+    return json;
+  };
+  for (const char* method : {"awq", "gptq"}) {
+    expect_refused(with(method, "bits", 8), Errc::unsupported, "bits 8");
+    expect_refused(with(method, "bits", 3), Errc::unsupported, "take the 4-bit form");
+    for (const int group : {0, 16, 48, 100})
+      expect_refused(with(method, "group_size", group), Errc::unsupported, "multiple of 32");
+    expect_refused(with(method, "group_size", -2), Errc::malformed, "group_size");
+    expect_refused(with(method, "bits", nullptr), Errc::malformed, "bits");
+  }
+  expect_refused(with("awq", "version", "gemv"), Errc::unsupported, "quantise with version gemm");
+  expect_refused(with("awq", "zero_point", false), Errc::unsupported, "zero_point false");
+  expect_refused(with("awq", "modules_to_not_convert", "gate"), Errc::malformed, "not a list");
+  expect_refused(with("awq", "modules_to_not_convert", {""}), Errc::malformed, "no name");
+  expect_refused(with("gptq", "checkpoint_format", "marlin"), Errc::unsupported, "marlin");
+  expect_refused(with("gptq", "is_marlin_format", true), Errc::unsupported, "is_marlin_format");
+  expect_refused(with("gptq", "lm_head", true), Errc::unsupported, "lm_head");
+  expect_refused(with("gptq", "pack_dtype", "int16"), Errc::unsupported, "int16");
+  expect_refused(with("gptq", "dynamic", 1), Errc::malformed, "dynamic");
+  expect_refused(with("gptq", "dynamic", {{"+:.*down.*", {{"bits", 8}}}}), Errc::unsupported,
+                 "+:.*down.*");
+}
+
 TEST(Quantisation, RefusesOtherMethodsForWhatTheyAre) {
-  for (const char* method : {"awq", "gptq", "bitsandbytes", "modelopt", "mxfp4", "int8"})
+  for (const char* method : {"bitsandbytes", "modelopt", "mxfp4", "int8"})
     expect_refused({{"quant_method", method}}, Errc::unsupported, "not supported yet");
   expect_refused({{"quant_method", "magic"}}, Errc::unsupported, "magic is unknown");
   const auto old = read({{"compression_config", kimi()}});
