@@ -5,6 +5,7 @@
 
 #include "core/expected.hpp"
 #include "kernels/ops/elementwise.hpp"
+#include "kernels/ops/latent_cache.hpp"
 #include "kernels/ops/linear.hpp"
 #include "kernels/ops/mla_attention.hpp"
 
@@ -15,6 +16,7 @@ struct KernelTable {
   std::string_view name;  // "reference", "avx2", "avx512"
   LinearFn linear;
   MlaAttentionFn mla_attention;
+  WriteCacheFn write_cache;
   RmsNormFn rms_norm;
   RopeFn rope;
   SwigluFn swiglu;
