@@ -11,7 +11,7 @@ namespace {
 constexpr std::array<std::int64_t, 5> kRowCounts{1, 8, 32, 128, 512};
 constexpr std::array kWeightTypes{DType::f8_e4m3, DType::i8, DType::i32, DType::bf16, DType::f32};
 constexpr std::array kExpertTypes{DType::f8_e4m3, DType::i8, DType::i32, DType::bf16};
-constexpr std::array kCacheTypes{DType::bf16};
+constexpr std::array kCacheTypes{DType::bf16, DType::f8_e4m3};
 constexpr std::array kGateTypes{DType::bf16};
 constexpr std::array kRowTypes{DType::f32};
 

@@ -13,6 +13,8 @@ namespace troupe::actors {
 namespace {
 
 using model::ActivationMode;
+using model::KvCache;
+using model::Numerics;
 using testing::Recorder;
 
 const model::Checkpoint& checkpoint(const std::string& path) {
@@ -75,20 +77,21 @@ std::vector<Bits> generate(const std::string& path, const ClusterSettings& setti
   return bits;
 }
 
-ClusterSettings plain(ActivationMode mode) {
+ClusterSettings plain(const Numerics& numerics) {
   ClusterSettings settings;
-  settings.mode = mode;
+  settings.mode = numerics.mode;
+  settings.kv_cache = numerics.kv_cache;
   settings.threads = 2;
   return settings;
 }
 
 const std::string kMini = "tests/goldens/v3-mini/model";
 
-class EqualBits : public ::testing::TestWithParam<ActivationMode> {
+class EqualBits : public ::testing::TestWithParam<Numerics> {
  protected:
   const std::vector<Bits>& expected() {
-    static std::map<ActivationMode, std::vector<Bits>> once;
-    auto& bits = once[GetParam()];
+    static std::map<std::pair<ActivationMode, KvCache>, std::vector<Bits>> once;
+    auto& bits = once[{GetParam().mode, GetParam().kv_cache}];
     if (bits.empty()) bits = generate(kMini, plain(GetParam()));
     return bits;
   }
@@ -144,18 +147,20 @@ TEST_P(EqualBits, AtEveryLevelOfThisMachine) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, EqualBits,
-                         ::testing::Values(ActivationMode::f32, ActivationMode::bf16,
-                                           ActivationMode::fp8_act),
+                         ::testing::Values(Numerics{ActivationMode::f32},
+                                           Numerics{ActivationMode::bf16},
+                                           Numerics{ActivationMode::fp8_act},
+                                           Numerics{ActivationMode::bf16, KvCache::fp8}),
                          [](const auto& info) {
-                           std::string name(model::to_string(info.param));
+                           std::string name(model::to_string(info.param.mode));
                            std::erase(name, '-');
-                           return name;
+                           return name + (info.param.kv_cache == KvCache::fp8 ? "_fp8cache" : "");
                          });
 
 TEST(EqualBitsOf, TheBundledModelHoweverItIsLaidOut) {
   const std::string tiny = "examples/troupe-tiny";
-  const auto one = generate(tiny, plain(ActivationMode::bf16), 0, 4);
-  auto settings = plain(ActivationMode::bf16);
+  const auto one = generate(tiny, plain({ActivationMode::bf16}), 0, 4);
+  auto settings = plain({ActivationMode::bf16});
   settings.experts = 3;
   settings.attention = 2;
   settings.routers = 2;
