@@ -149,7 +149,7 @@ Expected<void> LocalCluster::Impl::prepare() {
     if (!table) return unexpected(table.error());
     settings.table = *table;
   }
-  numerics.mode = settings.mode;
+  numerics = settings.numerics();
   numerics_number = model::numerics_id(checkpoint.revision(), numerics);
   identity = {random_id(random), numerics_number, 0};
   for (auto& byte : join_token) byte = static_cast<std::byte>(random() & 0xff);

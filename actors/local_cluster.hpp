@@ -28,6 +28,7 @@ struct ClusterSettings {
   int routers = 1;
   bool colocated = false;  // attention shard i uses router i only; as many routers as shards
   model::ActivationMode mode = model::ActivationMode::bf16;
+  model::KvCache kv_cache = model::KvCache::automatic;
   const kernels::KernelTable* table = nullptr;  // null: the fastest level of this machine
   int threads = 0;                              // compute threads; 0: the cores of this process
   std::int64_t chunk = 256;                     // prompt tokens of one sequence in a step
@@ -45,6 +46,8 @@ struct ClusterSettings {
   std::chrono::milliseconds start_budget{60000};      // for the roles to find each other
   std::shared_ptr<model::LoadProgress> loading = {};  // told how far `start` is; may be null
   std::vector<std::shared_ptr<model::LoadProgress>> loading_experts = {};  // by shard, or empty
+
+  model::Numerics numerics() const { return {mode, kv_cache}; }
 };
 
 /// What only tests set.

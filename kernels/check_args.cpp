@@ -34,9 +34,11 @@ void check_linear(const LinearArgs& args) {
                "quantised rows need an e4m3 weight");
 }
 
-void check_mla_attention(const MlaAttentionArgs& args) {
-  TROUPE_CHECK(args.cache_dtype == DType::bf16 || args.cache_dtype == DType::f32,
-               "cache of dtype " + std::string(to_string(args.cache_dtype)));
+void CacheEntry::check() const {
+  TROUPE_CHECK(dtype == DType::bf16 || dtype == DType::f32 || quantised(),
+               "cache of dtype " + std::string(to_string(dtype)));
 }
+
+void check_mla_attention(const MlaAttentionArgs& args) { args.entry().check(); }
 
 }  // namespace troupe::kernels

@@ -115,6 +115,11 @@ void Engine::mla_attention(std::span<const MlaAttentionArgs> slices) const {
   });
 }
 
+void Engine::write_cache(const WriteCacheArgs& args) const {
+  run(pool, args.rows, rows_per_share(args.rows, args.entry.width(), pool),
+      [&](std::int64_t begin, std::int64_t end) { table->write_cache(args, begin, end); });
+}
+
 void Engine::rms_norm(const RmsNormArgs& args) const {
   run(pool, args.rows, rows_per_share(args.rows, args.width, pool),
       [&](std::int64_t begin, std::int64_t end) { table->rms_norm(args, begin, end); });

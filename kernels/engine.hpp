@@ -20,6 +20,7 @@ struct Engine {
   void linears(std::span<const LinearArgs> group) const;
   /// All (row, head) pairs of many slices.
   void mla_attention(std::span<const MlaAttentionArgs> slices) const;
+  void write_cache(const WriteCacheArgs& args) const;
   void rms_norm(const RmsNormArgs& args) const;
   void rope(const RopeArgs& args) const;
   void swiglu(const SwigluArgs& args) const;

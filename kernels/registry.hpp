@@ -5,6 +5,7 @@
 
 #include "core/expected.hpp"
 #include "kernels/ops/elementwise.hpp"
+#include "kernels/ops/latent_cache.hpp"
 #include "kernels/ops/linear.hpp"
 #include "kernels/ops/mla_attention.hpp"
 
@@ -16,6 +17,7 @@ struct KernelTable {
   LinearFn linear;
   LinearFn linear_int8;
   MlaAttentionFn mla_attention;
+  WriteCacheFn write_cache;
   RmsNormFn rms_norm;
   RopeFn rope;
   SwigluFn swiglu;

@@ -118,8 +118,7 @@ std::int64_t AttentionModel::derived_bytes() const {
 
 KvPool::Shape AttentionModel::kv_shape(std::int64_t pages_max) const {
   const ModelConfig& config = weights_->config;
-  return {config.num_layers, config.kv_lora_rank + config.qk_rope_head_dim,
-          weights_->numerics.row_dtype(), pages_max};
+  return {config.num_layers, cache_entry(config, weights_->numerics), pages_max};
 }
 
 void AttentionModel::embed(StepState& state) const {

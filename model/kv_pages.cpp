@@ -15,8 +15,7 @@ KvPool::KvPool(Shape shape) : shape_(shape) {
 }
 
 std::int64_t KvPool::page_bytes() const {
-  return shape_.layers * kernels::kPageTokens * shape_.width *
-         static_cast<std::int64_t>(bytes_of(shape_.dtype));
+  return shape_.layers * kernels::kPageTokens * shape_.entry.bytes();
 }
 
 std::optional<PageId> KvPool::allocate() {

@@ -6,16 +6,14 @@
 #include <optional>
 #include <vector>
 
-#include "core/dtype.hpp"
-#include "kernels/ops/mla_attention.hpp"
+#include "kernels/ops/latent_cache.hpp"
 
 namespace troupe::model {
 
 using PageId = std::int32_t;
 
 /// Owns the cache memory of one attention shard. Page memory is allocated when a page is first used
-/// and kept for reuse. A page stores [layers][64][width] values of one dtype, width = latent +
-/// rope.
+/// and kept for reuse. A page stores [layers][64] entries of one layout.
 ///
 /// *Threading*: allocate and release on one thread; `layer_page` from any thread for pages that are
 /// allocated (page storage never moves).
@@ -23,8 +21,7 @@ class KvPool {
  public:
   struct Shape {
     std::int64_t layers = 0;
-    std::int64_t width = 0;  // kv_lora_rank + qk_rope_head_dim
-    DType dtype = DType::bf16;
+    kernels::CacheEntry entry;
     std::int64_t pages_max = 0;
   };
   explicit KvPool(Shape shape);

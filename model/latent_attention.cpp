@@ -42,6 +42,10 @@ kernels::WeightMatrix rows_of(const kernels::WeightMatrix& w, std::int64_t begin
 
 }  // namespace
 
+kernels::CacheEntry cache_entry(const ModelConfig& config, const Numerics& numerics) {
+  return {numerics.cache_dtype(), config.kv_lora_rank, config.qk_rope_head_dim};
+}
+
 LatentAttentionWeights load_latent_attention(WeightLoader& loader, const ModelConfig& config,
                                              const std::string& prefix) {
   const Dims d(config);
@@ -163,7 +167,7 @@ void write_cache(const Compute& compute, const ModelConfig& config, const Latent
                            .rows = u.tokens,
                            .width = d.latent,
                            .eps = config.inner_norm_eps,
-                           .round_to_bf16 = false});  // packing rounds
+                           .round_to_bf16 = false});  // write_cache rounds
   compute.engine.rope({.x = a + d.latent,
                        .row_stride = d.width,
                        .head_stride = 0,
@@ -172,20 +176,16 @@ void write_cache(const Compute& compute, const ModelConfig& config, const Latent
                        .rows = u.tokens,
                        .heads = 1,
                        .rope = d.rope});
-  const DType dtype = input.pool.shape().dtype;
-  const std::int64_t entry = d.width * static_cast<std::int64_t>(bytes_of(dtype));
+  const kernels::CacheEntry& entry = input.pool.shape().entry;
+  std::vector<std::byte*> at;
   for (const auto& slice : input.state.batch.slices)
-    for (std::int64_t i = 0; i < slice.rows; ++i, a += d.width) {
+    for (std::int64_t i = 0; i < slice.rows; ++i) {
       const std::int64_t position = slice.first_position + i;
       const auto page = slice.pages[static_cast<std::size_t>(position / kernels::kPageTokens)];
-      std::byte* at =
-          input.pool.layer_page(page, input.layer) + position % kernels::kPageTokens * entry;
-      if (dtype == DType::bf16) {
-        compute.engine.table->pack_bf16(a, at, d.width);
-      } else {
-        std::memcpy(at, a, static_cast<std::size_t>(entry));
-      }
+      at.push_back(input.pool.layer_page(page, input.layer) +
+                   position % kernels::kPageTokens * entry.bytes());
     }
+  compute.engine.write_cache({.x = a, .entry = entry, .at = at.data(), .rows = u.tokens});
 }
 
 // Attention of every slice over its pages: o_lat [rows, heads, latent].
@@ -200,7 +200,7 @@ float* attend(const Compute& compute, const Dims& d, float scale, const float* q
     for (const PageId page : slice.pages) table.push_back(input.pool.layer_page(page, input.layer));
     slices.push_back({.q = queries + row * d.heads * d.width,
                       .pages = table.data(),
-                      .cache_dtype = input.pool.shape().dtype,
+                      .cache_dtype = input.pool.shape().entry.dtype,
                       .o = o + row * d.heads * d.latent,
                       .rows = slice.rows,
                       .heads = d.heads,

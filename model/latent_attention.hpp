@@ -25,6 +25,9 @@ struct LatentAttentionWeights {
   kernels::WeightMatrix w_uv;      // [N * v, R]: per head kv_b's v rows
 };
 
+/// What a position keeps in one layer.
+kernels::CacheEntry cache_entry(const ModelConfig& config, const Numerics& numerics);
+
 /// `prefix` ends in "self_attn.". *Source*: specification 2.2.
 LatentAttentionWeights load_latent_attention(WeightLoader& loader, const ModelConfig& config,
                                              const std::string& prefix);

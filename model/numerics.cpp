@@ -26,15 +26,34 @@ Expected<ActivationMode> parse_activation_mode(std::string_view name) {
                                                 "\" is not one of f32, bf16, fp8-act, int8-act");
 }
 
+std::string_view to_string(KvCache cache) {
+  switch (cache) {
+    case KvCache::automatic: return "auto";
+    case KvCache::fp8: return "fp8";
+  }
+  return "unknown";
+}
+
+Expected<KvCache> parse_kv_cache(std::string_view name) {
+  for (const auto cache : {KvCache::automatic, KvCache::fp8})
+    if (name == to_string(cache)) return cache;
+  return unexpected(Errc::invalid_argument,
+                    "KV cache \"" + std::string(name) + "\" is not one of auto, fp8");
+}
+
 std::uint64_t numerics_id(std::string_view revision, const Numerics& numerics) {
   Sha256 hash;
-  // Mode fixes wire and cache dtypes; the attention form is always the absorbed one.
-  for (const std::string_view part : {revision, to_string(numerics.mode),
-                                      std::string_view("absorbed"), kernels::kNumericsClass}) {
+  const auto add = [&hash](std::string_view part) {
     hash.add_u64(part.size());
     hash.add(part);
-  }
+  };
+  // Mode fixes the wire's dtypes; the attention form is always the absorbed one.
+  for (const std::string_view part :
+       {revision, to_string(numerics.mode), std::string_view("absorbed"), kernels::kNumericsClass})
+    add(part);
   hash.add_u64(kernels::kKernelNumericsVersion);
+  // Only where it differs from the mode's: ids given before there was a choice stay.
+  if (numerics.cache_dtype() != numerics.row_dtype()) add(to_string(numerics.cache_dtype()));
   const auto digest = hash.digest();
   std::uint64_t id = 0;
   for (int i = 0; i < 8; ++i) id = id << 8 | digest[static_cast<std::size_t>(i)];

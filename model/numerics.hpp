@@ -21,16 +21,30 @@ std::string_view to_string(ActivationMode mode);
 /// *Errors*: `invalid_argument` that lists "f32, bf16, fp8-act, int8-act".
 Expected<ActivationMode> parse_activation_mode(std::string_view name);
 
+/// What a position of the latent cache keeps.
+enum class KvCache : std::uint8_t {
+  automatic = 0,  // latent and k_pe in the mode's row dtype
+  fp8 = 1,        // the latent as e4m3 with a scale of 128 columns, k_pe BF16 (specification 4.7)
+};
+
+/// "auto", "fp8".
+std::string_view to_string(KvCache cache);
+/// *Errors*: `invalid_argument` that lists "auto, fp8".
+Expected<KvCache> parse_kv_cache(std::string_view name);
+
 struct Numerics {
   ActivationMode mode = ActivationMode::bf16;
+  KvCache kv_cache = KvCache::automatic;
 
   bool rounds_to_bf16() const { return mode != ActivationMode::f32; }
   /// Whether inputs of FP8 linears become e4m3 codes, on the wire between router and expert too.
   bool quantises_to_fp8() const { return mode == ActivationMode::fp8_act; }
   /// Whether inputs of INT8 and INT4 linears become INT8 codes; rows on the wire stay BF16.
   bool quantises_to_int8() const { return mode == ActivationMode::int8_act; }
-  /// Dtype of rows on the wire and of the latent cache.
+  /// Dtype of rows on the wire.
   DType row_dtype() const { return rounds_to_bf16() ? DType::bf16 : DType::f32; }
+  /// Dtype of the latent in the cache: kernels::CacheEntry.
+  DType cache_dtype() const { return kv_cache == KvCache::fp8 ? DType::f8_e4m3 : row_dtype(); }
 };
 
 /// Hash over everything that decides the bits (design 7). Services of different ids never share

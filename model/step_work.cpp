@@ -5,6 +5,7 @@
 #include <string>
 
 #include "model/checkpoint/transposed_weight.hpp"
+#include "model/latent_attention.hpp"
 
 namespace troupe::model {
 namespace {
@@ -117,7 +118,8 @@ ValueBytes value_bytes_of(const Checkpoint& checkpoint, const Numerics& numerics
   bytes.experts = stored_bytes(checkpoint, mlp(true) + "experts.0.gate_proj.weight");
   bytes.gate = stored_bytes(checkpoint, mlp(true) + "gate.weight");
   bytes.head = stored_bytes(checkpoint, "lm_head.weight");
-  bytes.cache = static_cast<double>(bytes_of(numerics.row_dtype()));
+  const kernels::CacheEntry entry = cache_entry(config, numerics);
+  bytes.cache = static_cast<double>(entry.bytes()) / static_cast<double>(entry.width());
   return bytes;
 }
 

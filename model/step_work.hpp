@@ -16,7 +16,7 @@ struct ValueBytes {
   double experts = 2;    // routed
   double gate = 2;
   double head = 2;
-  double cache = 2;  // latent cache
+  double cache = 2;  // latent cache, a column of an entry
 };
 
 /// As the checkpoint stores them and `numerics` derives and caches them; all tensors of a kind are

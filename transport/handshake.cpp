@@ -69,7 +69,7 @@ Expected<Greeting> check_hello(const Credentials& own, const proto::FrameHeader&
     return unexpected(Errc::unsupported,
                       who + " has numerics id " + hex(header.numerics_id) + ", this process " +
                           hex(own.identity.numerics_id) +
-                          "; serve the same model revision, mode and class of machine");
+                          "; serve the same model revision, mode, KV cache and class of machine");
   }
   Greeting greeting;
   greeting.role = hello.role;

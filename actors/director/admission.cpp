@@ -45,7 +45,7 @@ AdmissionFault check_identity(const DirectorSettings& settings, const Announceme
     return refuse(Refusal::numerics, Errc::unsupported,
                   who + " has numerics id " + hex(announcement.numerics_id) + ", this cluster " +
                       hex(settings.numerics_id) +
-                      "; serve the same model revision, mode and class of machine");
+                      "; serve the same model revision, mode, KV cache and class of machine");
   return {};
 }
 

@@ -34,7 +34,7 @@ Expected<void> NodeProcess::open() {
                    ? Expected<const kernels::KernelTable*>(settings.engine.table)
                    : kernels::select_level("auto");
   if (!table) return unexpected(table.error());
-  numerics.mode = settings.engine.mode;
+  numerics = settings.engine.numerics();
   numerics_id = model::numerics_id(checkpoint.revision(), numerics);
   process_ = random_id();
   identity_ = {cluster_id_of(settings.cluster_name), numerics_id, 0};

@@ -1,6 +1,7 @@
 // The vector levels of every operation, compiled once per instruction set from one source each.
 #pragma once
 #include "kernels/ops/elementwise.hpp"
+#include "kernels/ops/latent_cache.hpp"
 #include "kernels/ops/linear.hpp"
 #include "kernels/ops/mla_attention.hpp"
 
@@ -16,6 +17,7 @@ struct Levels {
 Levels<LinearFn> linear_levels();
 Levels<LinearFn> linear_int8_levels();
 Levels<MlaAttentionFn> mla_attention_levels();
+Levels<WriteCacheFn> write_cache_levels();
 Levels<RmsNormFn> rms_norm_levels();
 Levels<RopeFn> rope_levels();
 Levels<SwigluFn> swiglu_levels();

@@ -8,6 +8,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/mla_attention.cpp"
 #include "hwy/foreach_target.h"
 // After foreach_target.h
+#include "kernels/cpu/cache_formats.inc"
 #include "kernels/cpu/exp.inc"
 #include "kernels/cpu/tiles.inc"
 
@@ -21,7 +22,6 @@ static_assert(kSplitTokens % kPageTokens == 0, "a split starts with a page");
 constexpr std::size_t kGroupPairs = 2 * kBlockRows;
 // Values: kValueRows x 2 registers of sums, 2 of keys, 1 weight: 15 of 16 (AVX2), 27 of 32.
 constexpr std::size_t kValueRows = HWY_MAX_BYTES == 32 ? 6 : 12;
-constexpr std::size_t kStrip = 2 * kWidth;
 
 /// Everything one group of pairs needs; all buffers are this thread's scratch.
 struct Group {
@@ -29,7 +29,7 @@ struct Group {
   std::size_t first = 0;  // pair
   std::size_t pairs = 0;
   std::size_t width = 0;      // latent + rope
-  std::size_t row_bytes = 0;  // of the cache
+  std::size_t row_bytes = 0;  // of a cache entry
   std::size_t chunks = 0;     // of 128 in width
   std::size_t strips = 0;     // floats: latent rounded up to whole strips
   float* queries = nullptr;   // packed: blocks of kBlockRows pairs, [chunks][rows][128]
@@ -66,13 +66,13 @@ HWY_INLINE const std::uint8_t* cached_row(const Group& g, std::size_t position) 
 }
 
 /// Scores of positions [begin, begin + count), not yet scaled: a panel of keys at a time.
-template <class From>
+template <class Cache>
 HWY_INLINE void score(const Group& g, std::size_t begin, std::size_t count) {
   constexpr std::size_t kPanelChunk = kPanelFeatures * kChunk;
   for (std::size_t j = 0; j < count; j += kPanelFeatures) {
     const std::size_t n = std::min(kPanelFeatures, count - j);
     for (std::size_t i = 0; i < n; ++i)
-      pack_row<From>(cached_row(g, begin + j + i), g.width, g.keys + i * kChunk, kPanelChunk);
+      Cache::pack(*g.args, cached_row(g, begin + j + i), g.keys + i * kChunk, kPanelChunk);
     pack_zero_rows(n, g.width, g.keys, kPanelChunk);
     for (std::size_t b = 0; b < g.pairs; b += kBlockRows) {
       TileJob job;
@@ -135,7 +135,8 @@ struct CachedStrip {
   HWY_INLINE static std::size_t run(std::size_t j) { return kPageTokens - j % kPageTokens; }
 };
 
-/// The last strip of a latent that does not fill it, copied: reading on could leave the page.
+/// A strip that is copied: from a cache with scales, or the last one of a latent that does not fill
+/// it, where reading on could leave the page.
 struct CopiedStrip {
   const float* floats = nullptr;  // [256][kStrip]
   HWY_INLINE const std::uint8_t* row(std::size_t j) const {
@@ -203,18 +204,26 @@ HWY_INLINE void add_strip(const Group& g, const Strip& strip, std::size_t begin,
 }
 
 /// values[pair][d] = sum over the keys of the split of weight * latent value d.
-template <class From>
+template <class Cache>
 HWY_INLINE void add_values(const Group& g, std::size_t begin, std::size_t count, float* values) {
   const auto latent = static_cast<std::size_t>(g.args->latent);
   std::memset(values, 0, g.pairs * g.strips * sizeof(float));
   std::size_t column = 0;
-  for (; column + kStrip <= latent; column += kStrip)
-    add_strip<From>(g, CachedStrip{&g, begin, column * From::kBytes}, begin, values + column);
+  for (; column + kStrip <= latent; column += kStrip) {
+    if constexpr (Cache::kInPlace) {
+      using From = typename Cache::From;
+      add_strip<From>(g, CachedStrip{&g, begin, column * From::kBytes}, begin, values + column);
+    } else {
+      for (std::size_t j = 0; j < count; ++j)
+        Cache::copy_strip(*g.args, cached_row(g, begin + j), column, g.keys + j * kStrip);
+      add_strip<FromF32>(g, CopiedStrip{g.keys}, begin, values + column);
+    }
+  }
   if (column == latent) return;
   std::memset(g.keys, 0, count * kStrip * sizeof(float));
   for (std::size_t j = 0; j < count; ++j)
     for (std::size_t i = 0; column + i < latent; ++i)
-      g.keys[j * kStrip + i] = From::one(cached_row(g, begin + j) + (column + i) * From::kBytes);
+      g.keys[j * kStrip + i] = Cache::one(*g.args, cached_row(g, begin + j), column + i);
   add_strip<FromF32>(g, CopiedStrip{g.keys}, begin, values + column);
 }
 
@@ -236,15 +245,15 @@ HWY_INLINE void merge(Group& g, std::size_t pair, const Softmax& next) {
 }
 
 /// One split of all pairs of the group.
-template <class From>
+template <class Cache>
 HWY_INLINE void attend_split(Group& g, std::size_t begin) {
   const std::size_t count = g.limit(g.pairs - 1, begin);
-  score<From>(g, begin, count);
+  score<Cache>(g, begin, count);
   Softmax parts[kGroupPairs];
   for (std::size_t pair = 0; pair < g.pairs; ++pair)
     if (const std::size_t limit = g.limit(pair, begin); limit > 0)
       parts[pair] = soften(g.scores + pair * kSplit, limit, g.args->scale);
-  add_values<From>(g, begin, count, begin == 0 ? g.total : g.part);
+  add_values<Cache>(g, begin, count, begin == 0 ? g.total : g.part);
   for (std::size_t pair = 0; pair < g.pairs; ++pair) {
     if (begin == 0) {
       g.max[pair] = parts[pair].max;
@@ -255,13 +264,13 @@ HWY_INLINE void attend_split(Group& g, std::size_t begin) {
   }
 }
 
-template <class From>
+template <class Cache>
 HWY_INLINE void attend_group(Group& g) {
   const F32 d;
   const MlaAttentionArgs& args = *g.args;
   pack_queries(g);
   for (std::size_t begin = 0; g.limit(g.pairs - 1, begin) > 0; begin += kSplit)
-    attend_split<From>(g, begin);
+    attend_split<Cache>(g, begin);
   const auto latent = static_cast<std::size_t>(args.latent);
   for (std::size_t pair = 0; pair < g.pairs; ++pair) {
     const V inverse = hn::Div(hn::Set(d, 1.0f), hn::Set(d, g.sum[pair]));
@@ -277,8 +286,7 @@ void mla_attention(const MlaAttentionArgs& args, std::int64_t begin, std::int64_
   Group g;
   g.args = &args;
   g.width = static_cast<std::size_t>(args.latent + args.rope);
-  const bool bf16 = args.cache_dtype == DType::bf16;
-  g.row_bytes = g.width * (bf16 ? FromBf16::kBytes : FromF32::kBytes);
+  g.row_bytes = static_cast<std::size_t>(args.entry().bytes());
   g.chunks = (g.width + kChunk - 1) / kChunk;
   g.strips = round_up(static_cast<std::size_t>(args.latent), kStrip);
   const std::size_t queries = kGroupPairs * g.chunks * kChunk;
@@ -293,10 +301,10 @@ void mla_attention(const MlaAttentionArgs& args, std::int64_t begin, std::int64_
   for (std::int64_t pair = begin; pair < end; pair += static_cast<std::int64_t>(kGroupPairs)) {
     g.first = static_cast<std::size_t>(pair);
     g.pairs = std::min(kGroupPairs, static_cast<std::size_t>(end - pair));
-    if (bf16) {
-      attend_group<FromBf16>(g);
-    } else {
-      attend_group<FromF32>(g);
+    switch (args.cache_dtype) {
+      case DType::bf16: attend_group<PlainCache<FromBf16>>(g); break;
+      case DType::f8_e4m3: attend_group<ScaledCache>(g); break;
+      default: attend_group<PlainCache<FromF32>>(g);
     }
   }
 }

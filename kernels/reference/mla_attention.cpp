@@ -4,10 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
-#include "core/dtype.hpp"
 #include "kernels/math.hpp"
 #include "kernels/reference/canonical.hpp"
 #include "kernels/reference/operations.hpp"
@@ -17,15 +15,9 @@ namespace {
 
 /// The cached latent and rope values of one position as F32, padded with +0.
 void read_key(const MlaAttentionArgs& args, std::int64_t position, std::vector<float>& key) {
-  const std::int64_t width = args.latent + args.rope;
+  const CacheEntry entry = args.entry();
   const auto* page = static_cast<const std::byte*>(args.pages[position / kPageTokens]);
-  const std::byte* at = page + (position % kPageTokens) * width *
-                                   static_cast<std::int64_t>(bytes_of(args.cache_dtype));
-  if (args.cache_dtype == DType::bf16) {
-    unpack_bf16(at, key.data(), width);
-  } else {
-    std::memcpy(key.data(), at, static_cast<std::size_t>(width) * sizeof(float));
-  }
+  read_entry(entry, page + position % kPageTokens * entry.bytes(), key.data());
 }
 
 /// Softmax over some positions, not yet divided: maximum, sum of weights, weighted latents.

@@ -1,6 +1,7 @@
 // The scalar operations: what every level must equal bit for bit.
 #pragma once
 #include "kernels/ops/elementwise.hpp"
+#include "kernels/ops/latent_cache.hpp"
 #include "kernels/ops/linear.hpp"
 #include "kernels/ops/mla_attention.hpp"
 
@@ -9,6 +10,9 @@ namespace troupe::kernels::reference {
 void linear(const LinearArgs& args, std::int64_t begin, std::int64_t end);
 void linear_int8(const LinearArgs& args, std::int64_t begin, std::int64_t end);
 void mla_attention(const MlaAttentionArgs& args, std::int64_t begin, std::int64_t end);
+void write_cache(const WriteCacheArgs& args, std::int64_t row_begin, std::int64_t row_end);
+/// What the entry at `at` stands for. values [latent + rope].
+void read_entry(const CacheEntry& entry, const std::byte* at, float* values);
 void rms_norm(const RmsNormArgs& args, std::int64_t row_begin, std::int64_t row_end);
 void rope(const RopeArgs& args, std::int64_t row_begin, std::int64_t row_end);
 void swiglu(const SwigluArgs& args, std::int64_t row_begin, std::int64_t row_end);

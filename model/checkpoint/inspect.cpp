@@ -7,6 +7,7 @@
 
 #include "model/checkpoint/tensor_plan.hpp"
 #include "model/checkpoint/transposed_weight.hpp"
+#include "model/latent_attention.hpp"
 
 namespace troupe::model {
 namespace {
@@ -120,8 +121,12 @@ Expected<Inspection> inspect(const Checkpoint& checkpoint) {
   result.has_mtp = checkpoint.has_mtp();
   result.files = checkpoint.files().size();
   result.layers = empty_layers(checkpoint);
-  result.kv_token_bytes = 2ull * static_cast<std::uint64_t>(config.num_layers) *
-                          static_cast<std::uint64_t>(config.kv_lora_rank + config.qk_rope_head_dim);
+  const auto cached = [&](KvCache cache) {
+    const auto entry = cache_entry(config, {.kv_cache = cache});
+    return static_cast<std::uint64_t>(config.num_layers * entry.bytes());
+  };
+  result.kv_token_bytes = cached(KvCache::automatic);
+  result.kv_fp8_token_bytes = cached(KvCache::fp8);
   const auto known = known_tensors(checkpoint);
   std::map<DType, TensorTotals> dtypes;
   for (const TensorView& tensor : checkpoint.tensors()) {

@@ -46,6 +46,7 @@ struct Inspection {
   std::vector<DTypeTotals> dtypes;   // descending by bytes
   std::uint64_t expert_bytes = 0;    // one routed expert of one layer (the largest)
   std::uint64_t kv_token_bytes = 0;  // BF16 latent cache of one token, main layers
+  std::uint64_t kv_fp8_token_bytes = 0;
 };
 
 /// Adds up the tensors and reads all scales and 1-D tensors, which must be finite; of weights it

@@ -110,7 +110,8 @@ std::string head(const Inspection& i) {
   line("experts", experts_line(c));
   line("rope", rope_line(c));
   line("weights", weights_line(c));
-  line("KV cache", std::to_string(i.kv_token_bytes) + " bytes per token (BF16)");
+  line("KV cache", std::to_string(i.kv_token_bytes) + " bytes per token (BF16), " +
+                       std::to_string(i.kv_fp8_token_bytes) + " with --kv-cache fp8");
   return text;
 }
 
@@ -218,6 +219,7 @@ std::string to_json(const Inspection& i) {
                                          {"roles", {roles}},
                                          {"expert_bytes", number(i.expert_bytes)},
                                          {"kv_token_bytes", number(i.kv_token_bytes)},
+                                         {"kv_fp8_token_bytes", number(i.kv_fp8_token_bytes)},
                                          {"dtypes", {dtypes}},
                                          {"layers", {layers}}}};
   return to_json(root, 2) + "\n";

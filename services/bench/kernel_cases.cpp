@@ -23,7 +23,7 @@ constexpr Format kBf16{DType::bf16};
 constexpr Format kF32{DType::f32};
 constexpr std::array kWeightTypes{kFp8, kInt8, kW8a8, kInt4, kW4a8, kBf16, kF32};
 constexpr std::array kExpertTypes{kFp8, kInt8, kW8a8, kInt4, kW4a8, kBf16};
-constexpr std::array kCacheTypes{kBf16};
+constexpr std::array kCacheTypes{kBf16, kFp8};
 constexpr std::array kGateTypes{kBf16};
 constexpr std::array kRowTypes{kF32};
 

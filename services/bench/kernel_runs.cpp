@@ -186,7 +186,8 @@ PreparedKernel prepare_attention(const KernelCase& one, const Engine& engine, We
   const std::int64_t rows = decode ? 1 : one.rows;
   const std::int64_t keys = decode ? kDecodeKeys : one.rows;
   const std::int64_t width = c.kv_lora_rank + c.qk_rope_head_dim;
-  const std::int64_t entry = width * static_cast<std::int64_t>(bytes_of(one.dtype));
+  const std::int64_t entry =
+      kernels::CacheEntry{one.dtype, c.kv_lora_rank, c.qk_rope_head_dim}.bytes();
   const std::int64_t pages = (keys + kernels::kPageTokens - 1) / kernels::kPageTokens;
   const auto q = random_values(one.rows * c.num_heads * width);
   const auto o = zeros(one.rows * c.num_heads * c.kv_lora_rank);

@@ -65,7 +65,9 @@ double ModelResult::cache_gb_per_s() const { return work.cache_bytes * per_secon
 double ModelResult::gflops() const { return work.flops * per_second(*this) * 1e-9; }
 
 std::string model_table_head(const ModelRun& run) {
-  const std::string seed = "seed " + std::to_string(run.seed) + ", mode " + run.mode + "\n\n";
+  const std::string cache = run.kv_cache == "auto" ? "" : ", KV cache " + run.kv_cache;
+  const std::string seed =
+      "seed " + std::to_string(run.seed) + ", mode " + run.mode + cache + "\n\n";
   return seed +
          formatted("| %-20s | %10s | %8s | %7s | %5s | %15s | %18s | %6s | %6s | %6s |\n", "model",
                    "size", "params", "threads", "batch", "test", "t/s", "read", "cache", "FMA") +
@@ -96,6 +98,7 @@ std::string model_json(const ModelRun& run, const std::vector<ModelResult>& resu
       {"parameters", {static_cast<std::int64_t>(run.parameters.total)}},
       {"parameters_per_token", {static_cast<std::int64_t>(run.parameters.per_token)}},
       {"mode", {run.mode}},
+      {"kv_cache", {run.kv_cache}},
       {"seed", {run.seed}},
       {"results", {std::move(list)}}};
   return model::to_json({std::move(out)}, 2) + "\n";

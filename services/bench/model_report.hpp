@@ -16,6 +16,7 @@ struct ModelRun {
   std::uint64_t weight_bytes = 0;  // of all tensors in the files
   model::ParameterCounts parameters;
   std::string mode;  // "bf16"
+  std::string kv_cache = "auto";
   std::uint64_t seed = 0;
 };
 

@@ -94,6 +94,7 @@ ModelRun run_of(const Flags& flags, const OpenModel& model) {
   for (const auto& tensor : model.checkpoint.tensors()) run.weight_bytes += tensor.bytes;
   run.parameters = model::parameter_counts(model.config());
   run.mode = flags.engine.mode;
+  run.kv_cache = flags.engine.kv_cache;
   run.seed = flags.seed ? *flags.seed : std::random_device{}();
   return run;
 }
@@ -182,8 +183,7 @@ class ModelBench {
   }
 
   model::Work work_of(const ModelTest& test) const {
-    const model::Numerics numerics{*model::parse_activation_mode(flags_.engine.mode)};
-    const auto bytes = model::value_bytes_of(model_.checkpoint, numerics);
+    const auto bytes = model::value_bytes_of(model_.checkpoint, numerics_of(flags_.engine));
     if (test.kind == ModelTest::Kind::prompt)
       return model::prompt_work(model_.config(), bytes,
                                 {test.sequences, test.tokens, step_rows_, test.depth});

@@ -54,6 +54,7 @@ LocalPlan plan_of(const OpenModel& model, const EngineOptions& options,
   plan.threads = settings.threads;
   const auto step_rows = std::max(settings.step_rows_max, settings.chunk);
   plan.settings = {{"engine.mode", options.mode},
+                   {"engine.kv_cache", options.kv_cache},
                    {"engine.level", options.level},
                    {"engine.chunk_tokens", std::to_string(settings.chunk)},
                    {"engine.step_rows_max", std::to_string(step_rows)},
@@ -92,7 +93,9 @@ StartedCluster start_processes(const OpenModel& model, const EngineOptions& opti
 
 actors::ClusterSettings settings_of(const EngineOptions& options, std::size_t requests) {
   actors::ClusterSettings settings = shards_of(options.layout);
-  settings.mode = *model::parse_activation_mode(options.mode);
+  const model::Numerics numerics = numerics_of(options);
+  settings.mode = numerics.mode;
+  settings.kv_cache = numerics.kv_cache;
   settings.threads = static_cast<int>(options.threads.value_or(0));
   settings.chunk = options.chunk.value_or(settings.chunk);
   settings.kv_tokens_max = options.kv_tokens.value_or(0);
@@ -105,6 +108,10 @@ actors::ClusterSettings settings_of(const EngineOptions& options, std::size_t re
 }
 
 }  // namespace
+
+model::Numerics numerics_of(const EngineOptions& options) {
+  return {*model::parse_activation_mode(options.mode), *model::parse_kv_cache(options.kv_cache)};
+}
 
 actors::ClusterSettings shards_of(const Layout& layout) {
   actors::ClusterSettings shards;

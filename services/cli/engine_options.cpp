@@ -69,6 +69,12 @@ void EngineOptions::declare_numerics(OptionSet& options) {
                choice(level, std::move(levels))});
   options.add({"--mode", "MODE", "Activations: f32, bf16, fp8-act, int8-act [bf16]",
                choice(mode, {"f32", "bf16", "fp8-act", "int8-act"})});
+  options.add({"--kv-cache",
+               "FORMAT",
+               "Latent cache: auto (as the mode), fp8 [auto]",
+               choice(kv_cache, {"auto", "fp8"}),
+               {},
+               Shown::help_all});
 }
 
 void EngineOptions::declare(OptionSet& options, Spread spread) {

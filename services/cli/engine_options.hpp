@@ -30,6 +30,7 @@ enum class Spread { one_process, processes };
 struct EngineOptions {
   Layout layout;
   std::string mode = "bf16";
+  std::string kv_cache = "auto";
   std::string level = "auto";
   std::string transport = "auto";  // between processes
   bool transport_by_flag = false;  // so that it is refused where there are none
@@ -42,7 +43,7 @@ struct EngineOptions {
   bool no_progress = false;
 
   void declare(OptionSet& options, Spread spread);
-  /// --level and --mode alone, for commands with flags of their own for the rest.
+  /// --level, --mode and --kv-cache alone, for commands with flags of their own for the rest.
   void declare_numerics(OptionSet& options);
 
  private:

@@ -18,9 +18,13 @@ namespace {
 constexpr const char* kUsage = "troupe eval kl DIR --against DIR2 --text FILE [flags]";
 
 struct KlFlags : TextFlags {
-  std::string against, against_mode;
+  std::string against, against_mode, against_kv_cache;
 
   const std::string& reference() const { return against.empty() ? directory : against; }
+  /// Another model, or this one in another way.
+  bool has_reference() const {
+    return !against.empty() || !against_mode.empty() || !against_kv_cache.empty();
+  }
 };
 
 /// One of the two models with its engine.
@@ -112,11 +116,8 @@ std::optional<int> compare(const KlFlags& flags, const TextWindows& windows, con
   return std::nullopt;
 }
 
-/// Starts the engine of `side` in `mode`.
-std::optional<int> start(const KlFlags& flags, const std::string& mode, std::int64_t positions,
-                         Side& side) {
-  EngineOptions options = window_engine(flags, positions);
-  options.mode = mode;
+/// Starts the engine of `side`.
+std::optional<int> start(const EngineOptions& options, Side& side) {
   auto started = start_local(*side.model, options, 1);
   if (!started.cluster) return started.exit_code;
   side.cluster = std::move(started.cluster);
@@ -124,10 +125,10 @@ std::optional<int> start(const KlFlags& flags, const std::string& mode, std::int
 }
 
 int eval_kl(const KlFlags& flags) {
-  if (flags.against.empty() && flags.against_mode.empty())
+  if (!flags.has_reference())
     return report(Fault::missing_argument,
-                  std::string("--against DIR2 is missing, or --against-mode for the same model in "
-                              "another mode. Usage: ") +
+                  std::string("--against DIR2 is missing, or --against-mode or --against-kv-cache "
+                              "for the same model in another way. Usage: ") +
                       kUsage);
   if (const auto failed = check_engine(flags.engine)) return *failed;
   std::string text;
@@ -145,11 +146,17 @@ int eval_kl(const KlFlags& flags) {
   KlResult result;
   result.model = tested.model->checkpoint.directory().string();
   result.reference = reference.model->checkpoint.directory().string();
-  result.mode = flags.engine.mode;
-  result.reference_mode = flags.against_mode.empty() ? flags.engine.mode : flags.against_mode;
+  const EngineOptions options = window_engine(flags, positions);
+  EngineOptions against = options;
+  if (!flags.against_mode.empty()) against.mode = flags.against_mode;
+  if (!flags.against_kv_cache.empty()) against.kv_cache = flags.against_kv_cache;
+  result.mode = options.mode;
+  result.kv_cache = options.kv_cache;
+  result.reference_mode = against.mode;
+  result.reference_kv_cache = against.kv_cache;
   result.span = {static_cast<std::int64_t>(windows->count()), window_length(flags, positions)};
-  if (const auto failed = start(flags, result.mode, positions, tested)) return *failed;
-  if (const auto failed = start(flags, result.reference_mode, positions, reference)) return *failed;
+  if (const auto failed = start(options, tested)) return *failed;
+  if (const auto failed = start(against, reference)) return *failed;
   if (const auto ended = compare(flags, *windows, tested, reference, result)) return *ended;
   return print_result(flags.json ? kl_json(result) : kl_text(result));
 }
@@ -163,7 +170,8 @@ Command eval_kl_command() {
   command.usage = kUsage;
   command.examples = {
       "troupe eval kl DeepSeek-V3-int4 --against DeepSeek-V3 --text wiki.test.raw",
-      "troupe eval kl DeepSeek-V3 --mode fp8-act --against-mode bf16 --text wiki.test.raw"};
+      "troupe eval kl DeepSeek-V3 --mode fp8-act --against-mode bf16 --text wiki.test.raw",
+      "troupe eval kl DeepSeek-V3 --kv-cache fp8 --against-kv-cache auto --text wiki.test.raw"};
   command.make = [](OptionSet& options) {
     auto flags = std::make_shared<KlFlags>();
     options.group("Input");
@@ -172,6 +180,8 @@ Command eval_kl_command() {
         {"--against", "DIR2", "The model it is measured against [the same]", text(flags->against)});
     options.add({"--against-mode", "MODE", "Activations of that model [those of --mode]",
                  choice(flags->against_mode, {"f32", "bf16", "fp8-act", "int8-act"})});
+    options.add({"--against-kv-cache", "FORMAT", "Latent cache of that model [that of --kv-cache]",
+                 choice(flags->against_kv_cache, {"auto", "fp8"})});
     flags->declare_rest(options);
     return [flags] { return eval_kl(*flags); };
   };

@@ -80,8 +80,10 @@ std::string kl_text(const KlResult& result) {
 std::string kl_json(const KlResult& result) {
   JsonValue::Object out{{"model", {result.model}},
                         {"mode", {result.mode}},
+                        {"kv_cache", {result.kv_cache}},
                         {"reference", {result.reference}},
-                        {"reference_mode", {result.reference_mode}}};
+                        {"reference_mode", {result.reference_mode}},
+                        {"reference_kv_cache", {result.reference_kv_cache}}};
   add_span(out, result.span, result.kl.count());
   out.push_back({"kl", {result.kl.mean()}});
   out.push_back({"kl_error", {result.kl.error()}});

@@ -22,6 +22,7 @@ struct PerplexityResult {
 struct KlResult {
   std::string model, reference;  // the tested one, and the one it is measured against
   std::string mode, reference_mode;
+  std::string kv_cache, reference_kv_cache;
   EvalSpan span;
   RunningMean kl;                            // nats for each scored position
   std::int64_t same_top = 0;                 // positions whose best id is the same

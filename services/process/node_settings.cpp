@@ -49,8 +49,11 @@ Expected<actors::ClusterSettings> engine_settings(const ServiceConfig& config) {
   if (!table) return unexpected(table.error());
   const auto mode = model::parse_activation_mode(config.engine.mode);
   if (!mode) return unexpected(mode.error());
+  const auto kv_cache = model::parse_kv_cache(config.engine.kv_cache);
+  if (!kv_cache) return unexpected(kv_cache.error());
   actors::ClusterSettings engine;
   engine.mode = *mode;
+  engine.kv_cache = *kv_cache;
   engine.table = *table;
   engine.threads = static_cast<int>(config.engine.threads);
   engine.chunk = config.engine.chunk_tokens;

@@ -52,7 +52,8 @@ std::vector<std::pair<std::string, std::string>> summary_lines(const SummaryFact
   std::vector<std::pair<std::string, std::string>> lines{
       {"process", service_text(facts)},
       {"model", model_text(facts)},
-      {"numerics", model::fingerprint(facts.node.numerics_id()) + ", " + config.engine.mode + ", " +
+      {"numerics", model::fingerprint(facts.node.numerics_id()) + ", " + config.engine.mode +
+                       ", KV cache " + config.engine.kv_cache + ", " +
                        std::string(facts.settings.engine.table->name) + ", " +
                        std::to_string(threads > 0 ? threads : cores_allowed()) + " threads"},
       {"cluster", config.cluster.name + ", routers " + routers_text(config) +

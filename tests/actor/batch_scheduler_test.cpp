@@ -21,7 +21,7 @@ struct Scheduling : ::testing::Test {
     settings.pages.idle_pages_max = pages;
     settings.positions_max = 1000;
     settings.vocab_size = 100;
-    pool.emplace(model::KvPool::Shape{1, 8, DType::bf16, pages});
+    pool.emplace(model::KvPool::Shape{1, {DType::bf16, 6, 2}, pages});
     return scheduler.emplace(settings, *pool);
   }
   SequenceRequest request(RequestId id, int prompt, int max_tokens) {

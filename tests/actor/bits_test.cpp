@@ -15,6 +15,8 @@ namespace troupe::actors {
 namespace {
 
 using model::ActivationMode;
+using model::KvCache;
+using model::Numerics;
 using testing::Recorder;
 
 const model::Checkpoint& checkpoint(const std::string& path) {
@@ -88,21 +90,23 @@ std::vector<Bits> generate(const std::string& path, const ClusterSettings& setti
   return bits;
 }
 
-ClusterSettings plain(ActivationMode mode) {
+ClusterSettings plain(const Numerics& numerics) {
   ClusterSettings settings;
-  settings.mode = mode;
+  settings.mode = numerics.mode;
+  settings.kv_cache = numerics.kv_cache;
   settings.threads = 2;
   return settings;
 }
 
-/// Numbers that differ: a mode, and weights as they are or in a format.
+/// Numbers that differ: a mode and a cache, and weights as they are or in a format.
 struct Numbers {
-  ActivationMode mode;
+  Numerics numerics;
   model::WeightFormat format = model::WeightFormat::fp8_blocks;
 };
 
 std::string name_of(const Numbers& numbers) {
-  std::string name(to_string(numbers.mode));
+  std::string name(to_string(numbers.numerics.mode));
+  if (numbers.numerics.kv_cache == KvCache::fp8) name += "_fp8cache";
   if (numbers.format != model::WeightFormat::fp8_blocks)
     name += "_" + std::string(to_string(numbers.format));
   std::erase(name, '-');
@@ -121,21 +125,21 @@ class EqualBits : public ::testing::TestWithParam<Numbers> {
   static const std::vector<Bits>& expected() {
     static std::map<std::string, std::vector<Bits>> once;
     auto& bits = once[name_of(GetParam())];
-    if (bits.empty()) bits = generate(weights(), plain(GetParam().mode));
+    if (bits.empty()) bits = generate(weights(), plain(GetParam().numerics));
     return bits;
   }
 };
 
 TEST_P(EqualBits, WhateverTheNumberOfExpertShards) {
   for (const int experts : {2, 3, 8}) {
-    auto settings = plain(GetParam().mode);
+    auto settings = plain(GetParam().numerics);
     settings.experts = experts;
     EXPECT_EQ(generate(weights(), settings), expected()) << experts << " expert shards";
   }
 }
 
 TEST_P(EqualBits, WithTwoAttentionShardsAndTwoRouters) {
-  auto settings = plain(GetParam().mode);
+  auto settings = plain(GetParam().numerics);
   settings.experts = 3;
   settings.attention = 2;
   settings.routers = 2;
@@ -145,7 +149,7 @@ TEST_P(EqualBits, WithTwoAttentionShardsAndTwoRouters) {
 
 TEST_P(EqualBits, WhateverTheNumberOfThreads) {
   for (const int threads : {1, 3}) {
-    auto settings = plain(GetParam().mode);
+    auto settings = plain(GetParam().numerics);
     settings.threads = threads;
     EXPECT_EQ(generate(weights(), settings), expected()) << threads << " threads";
   }
@@ -153,7 +157,7 @@ TEST_P(EqualBits, WhateverTheNumberOfThreads) {
 
 TEST_P(EqualBits, WhateverTheChunk) {
   for (const std::int64_t chunk : {1, 7, 64, 100000}) {
-    auto settings = plain(GetParam().mode);
+    auto settings = plain(GetParam().numerics);
     settings.chunk = chunk;
     settings.step_rows_max = chunk == 100000 ? 100000 : 256;
     EXPECT_EQ(generate(weights(), settings), expected()) << "chunk " << chunk;
@@ -162,13 +166,13 @@ TEST_P(EqualBits, WhateverTheChunk) {
 
 TEST_P(EqualBits, AloneAndInABatchOfSixteen) {
   for (std::size_t i = 0; i < 16; i += 5)
-    EXPECT_EQ(generate(weights(), plain(GetParam().mode), i, 1).at(0), expected().at(i))
+    EXPECT_EQ(generate(weights(), plain(GetParam().numerics), i, 1).at(0), expected().at(i))
         << "request " << i;
 }
 
 TEST_P(EqualBits, AtEveryLevelOfThisMachine) {
   for (const auto* table : kernels::available_levels()) {
-    auto settings = plain(GetParam().mode);
+    auto settings = plain(GetParam().numerics);
     settings.table = table;
     // Four requests: the reference is slow.
     const std::vector<Bits> first(expected().begin() + 1, expected().begin() + 5);
@@ -178,17 +182,18 @@ TEST_P(EqualBits, AtEveryLevelOfThisMachine) {
 
 INSTANTIATE_TEST_SUITE_P(
     Modes, EqualBits,
-    ::testing::Values(Numbers{ActivationMode::f32}, Numbers{ActivationMode::bf16},
-                      Numbers{ActivationMode::fp8_act},
-                      Numbers{ActivationMode::int8_act, model::WeightFormat::int8_blocks},
-                      Numbers{ActivationMode::int8_act, model::WeightFormat::int8_channel},
-                      Numbers{ActivationMode::int8_act, model::WeightFormat::int4_groups}),
+    ::testing::Values(Numbers{{ActivationMode::f32}}, Numbers{{ActivationMode::bf16}},
+                      Numbers{{ActivationMode::fp8_act}},
+                      Numbers{{ActivationMode::bf16, KvCache::fp8}},
+                      Numbers{{ActivationMode::int8_act}, model::WeightFormat::int8_blocks},
+                      Numbers{{ActivationMode::int8_act}, model::WeightFormat::int8_channel},
+                      Numbers{{ActivationMode::int8_act}, model::WeightFormat::int4_groups}),
     [](const auto& info) { return name_of(info.param); });
 
 TEST(EqualBitsOf, TheBundledModelHoweverItIsLaidOut) {
   const std::string tiny = std::string(troupe::kSourceDir) + "/examples/troupe-tiny";
-  const auto one = generate(tiny, plain(ActivationMode::bf16), 0, 4);
-  auto settings = plain(ActivationMode::bf16);
+  const auto one = generate(tiny, plain({ActivationMode::bf16}), 0, 4);
+  auto settings = plain({ActivationMode::bf16});
   settings.experts = 3;
   settings.attention = 2;
   settings.routers = 2;

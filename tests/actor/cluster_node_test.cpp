@@ -328,6 +328,13 @@ TEST_F(Refused, AnotherNumericsId) {
   expect_refused(expert, "numerics");
 }
 
+TEST_F(Refused, AnotherKvCache) {
+  start_router();
+  auto expert = settings(proto::Role::expert);
+  expert.engine.kv_cache = model::KvCache::fp8;
+  expect_refused(expert, "numerics");
+}
+
 TEST_F(Refused, AnotherProtocolVersion) {
   start_router();
   NodeHooks hooks;

@@ -37,7 +37,7 @@ class Scenario {
     settings_.vocab_size = 50;
     pages_max_ = 4 + pick(12);
     settings_.pages = {pick(4) > 0, pick(static_cast<int>(pages_max_) + 1)};
-    pool_.emplace(model::KvPool::Shape{1, 8, DType::bf16, pages_max_});
+    pool_.emplace(model::KvPool::Shape{1, {DType::bf16, 6, 2}, pages_max_});
     scheduler_.emplace(settings_, *pool_);
   }
 
@@ -256,7 +256,7 @@ TEST(SchedulerScenarios, BackloggedTenantsAreServedAlikeWithinTheBound) {
     settings.positions_max = 1000;
     settings.vocab_size = 50;
     constexpr std::int64_t kPromptMax = 100, kTokensMax = 30;
-    model::KvPool pool({1, 8, DType::bf16, 64});
+    model::KvPool pool({1, {DType::bf16, 6, 2}, 64});
     BatchScheduler scheduler(settings, pool);
     const TimePoint now{std::chrono::hours(1)};
     RequestId last = 0;

@@ -107,21 +107,21 @@ std::vector<GenerateRequest> mixed_requests() {
 }
 
 /// Each request with nothing else on the cluster, every position computed.
-const std::vector<std::string>& solo() {
-  static const auto digests = [] {
-    ClusterSettings settings;
-    settings.prefix_cache = false;
-    auto cluster = start(settings);
-    std::vector<std::string> all;
-    for (auto& request : mixed_requests()) {
-      auto heard = submit(*cluster, request);
-      EXPECT_TRUE(heard->wait());
-      EXPECT_EQ(heard->reason, FinishReason::length) << heard->error.detail;
-      all.push_back(digest(*heard));
-    }
-    return all;
-  }();
-  return digests;
+const std::vector<std::string>& solo(model::KvCache kv_cache) {
+  static std::map<model::KvCache, std::vector<std::string>> once;
+  auto& all = once[kv_cache];
+  if (!all.empty()) return all;
+  ClusterSettings settings;
+  settings.kv_cache = kv_cache;
+  settings.prefix_cache = false;
+  auto cluster = start(settings);
+  for (auto& request : mixed_requests()) {
+    auto heard = submit(*cluster, request);
+    EXPECT_TRUE(heard->wait());
+    EXPECT_EQ(heard->reason, FinishReason::length) << heard->error.detail;
+    all.push_back(digest(*heard));
+  }
+  return all;
 }
 
 ClusterStatus expect_solo_bits_at_once(const ClusterSettings& settings) {
@@ -131,7 +131,7 @@ ClusterStatus expect_solo_bits_at_once(const ClusterSettings& settings) {
   for (std::size_t i = 0; i < heard.size(); ++i) {
     EXPECT_TRUE(heard[i]->wait());
     EXPECT_EQ(heard[i]->reason, FinishReason::length) << heard[i]->error.detail;
-    EXPECT_EQ(digest(*heard[i]), solo().at(i)) << "request " << i;
+    EXPECT_EQ(digest(*heard[i]), solo(settings.kv_cache).at(i)) << "request " << i;
     EXPECT_EQ(heard[i]->usage.replay_mismatches, 0);
   }
   const auto status = cluster->status();
@@ -141,21 +141,31 @@ ClusterStatus expect_solo_bits_at_once(const ClusterSettings& settings) {
   return status;
 }
 
-TEST(Serving, ManyMixedRequestsHaveTheBitsOfEachAlone) {
-  const auto status = expect_solo_bits_at_once({});
+/// With each format of the latent cache.
+class Serving : public ::testing::TestWithParam<model::KvCache> {
+ protected:
+  static ClusterSettings plain() {
+    ClusterSettings settings;
+    settings.kv_cache = GetParam();
+    return settings;
+  }
+};
+
+TEST_P(Serving, ManyMixedRequestsHaveTheBitsOfEachAlone) {
+  const auto status = expect_solo_bits_at_once(plain());
   EXPECT_GT(status.cached_tokens_total, 0) << "some prompts begin alike";
 }
 
-TEST(Serving, AlsoWhenTheCacheIsTooSmallAndSequencesArePreempted) {
-  ClusterSettings settings;
+TEST_P(Serving, AlsoWhenTheCacheIsTooSmallAndSequencesArePreempted) {
+  ClusterSettings settings = plain();
   settings.kv_tokens_max = 12 * 64;  // the longest alone needs 10 pages
   const auto status = expect_solo_bits_at_once(settings);
   // Only when every page is in use is anybody preempted for pages; priorities add to it.
   EXPECT_GT(status.preemptions_total, 0);
 }
 
-TEST(Serving, AlsoWithoutAPrefixCacheAndWithSmallSteps) {
-  ClusterSettings settings;
+TEST_P(Serving, AlsoWithoutAPrefixCacheAndWithSmallSteps) {
+  ClusterSettings settings = plain();
   settings.prefix_cache = false;
   settings.kv_tokens_max = 24 * 64;
   settings.chunk = 17;
@@ -164,22 +174,22 @@ TEST(Serving, AlsoWithoutAPrefixCacheAndWithSmallSteps) {
   EXPECT_EQ(status.cached_tokens_total, 0);
 }
 
-TEST(Serving, AlsoWhenPromptsHaveLittleOfEachStep) {
-  ClusterSettings settings;
+TEST_P(Serving, AlsoWhenPromptsHaveLittleOfEachStep) {
+  ClusterSettings settings = plain();
   settings.prompt_budget = std::chrono::milliseconds(1);
   expect_solo_bits_at_once(settings);
 }
 
-TEST(Serving, AlsoThroughTwoAttentionShards) {
-  ClusterSettings settings;
+TEST_P(Serving, AlsoThroughTwoAttentionShards) {
+  ClusterSettings settings = plain();
   settings.attention = 2;
   settings.routers = 2;
   settings.kv_tokens_max = 16 * 64;
   expect_solo_bits_at_once(settings);
 }
 
-TEST(Serving, AlsoInMicroBatchesThatTakeTurns) {
-  ClusterSettings settings;
+TEST_P(Serving, AlsoInMicroBatchesThatTakeTurns) {
+  ClusterSettings settings = plain();
   settings.attention = 2;
   settings.routers = 2;
   settings.kv_tokens_max = 16 * 64;
@@ -194,8 +204,7 @@ struct TwoTurns {
   std::int64_t cached = 0;
 };
 
-TwoTurns chat(bool prefix_cache) {
-  ClusterSettings settings;
+TwoTurns chat(ClusterSettings settings, bool prefix_cache) {
   settings.prefix_cache = prefix_cache;
   auto cluster = start(settings);
   auto asked = mixed_requests().front();
@@ -211,9 +220,9 @@ TwoTurns chat(bool prefix_cache) {
   return {digest(*first), digest(*second), second->usage.cached_tokens};
 }
 
-TEST(Serving, TheSecondTurnOfAChatIsCachedAndHasTheSameBits) {
-  const auto on = chat(true);
-  const auto off = chat(false);
+TEST_P(Serving, TheSecondTurnOfAChatIsCachedAndHasTheSameBits) {
+  const auto on = chat(plain(), true);
+  const auto off = chat(plain(), false);
   EXPECT_EQ(on.first, off.first);
   EXPECT_EQ(on.second, off.second);
   EXPECT_EQ(off.cached, 0);
@@ -221,9 +230,9 @@ TEST(Serving, TheSecondTurnOfAChatIsCachedAndHasTheSameBits) {
   EXPECT_EQ(on.cached % 64, 0) << "whole pages";
 }
 
-TEST(Serving, FourChoicesComputeTheirPromptOnceAndComeOutTheSameAnyDay) {
+TEST_P(Serving, FourChoicesComputeTheirPromptOnceAndComeOutTheSameAnyDay) {
   const auto draw = [] {
-    auto cluster = start({});
+    auto cluster = start(plain());
     std::vector<std::shared_ptr<Recorder>> heard;
     for (std::uint32_t choice = 0; choice < 4; ++choice) {
       auto request = greedy(mixed_requests()[8].prompt, 30);
@@ -248,6 +257,19 @@ TEST(Serving, FourChoicesComputeTheirPromptOnceAndComeOutTheSameAnyDay) {
   EXPECT_NE(first[0], first[1]);
   EXPECT_NE(first[1], first[2]);
 }
+
+TEST(ServingNumbers, TheFormatOfTheCacheIsPartOfThem) {
+  ClusterSettings settings;
+  const auto plain = start(settings)->numerics_id();
+  settings.kv_cache = model::KvCache::fp8;
+  EXPECT_NE(start(settings)->numerics_id(), plain);
+}
+
+INSTANTIATE_TEST_SUITE_P(Caches, Serving,
+                         ::testing::Values(model::KvCache::automatic, model::KvCache::fp8),
+                         [](const auto& info) {
+                           return std::string(model::to_string(info.param));
+                         });
 
 }  // namespace
 }  // namespace troupe::actors

@@ -127,6 +127,9 @@ class ModelTest(program.ProgramTest):
         self.assertLess(eight[0], one[0])  # sequences share the weights
         self.assertEqual(eight[1], one[1])
         self.assertEqual(work(*flags, "--mode", "f32")[0][1], one[1])
+        fp8 = work(*flags, "--kv-cache", "fp8")[0]
+        self.assertLess(fp8[0], one[0])
+        self.assertEqual(fp8[1], one[1])
 
     def test_depths_come_before_every_test(self):
         flags = ("--prompt", 8, "--generate", 4, "--batch", "1,3", "--threads", 1)

@@ -209,6 +209,18 @@ class KlTest(EvalTextTest):
                 self.assertGreater(got["kl"], 0)
                 self.assertAlmostEqual(got["kl"], kl.mean(), delta=1e-9)
 
+    def test_caches_of_one_model(self):
+        caches = ("--kv-cache", "fp8", "--against-kv-cache", "auto")
+        got = self.found("kl", program.TINY, *caches, "--context", CONTEXT)
+        self.assertEqual((got["kv_cache"], got["reference_kv_cache"]), ("fp8", "auto"))
+        self.assertEqual((got["mode"], got["reference_mode"]), ("bf16", "bf16"))
+        windows = self.windows(self.ids_of(program.TINY), [0])
+        log_p, _ = self.rows(program.TINY, windows)
+        log_q, _ = self.rows(program.TINY, windows, "--kv-cache", "fp8")
+        kl = (np.exp(log_p) * (log_p - log_q)).sum(axis=1)
+        self.assertGreater(got["kl"], 0)
+        self.assertAlmostEqual(got["kl"], kl.mean(), delta=1e-9)
+
     def test_text_for_people(self):
         lines = self.succeeds(
             "eval", "kl", self.quantised("int4"), "--against", program.TINY, "--text", self.text

@@ -40,6 +40,13 @@ class ProcessesBitsTest(bits_test.BitsCase):
         layout = ("--layout", "processes:experts=2", "--transport", "tcp")
         self.assertEqual(self.digests(*layout, requests=[3], mode="f32"), f32)
 
+    def test_the_cache_changes_the_bits_and_processes_do_not(self):
+        fp8 = self.digests("--kv-cache", "fp8", requests=[3, 13])
+        self.assertNotEqual(fp8[13], self.expected[13])
+        for layout in ("experts=2", "experts=2,attention=2,routers=2"):
+            options = ("--kv-cache", "fp8", "--layout", f"processes:{layout}", "--chunk", 7)
+            self.assertEqual(self.digests(*options, requests=[3, 13]), fp8)
+
     def test_more_expert_processes_than_experts_are_refused(self):
         with self.assertRaises(eval_logits.EvalFailed) as refused:
             self.processes("experts=1000", "auto")

@@ -200,6 +200,7 @@ class RefusalTest(ServiceTest):
         for flags, says in (
             (("--cluster-join-token-file", token), "token"),
             (("--engine-mode", "f32"), "numerics"),
+            (("--engine-kv-cache", "fp8"), "numerics"),
             (("--cluster-name", "elsewhere"), "cluster"),
         ):
             with self.subTest(flags=flags):

@@ -187,6 +187,8 @@ void add_engine(Table& table) {
             kGateway, kMore, "Jinja template instead of the model's own; empty: its own");
   table.add(one_of("engine.mode", {"bf16", "f32", "fp8-act", "int8-act"}, TROUPE_AT(engine.mode)),
             kAllRoles, kMore, "Activations; the same for all services of a cluster");
+  table.add(one_of("engine.kv_cache", {"auto", "fp8"}, TROUPE_AT(engine.kv_cache)), kAllRoles,
+            kMore, "Latent cache: as the mode, or FP8; the same for all services of a cluster");
   table.add(words("engine.level", "LEVEL", TROUPE_AT(engine.level)), kAllRoles, kMore,
             "CPU level: auto, reference, avx2, avx512");
   table.add(whole("engine.threads", {0, 4096}, TROUPE_AT(engine.threads)), kAllRoles, kFirst,

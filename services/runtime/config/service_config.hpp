@@ -54,6 +54,7 @@ struct ServiceConfig {
   } model;
   struct {
     std::string mode = "bf16";
+    std::string kv_cache = "auto";
     std::string level = "auto";
     std::int64_t threads = 0;
     std::int64_t chunk_tokens = 256;

@@ -5,33 +5,30 @@
 
 #include <cmath>
 #include <cstring>
-#include <memory>
 #include <random>
 #include <vector>
 
 #include "kernels/engine.hpp"
-#include "tests/unit/kernels/guarded_memory.hpp"
+#include "tests/unit/kernels/cache_pages.hpp"
 
 namespace troupe::kernels {
 namespace {
 
 constexpr unsigned kSeed = 20241226;
 
-/// One sequence's cache and queries; the last page ends at a guard page after its last used row.
+/// One sequence's cache and queries.
 struct Sequence {
   std::int64_t heads = 0, latent = 0, rope = 0, positions = 0;
   DType dtype = DType::bf16;
-  std::vector<float> keys;  // [positions, width], as the cache holds them
   std::vector<float> queries;
-  std::vector<std::unique_ptr<GuardedMemory>> pages;
-  std::vector<const void*> pointers;
+  CachePages pages;
 
   std::int64_t width() const { return latent + rope; }
 
   std::vector<float> attend(const KernelTable& level, std::int64_t first, std::int64_t rows) const {
     std::vector<float> o(static_cast<std::size_t>(rows * heads * latent));
     const MlaAttentionArgs args{.q = queries.data() + first * heads * width(),
-                                .pages = pointers.data(),
+                                .pages = pages.pointers.data(),
                                 .cache_dtype = dtype,
                                 .o = o.data(),
                                 .rows = rows,
@@ -52,63 +49,83 @@ Sequence random_sequence(DType dtype, std::int64_t heads, std::int64_t latent, s
              .rope = rope,
              .positions = positions,
              .dtype = dtype,
-             .keys = {},
              .queries = {},
-             .pages = {},
-             .pointers = {}};
+             .pages = {{dtype, latent, rope}, positions}};
   std::mt19937 random(kSeed);
   std::normal_distribution<float> normal;
-  for (std::int64_t i = 0; i < positions * s.width(); ++i)
-    s.keys.push_back(round_to_bf16(normal(random)));
+  std::vector<float> rows;
+  for (std::int64_t i = 0; i < positions * s.width(); ++i) rows.push_back(normal(random));
+  s.pages.write(*available_levels().front(), rows);
   for (std::int64_t i = 0; i < positions * heads * s.width(); ++i)
     s.queries.push_back(normal(random));
-  const auto element = static_cast<std::int64_t>(bytes_of(dtype));
-  for (std::int64_t first = 0; first < positions; first += kPageTokens) {
-    const std::int64_t count = std::min(kPageTokens, positions - first) * s.width();
-    s.pages.push_back(std::make_unique<GuardedMemory>(static_cast<std::size_t>(count * element),
-                                                      GuardedMemory::Edge::end));
-    for (std::int64_t i = 0; i < count; ++i) {
-      const float value = s.keys[static_cast<std::size_t>(first * s.width() + i)];
-      const Bf16 half = f32_to_bf16(value);
-      std::byte* at = s.pages.back()->data() + i * element;
-      dtype == DType::bf16 ? std::memcpy(at, &half, 2) : std::memcpy(at, &value, 4);
-    }
-    s.pointers.push_back(s.pages.back()->data());
-  }
   return s;
 }
 
+/// The definition in F64: column d of the output of `head` at `position`.
+std::vector<double> softmax_in_f64(const Sequence& s, std::int64_t position, std::int64_t head) {
+  const auto key = [&](std::int64_t j, std::int64_t d) {
+    return static_cast<double>(cached_value(s.pages.entry, s.pages.at(j), d));
+  };
+  std::vector<double> weights;
+  double total = 0;
+  for (std::int64_t j = 0; j <= position; ++j) {
+    double dot = 0;
+    for (std::int64_t d = 0; d < s.width(); ++d)
+      dot +=
+          static_cast<double>(s.queries[(position * s.heads + head) * s.width() + d]) * key(j, d);
+    weights.push_back(std::exp(0.125 * dot));
+    total += weights.back();
+  }
+  std::vector<double> values(static_cast<std::size_t>(s.latent));
+  for (std::int64_t d = 0; d < s.latent; ++d)
+    for (std::int64_t j = 0; j <= position; ++j)
+      values[static_cast<std::size_t>(d)] +=
+          weights[static_cast<std::size_t>(j)] / total * key(j, d);
+  return values;
+}
+
 TEST(MlaAttention, IsSoftmaxOverAllEarlierPositions) {
-  const Sequence s = random_sequence(DType::bf16, 3, 40, 8, 600);
-  for (const KernelTable* level : available_levels())
-    for (const std::int64_t position : {0, 1, 63, 64, 255, 256, 511, 599}) {
-      const std::vector<float> o = s.attend(*level, position, 1);
+  for (const DType dtype : kCacheDtypes) {
+    const std::int64_t latent = dtype == DType::f8_e4m3 ? 140 : 40;  // with more than one scale
+    const Sequence s = random_sequence(dtype, 3, latent, 8, 600);
+    for (const std::int64_t position : {0, 1, 63, 64, 255, 256, 511, 599})
       for (std::int64_t h = 0; h < s.heads; ++h) {
-        std::vector<double> weights;
-        double total = 0;
-        for (std::int64_t j = 0; j <= position; ++j) {
-          double dot = 0;
-          for (std::int64_t d = 0; d < s.width(); ++d)
-            dot += static_cast<double>(s.queries[(position * s.heads + h) * s.width() + d]) *
-                   static_cast<double>(s.keys[j * s.width() + d]);
-          weights.push_back(std::exp(0.125 * dot));
-          total += weights.back();
-        }
-        for (std::int64_t d = 0; d < s.latent; ++d) {
-          double want = 0;
-          for (std::int64_t j = 0; j <= position; ++j)
-            want += weights[static_cast<std::size_t>(j)] / total *
-                    static_cast<double>(s.keys[j * s.width() + d]);
+        const std::vector<double> want = softmax_in_f64(s, position, h);
+        for (const KernelTable* level : available_levels()) {
+          const std::vector<float> o = s.attend(*level, position, 1);
           // exp amplifies the rounding of a score (about 10 * 2^-24) by at most its magnitude.
-          EXPECT_NEAR(o[static_cast<std::size_t>(h * s.latent + d)], want, 1e-5)
-              << level->name << " position " << position << " head " << h;
+          for (std::int64_t d = 0; d < s.latent; ++d)
+            EXPECT_NEAR(o[static_cast<std::size_t>(h * s.latent + d)],
+                        want[static_cast<std::size_t>(d)], 1e-5)
+                << level->name << " " << to_string(dtype) << " position " << position << " head "
+                << h;
         }
       }
+  }
+}
+
+TEST(MlaAttention, GivesTheBitsOfTheReferenceAroundPagesAndSplits) {
+  for (const DType dtype : kCacheDtypes)
+    for (const std::int64_t length : {63, 64, 65, 255, 256, 257}) {
+      const Sequence s = random_sequence(dtype, 3, 160, 16, length);
+      const std::vector<float> want = s.attend(*available_levels().front(), 0, length);
+      for (const KernelTable* level : available_levels())
+        for (const std::int64_t chunk :
+             {std::int64_t{1}, std::int64_t{5}, std::int64_t{64}, length}) {
+          std::vector<float> got;
+          for (std::int64_t first = 0; first < length; first += chunk) {
+            const auto o = s.attend(*level, first, std::min(chunk, length - first));
+            got.insert(got.end(), o.begin(), o.end());
+          }
+          EXPECT_EQ(0, std::memcmp(want.data(), got.data(), want.size() * sizeof(float)))
+              << level->name << " " << to_string(dtype) << " length " << length << " chunk "
+              << chunk;
+        }
     }
 }
 
 TEST(MlaAttention, GivesTheSameBitsHoweverRowsAreChunkedAndShared) {
-  for (const DType dtype : {DType::bf16, DType::f32}) {
+  for (const DType dtype : kCacheDtypes) {
     const Sequence s = random_sequence(dtype, 5, 48, 10, 330);
     ComputePool pool({.threads = 3});
     for (const KernelTable* level : available_levels()) {
@@ -124,7 +141,7 @@ TEST(MlaAttention, GivesTheSameBitsHoweverRowsAreChunkedAndShared) {
       }
       std::vector<float> shared(whole.size());
       const MlaAttentionArgs args{.q = s.queries.data(),
-                                  .pages = s.pointers.data(),
+                                  .pages = s.pages.pointers.data(),
                                   .cache_dtype = dtype,
                                   .o = shared.data(),
                                   .rows = s.positions,

@@ -10,6 +10,7 @@
 
 #include "core/dtype.hpp"
 #include "kernels/registry.hpp"
+#include "tests/unit/kernels/cache_pages.hpp"
 #include "tests/unit/kernels/stored_weight.hpp"
 
 namespace troupe::kernels {
@@ -39,6 +40,22 @@ std::vector<float> random_floats(std::mt19937& random, std::int64_t n) {
     }
   }
   return values;
+}
+
+/// Entries of every kind: codes and scales as they come, the rest of many magnitudes.
+CachePages random_pages(std::mt19937& random, const CacheEntry& entry, std::int64_t positions) {
+  CachePages pages(entry, positions);
+  pages.write(*available_levels().front(), random_floats(random, positions * entry.width()));
+  if (!entry.quantised()) return pages;
+  for (std::int64_t i = 0; i < positions; ++i) {
+    for (std::int64_t k = 0; k < entry.latent; ++k) {
+      const auto code = static_cast<std::uint8_t>(random());
+      pages.at(i)[k] = static_cast<std::byte>(is_e4m3_nan(code) ? 0x80 : code);
+    }
+    const std::vector<float> scales = random_floats(random, scale_blocks(entry.latent));
+    std::memcpy(pages.at(i) + entry.scales_at(), scales.data(), scales.size() * sizeof(float));
+  }
+  return pages;
 }
 
 /// The level under test; skips the test when the machine lacks it.
@@ -113,26 +130,21 @@ TEST_P(Parity, LinearWithInputsTooLargeToBeScaled) {
 }
 
 TEST_P(Parity, MlaAttentionOnRandomShapes) {
-  for (int i = 0; i < 24; ++i) {
+  for (int i = 0; i < 36; ++i) {
     const std::int64_t latent = i % 4 == 0 ? 512 : 1 + random_() % 200;
     const std::int64_t rope = 2 * (1 + random_() % 32);
     const std::int64_t width = latent + rope;
     const std::int64_t heads = 1 + random_() % 20;
     const std::int64_t rows = 1 + random_() % 9;
-    const std::int64_t first = i % 3 == 0 ? random_() % 700 : random_() % 60;
-    const WeightFormat& format = i % 2 == 0 ? kBf16 : kF32;
-    const std::int64_t pages = (first + rows + kPageTokens - 1) / kPageTokens;
-    std::vector<StoredWeight> cache;
-    std::vector<const void*> page_pointers;
-    for (std::int64_t p = 0; p < pages; ++p)
-      cache.push_back(random_weight(random_, format, kPageTokens, width, random_floats));
-    for (const StoredWeight& page : cache) page_pointers.push_back(page.bytes.data());
+    const std::int64_t first = i % 5 == 0 ? random_() % 700 : random_() % 60;
+    const DType dtype = kCacheDtypes[static_cast<std::size_t>(i) % kCacheDtypes.size()];
+    const CachePages cache = random_pages(random_, {dtype, latent, rope}, first + rows);
     const std::vector<float> q = random_floats(random_, rows * heads * width);
     std::vector<float> want(static_cast<std::size_t>(rows * heads * latent));
     std::vector<float> got = want;
     MlaAttentionArgs args{.q = q.data(),
-                          .pages = page_pointers.data(),
-                          .cache_dtype = format.dtype,
+                          .pages = cache.pointers.data(),
+                          .cache_dtype = dtype,
                           .rows = rows,
                           .heads = heads,
                           .latent = latent,
@@ -148,9 +160,9 @@ TEST_P(Parity, MlaAttentionOnRandomShapes) {
       begin = end;
     }
     expect_same(want, got,
-                "latent " + std::to_string(latent) + " rope " + std::to_string(rope) + " heads " +
-                    std::to_string(heads) + " rows " + std::to_string(rows) + " first " +
-                    std::to_string(first));
+                std::string(to_string(dtype)) + " latent " + std::to_string(latent) + " rope " +
+                    std::to_string(rope) + " heads " + std::to_string(heads) + " rows " +
+                    std::to_string(rows) + " first " + std::to_string(first));
   }
 }
 

@@ -9,7 +9,7 @@ namespace troupe::model {
 namespace {
 
 TEST(KvPool, HandsOutDistinctPagesUpToItsBound) {
-  KvPool pool({.layers = 3, .width = 10, .dtype = DType::bf16, .pages_max = 4});
+  KvPool pool({.layers = 3, .entry = {DType::bf16, 8, 2}, .pages_max = 4});
   EXPECT_EQ(pool.page_bytes(), 3 * 64 * 10 * 2);
   std::set<std::byte*> storage;
   for (int i = 0; i < 4; ++i) {
@@ -23,11 +23,19 @@ TEST(KvPool, HandsOutDistinctPagesUpToItsBound) {
 }
 
 TEST(KvPool, ReusesReleasedPages) {
-  KvPool pool({.layers = 1, .width = 8, .dtype = DType::f32, .pages_max = 1});
+  KvPool pool({.layers = 1, .entry = {DType::f32, 6, 2}, .pages_max = 1});
   const auto page = pool.allocate();
   pool.release(*page);
   EXPECT_EQ(pool.pages_used(), 0);
   EXPECT_EQ(pool.allocate(), page);
+}
+
+TEST(KvPool, LayersOfAPageLieBehindEachOtherWhateverAnEntryTakes) {
+  KvPool pool({.layers = 61, .entry = {DType::f8_e4m3, 512, 64}, .pages_max = 1});
+  EXPECT_EQ(pool.page_bytes(), 61 * 64 * 656);
+  const auto page = pool.allocate();
+  ASSERT_TRUE(page);
+  EXPECT_EQ(pool.layer_page(*page, 60) - pool.layer_page(*page, 0), 60 * 64 * 656);
 }
 
 TEST(KvPool, CountsPagesOfTokens) {

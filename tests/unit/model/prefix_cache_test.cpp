@@ -21,7 +21,7 @@ std::vector<std::int32_t> text(std::int64_t pages, std::int32_t first) {
 
 struct PrefixCacheTest : ::testing::Test {
   PrefixCache& make(std::int64_t idle_max = 100, PrefixCache::Hash hash = page_hash) {
-    pool.emplace(KvPool::Shape{1, 8, DType::bf16, 32});
+    pool.emplace(KvPool::Shape{1, {DType::bf16, 6, 2}, 32});
     return cache.emplace(*pool, idle_max, hash);
   }
   /// A sequence that computes `tokens` and gives all of its full pages to the cache.

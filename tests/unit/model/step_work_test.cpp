@@ -149,6 +149,10 @@ TEST(StepWork, BytesOfAValueComeFromTheCheckpoint) {
   const ValueBytes wide = value_bytes_of(*tiny, {ActivationMode::f32});
   EXPECT_EQ(wide.absorbed, 4);
   EXPECT_EQ(wide.cache, 4);
+  // 128 codes, one scale, 32 BF16.
+  const ValueBytes fp8 = value_bytes_of(*tiny, {ActivationMode::f32, KvCache::fp8});
+  EXPECT_DOUBLE_EQ(fp8.cache, (128 + 4 + 2 * 32) / (128.0 + 32));
+  EXPECT_EQ(fp8.absorbed, 4);
 }
 
 ValueBytes bytes_when_quantised(WeightFormat to) {

@@ -45,6 +45,7 @@ TEST(Inspect, RolesAndDtypesAddUpToTheFiles) {
   EXPECT_EQ(result->experts.parameters, 4u * 3 * 16 * 160);
   EXPECT_EQ(result->router.bytes, 4u * 160 * 2 + 4 * 4);
   EXPECT_EQ(result->kv_token_bytes, 2u * (128 + 16) * 2);
+  EXPECT_EQ(result->kv_fp8_token_bytes, 2u * (128 + 4 + 16 * 2));
   ASSERT_EQ(result->layers.size(), 3u);
   EXPECT_EQ(result->layers[2].kind, "mtp");
 }

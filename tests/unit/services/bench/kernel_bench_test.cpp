@@ -41,8 +41,9 @@ TEST(KernelCases, EveryNameIsThereOnce) {
   std::set<std::string> names;
   for (const KernelCase& one : all) names.insert(one.name());
   EXPECT_EQ(names.size(), all.size());
-  // Three presets of 5 linears in 5 formats, experts in 4, attention, gate and 4 without weights.
-  EXPECT_EQ(all.size(), 3u * 5 * (5 * 5 + 4 + 1 + 1 + 4));
+  // Three presets of 5 linears in 5 formats, experts in 4, attention in 2, gate and 4 without
+  // weights.
+  EXPECT_EQ(all.size(), 3u * 5 * (5 * 5 + 4 + 2 + 1 + 4));
 }
 
 TEST(KernelCases, TheFilterLooksIntoTheWholeName) {
@@ -84,6 +85,9 @@ TEST(KernelCounts, AttentionGoesOverItsKeys) {
   const Counted decode = counted("bench-1b/attention/4096 keys/bf16/8");
   EXPECT_EQ(decode.bytes, 8.0 * 4096 * 576 * 2);
   EXPECT_EQ(decode.flops, 2.0 * 8 * 16 * 4096 * (576 + 512));
+  const Counted fp8 = counted("bench-1b/attention/4096 keys/fp8/8");
+  EXPECT_EQ(fp8.bytes, 8.0 * 4096 * 656);
+  EXPECT_EQ(fp8.flops, decode.flops);
   const Counted prompt = counted("bench-1b/attention/prompt/bf16/128");
   EXPECT_EQ(prompt.bytes, 128.0 * 576 * 2);
   EXPECT_EQ(prompt.flops, 2.0 * 16 * (128 * 129 / 2) * (576 + 512));

@@ -179,21 +179,25 @@ TEST(ModelReport, RatesFollowTheMeanOfTokensPerSecond) {
 }
 
 TEST(ModelReport, TheTableIsThatOfLlamaBench) {
-  const ModelRun run{"bench-1b", std::uint64_t{3} << 29, {1.29e9, 0.25e9}, "bf16", 42};
+  const ModelRun run{"bench-1b", std::uint64_t{3} << 29, {1.29e9, 0.25e9}, "bf16", "auto", 42};
   const std::string head = model_table_head(run);
   EXPECT_EQ(head.substr(0, head.find('\n')), "seed 42, mode bf16");
+  ModelRun other = run;
+  other.kv_cache = "fp8";
+  EXPECT_TRUE(model_table_head(other).starts_with("seed 42, mode bf16, KV cache fp8\n"));
   EXPECT_EQ(model_table_line(run, some_result()),
             "| bench-1b             |   1.50 GiB |   1.29 B |       2 |     8 |            tg32 |"
             "    384.00 \u00b1 181.02 |    50% |     4% |    30% |\n");
 }
 
 TEST(ModelReport, JsonHasEverySample) {
-  const ModelRun run{"bench-1b", 1000, {10, 5}, "bf16", 42};
+  const ModelRun run{"bench-1b", 1000, {10, 5}, "bf16", "fp8", 42};
   ModelResult result = some_result();
   result.limits.read_gbs = 0;  // could not be measured
   const auto json = model::parse_json(model_json(run, {result}));
   ASSERT_TRUE(json) << json.error().detail;
   EXPECT_EQ(json->find("seed")->integer(), 42);
+  EXPECT_EQ(*json->find("kv_cache")->string(), "fp8");
   const auto& one = json->find("results")->array()->front();
   EXPECT_EQ(*one.find("test")->string(), "tg32");
   EXPECT_EQ(one.find("batch")->integer(), 8);

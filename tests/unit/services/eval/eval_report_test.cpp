@@ -21,6 +21,8 @@ KlResult some_kl() {
           .reference = "b",
           .mode = "bf16",
           .reference_mode = "f32",
+          .kv_cache = "fp8",
+          .reference_kv_cache = "auto",
           .span = {2, 512},
           .kl = mean_of({0.25, 0.5, 0.75, 0.5}),
           .same_top = 3,
@@ -55,6 +57,8 @@ TEST(EvalReport, JsonHasEveryFigure) {
   EXPECT_EQ(*json->find("model")->string(), "a");
   EXPECT_EQ(*json->find("reference")->string(), "b");
   EXPECT_EQ(*json->find("reference_mode")->string(), "f32");
+  EXPECT_EQ(*json->find("kv_cache")->string(), "fp8");
+  EXPECT_EQ(*json->find("reference_kv_cache")->string(), "auto");
   EXPECT_EQ(json->find("tokens")->integer(), 4);
   EXPECT_EQ(json->find("windows")->integer(), 2);
   EXPECT_EQ(json->find("window_length")->integer(), 512);
