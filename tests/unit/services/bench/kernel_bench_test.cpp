@@ -41,15 +41,15 @@ TEST(KernelCases, EveryNameIsThereOnce) {
   std::set<std::string> names;
   for (const KernelCase& one : all) names.insert(one.name());
   EXPECT_EQ(names.size(), all.size());
-  // Three presets of 5 linears in 5 formats, experts in 4, attention in 2, gate and 4 without
+  // Three presets of 5 linears in 7 formats, experts in 6, attention in 2, gate and 4 without
   // weights.
-  EXPECT_EQ(all.size(), 3u * 5 * (5 * 5 + 4 + 2 + 1 + 4));
+  EXPECT_EQ(all.size(), 3u * 5 * (5 * 7 + 6 + 2 + 1 + 4));
 }
 
 TEST(KernelCases, TheFilterLooksIntoTheWholeName) {
   for (const KernelCase& one : kernel_cases("kimi-k2/experts"))
     EXPECT_TRUE(one.name().starts_with("kimi-k2/experts/")) << one.name();
-  EXPECT_EQ(kernel_cases("kimi-k2/experts").size(), 20u);
+  EXPECT_EQ(kernel_cases("kimi-k2/experts").size(), 30u);
   EXPECT_EQ(kernel_cases("linear/q_b/fp8/8").size(), 3u);
   EXPECT_TRUE(kernel_cases("zeppelin").empty());
 }
