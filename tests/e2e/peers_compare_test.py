@@ -63,7 +63,8 @@ class PeersTest(program.ProgramTest):
         words = f"os.execv({program.binary()!r}, [{program.binary()!r}, *sys.argv[1:]])\n"
         troupe = self.script("troupe", words)
         words = [sys.executable, os.path.join(PEERS, "compare.py"), "--troupe", troupe]
-        words += ["--llama", llama, "--pair", "fp8/Q8_0", program.TINY, "model.gguf", *flags]
+        words += ["--llama", llama, "--pair", "fp8/Q8_0", program.TINY, "bf16"]
+        words += ["model.gguf", *flags]
         return self.run_words(words)
 
     @staticmethod
@@ -151,8 +152,8 @@ class PeersTest(program.ProgramTest):
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual([line[0] for line in done.stdout.splitlines()[:2]], ["#", "#"])
             self.assertNotIn("about tensors", done.stdout)
-            for pair in ("fp8/Q8_0", "int8/Q8_0", "int4/Q4_0", "bf16/BF16"):
-                self.assertIn(pair, done.stdout)
+            for pair in ("fp8", "int8", "w8a8", "int4", "w4a8", "bf16"):
+                self.assertIn(f"\n{pair}/", done.stdout)
         self.assertEqual(self.log().count("llama-quantize"), 2)
         for form in ("bf16", "int8", "int4"):
             self.assertTrue(os.path.exists(self.path(f"troupe-tiny-{form}/config.json")), form)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs `troupe bench model` and llama.cpp's benchmarks in turns and prints ratios of tokens/s.
 
-    compare.py --troupe BIN --llama DIR --pair fp8/Q8_0 CHECKPOINT MODEL.gguf [--pair ...] [flags]
+    compare.py --troupe BIN --llama DIR --pair LABEL CHECKPOINT MODE MODEL.gguf [flags]
 
 One round measures every case with both programs, right after each other; who goes first changes
 from round to round. A ratio is made of the two rates of one round, so what disturbs the machine for
@@ -30,6 +30,7 @@ class Case:
 
     label: str
     checkpoint: str
+    mode: str  # of activations, as troupe's --mode
     gguf: str
     test: str  # "pp" or "tg"
     tokens: int
@@ -80,7 +81,8 @@ def troupe_rate(troupe, case):
     length = {"pp": (case.tokens, 0), "tg": (0, case.tokens)}[case.test]
     words = [troupe, "bench", "model", case.checkpoint, "--prompt", length[0]]
     words += ["--generate", length[1], "--batch", case.batch, "--threads", case.threads]
-    words += ["--depth", case.depth, "--repetitions", 1, "--no-progress", "--json"]
+    words += ["--depth", case.depth, "--mode", case.mode]
+    words += ["--repetitions", 1, "--no-progress", "--json"]
 
     def read(text):
         (one,) = json.loads(text)["results"]
@@ -191,8 +193,8 @@ def parse(words):
         "--pair",
         required=True,
         action="append",
-        nargs=3,
-        metavar=("LABEL", "CHECKPOINT", "GGUF"),
+        nargs=4,
+        metavar=("LABEL", "CHECKPOINT", "MODE", "GGUF"),
     )
     parser.add_argument("--prompt", type=int, default=512)
     parser.add_argument("--generate", type=int, default=128)

@@ -4,7 +4,8 @@
 #   TROUPE=build/ci/troupe   DIR=build/peers (all that is made)   PYTHON=python3 (numpy, gguf)
 #   LLAMA_BIN=FOLDER of llama-bench, llama-batched-bench, llama-quantize: else they are built
 # CHECKPOINT is one with FP8 weights; without it bench-1b of make_model.py is made. Compared are its
-# FP8 and INT8 with Q8_0, INT4 of all layers with Q4_0, and both as BF16. Whatever is in DIR already
+# FP8 and INT8 with Q8_0, INT4 of all layers with Q4_0, and both as BF16; w8a8 and w4a8 are INT8 and
+# INT4 with activations in INT8, as llama.cpp has them. Whatever is in DIR already
 # is used again: 13 GB with bench-1b.
 set -euo pipefail
 peers=$(cd "$(dirname "$0")" && pwd)
@@ -69,7 +70,9 @@ make_once "$dir/$name-int4" to_int4
 echo "# $(date -u +%FT%TZ)  $(lscpu | sed -n 's/^Model name: *//p')  $(nproc) cores"
 echo "# troupe $(git -C "$source" rev-parse --short HEAD 2>/dev/null || echo 'of no repository')"
 exec "$python" "$peers/compare.py" --troupe "$troupe" --llama "$llama" \
-  --pair fp8/Q8_0 "$checkpoint" "$dir/$name-q8_0.gguf" \
-  --pair int8/Q8_0 "$dir/$name-int8" "$dir/$name-q8_0.gguf" \
-  --pair int4/Q4_0 "$dir/$name-int4" "$dir/$name-q4_0.gguf" \
-  --pair bf16/BF16 "$dir/$name-bf16" "$dir/$name-bf16.gguf" "$@"
+  --pair fp8/Q8_0 "$checkpoint" bf16 "$dir/$name-q8_0.gguf" \
+  --pair int8/Q8_0 "$dir/$name-int8" bf16 "$dir/$name-q8_0.gguf" \
+  --pair w8a8/Q8_0 "$dir/$name-int8" int8-act "$dir/$name-q8_0.gguf" \
+  --pair int4/Q4_0 "$dir/$name-int4" bf16 "$dir/$name-q4_0.gguf" \
+  --pair w4a8/Q4_0 "$dir/$name-int4" int8-act "$dir/$name-q4_0.gguf" \
+  --pair bf16/BF16 "$dir/$name-bf16" bf16 "$dir/$name-bf16.gguf" "$@"
