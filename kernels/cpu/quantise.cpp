@@ -62,16 +62,27 @@ void quantise_block(const float* x, std::size_t count, bool ue8m0, float* q, flo
   });
 }
 
-void quantise(const QuantiseArgs& args, std::int64_t row_begin, std::int64_t row_end) {
+/// Calls block(x, count, q, scale) for all blocks of some rows; `q_stride` from one row of codes to
+/// the next.
+template <class Args, class Block>
+HWY_INLINE void for_blocks(const Args& args, std::int64_t q_stride, std::int64_t row_begin,
+                           std::int64_t row_end, const Block& block) {
   const std::int64_t blocks = scale_blocks(args.width);
   for (std::int64_t r = row_begin; r < row_end; ++r)
     for (std::int64_t b = 0; b < blocks; ++b) {
       const std::int64_t k = b * kScaleBlock;
       const std::int64_t left = args.width - k;
-      quantise_block(args.x + r * args.x_stride + k,
-                     static_cast<std::size_t>(left < kScaleBlock ? left : kScaleBlock), args.ue8m0,
-                     args.q + r * args.width + k, args.scales + r * blocks + b);
+      block(args.x + r * args.x_stride + k,
+            static_cast<std::size_t>(left < kScaleBlock ? left : kScaleBlock),
+            args.q + r * q_stride + k, args.scales + r * blocks + b);
     }
+}
+
+void quantise(const QuantiseArgs& args, std::int64_t row_begin, std::int64_t row_end) {
+  for_blocks(args, args.width, row_begin, row_end,
+             [&](const float* x, std::size_t count, float* q, float* scale) {
+               quantise_block(x, count, args.ue8m0, q, scale);
+             });
 }
 
 void quantise_int8_block(const float* x, std::size_t count, std::int8_t* q, float* scale) {
@@ -100,15 +111,7 @@ void quantise_int8_block(const float* x, std::size_t count, std::int8_t* q, floa
 }
 
 void quantise_int8(const QuantiseInt8Args& args, std::int64_t row_begin, std::int64_t row_end) {
-  const std::int64_t blocks = scale_blocks(args.width);
-  for (std::int64_t r = row_begin; r < row_end; ++r)
-    for (std::int64_t b = 0; b < blocks; ++b) {
-      const std::int64_t k = b * kScaleBlock;
-      const std::int64_t left = args.width - k;
-      quantise_int8_block(args.x + r * args.x_stride + k,
-                          static_cast<std::size_t>(left < kScaleBlock ? left : kScaleBlock),
-                          args.q + r * padded_codes(args.width) + k, args.scales + r * blocks + b);
-    }
+  for_blocks(args, padded_codes(args.width), row_begin, row_end, quantise_int8_block);
 }
 
 }  // namespace

@@ -53,6 +53,20 @@ void quantise_int8_block(const float* x, std::int64_t n, std::int8_t* q, float* 
     q[i] = static_cast<std::int8_t>(std::nearbyint(x[i] / *scale));
 }
 
+/// Calls block(x, count, q, scale) for all blocks of some rows; `q_stride` from one row of codes to
+/// the next.
+template <class Args, class Block>
+void for_blocks(const Args& args, std::int64_t q_stride, std::int64_t row_begin,
+                std::int64_t row_end, const Block& block) {
+  const std::int64_t blocks = scale_blocks(args.width);
+  for (std::int64_t r = row_begin; r < row_end; ++r)
+    for (std::int64_t b = 0; b < blocks; ++b) {
+      const std::int64_t k = b * kScaleBlock;
+      block(args.x + r * args.x_stride + k, std::min(kScaleBlock, args.width - k),
+            args.q + r * q_stride + k, args.scales + r * blocks + b);
+    }
+}
+
 }  // namespace
 
 void rms_norm(const RmsNormArgs& args, std::int64_t row_begin, std::int64_t row_end) {
@@ -93,23 +107,14 @@ void swiglu(const SwigluArgs& args, std::int64_t row_begin, std::int64_t row_end
 }
 
 void quantise(const QuantiseArgs& args, std::int64_t row_begin, std::int64_t row_end) {
-  const std::int64_t blocks = scale_blocks(args.width);
-  for (std::int64_t r = row_begin; r < row_end; ++r)
-    for (std::int64_t b = 0; b < blocks; ++b) {
-      const std::int64_t k = b * kScaleBlock;
-      quantise_block(args.x + r * args.x_stride + k, std::min(kScaleBlock, args.width - k),
-                     args.ue8m0, args.q + r * args.width + k, args.scales + r * blocks + b);
-    }
+  for_blocks(args, args.width, row_begin, row_end,
+             [&](const float* x, std::int64_t n, float* q, float* scale) {
+               quantise_block(x, n, args.ue8m0, q, scale);
+             });
 }
 
 void quantise_int8(const QuantiseInt8Args& args, std::int64_t row_begin, std::int64_t row_end) {
-  const std::int64_t blocks = scale_blocks(args.width);
-  for (std::int64_t r = row_begin; r < row_end; ++r)
-    for (std::int64_t b = 0; b < blocks; ++b) {
-      const std::int64_t k = b * kScaleBlock;
-      quantise_int8_block(args.x + r * args.x_stride + k, std::min(kScaleBlock, args.width - k),
-                          args.q + r * padded_codes(args.width) + k, args.scales + r * blocks + b);
-    }
+  for_blocks(args, padded_codes(args.width), row_begin, row_end, quantise_int8_block);
 }
 
 void round_bf16(const float* x, float* y, std::int64_t n) {

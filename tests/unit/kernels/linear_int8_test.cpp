@@ -175,18 +175,7 @@ TEST(LinearInt8, MultipliesEveryPairOfCodesExactly) {
 
 TEST(LinearInt8, FindsEveryInt4CodeInEveryColumn) {
   constexpr std::int64_t kCols = 171;  // a chunk of 128, a group of 32, 11 more
-  StoredWeight w;
-  w.view = {.dtype = DType::i32, .rows = 16, .cols = kCols};
-  for (int code = 0; code < 16; ++code)
-    w.bytes.insert(w.bytes.end(), static_cast<std::size_t>(w.view.row_bytes()),
-                   static_cast<std::byte>(code | code << 4));
-  for (int i = 0; i < 16 * scale_groups(kCols); ++i) {
-    const Bf16 scale = f32_to_bf16(0.25f * static_cast<float>(1 + i % 7));
-    w.group_scales.push_back(static_cast<std::byte>(scale & 0xff));
-    w.group_scales.push_back(static_cast<std::byte>(scale >> 8));
-  }
-  w.view.data = w.bytes.data();
-  w.view.group_scales = w.group_scales.data();
+  const StoredWeight w = every_int4_code(kCols);
   std::mt19937 random(kSeed);
   CodedRows x(random, 11, kCols);
   std::fill(x.scales.begin(), x.scales.end(), 1.0f);

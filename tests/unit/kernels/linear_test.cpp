@@ -147,18 +147,7 @@ TEST(Linear, MultipliesEveryInt8CodeExactly) {
 
 TEST(Linear, FindsEveryInt4CodeInEveryColumn) {
   constexpr std::int64_t kCols = 171;  // a chunk of 128, a group of 32, 11 more
-  StoredWeight w;
-  w.view = {.dtype = DType::i32, .rows = 16, .cols = kCols};
-  for (int code = 0; code < 16; ++code)
-    w.bytes.insert(w.bytes.end(), static_cast<std::size_t>(w.view.row_bytes()),
-                   static_cast<std::byte>(code | code << 4));
-  for (int i = 0; i < 16 * scale_groups(kCols); ++i) {
-    const Bf16 scale = f32_to_bf16(0.25f * static_cast<float>(1 + i % 7));
-    w.group_scales.push_back(static_cast<std::byte>(scale & 0xff));
-    w.group_scales.push_back(static_cast<std::byte>(scale >> 8));
-  }
-  w.view.data = w.bytes.data();
-  w.view.group_scales = w.group_scales.data();
+  const StoredWeight w = every_int4_code(kCols);
   for (const KernelTable* level : available_levels())
     for (const std::int64_t tokens : {1, 2, 11})
       for (std::int64_t k = 0; k < kCols; ++k) {
@@ -175,10 +164,7 @@ TEST(Linear, OfInt4IsThatOfTheF32WeightItStandsFor) {
   std::mt19937 random(kSeed);
   for (const std::int64_t cols : {1, 31, 32, 33, 127, 200, 520}) {
     const StoredWeight packed = random_weight(random, kInt4, 37, cols, normal_floats);
-    std::vector<float> values;
-    for (std::int64_t row = 0; row < 37; ++row)
-      for (std::int64_t col = 0; col < cols; ++col)
-        values.push_back(packed.code(row, col) * packed.scale(row, col) + 0.0f);
+    const std::vector<float> values = packed.values();
     const WeightMatrix plain{
         .data = reinterpret_cast<const std::byte*>(values.data()), .rows = 37, .cols = cols};
     const std::vector<float> x = normal_floats(random, 19 * cols);
@@ -223,10 +209,7 @@ TEST(Linear, OfCodesWithZeroPointsIsThatOfTheF32WeightTheyStandFor) {
   for (const WeightFormat& format : {kInt4Zeroed32, kInt4Zeroed96, kInt4Zeroed128})
     for (const std::int64_t cols : {32, 96, 256, 544}) {
       const StoredWeight packed = random_weight(random, format, 37, cols, normal_floats);
-      std::vector<float> values;
-      for (std::int64_t row = 0; row < 37; ++row)
-        for (std::int64_t col = 0; col < cols; ++col)
-          values.push_back(packed.code(row, col) * packed.scale(row, col) + 0.0f);
+      const std::vector<float> values = packed.values();
       const WeightMatrix plain{
           .data = reinterpret_cast<const std::byte*>(values.data()), .rows = 37, .cols = cols};
       const std::vector<float> x = normal_floats(random, 19 * cols);

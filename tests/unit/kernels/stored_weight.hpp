@@ -100,6 +100,14 @@ struct StoredWeight {
   double value(std::int64_t row, std::int64_t col) const {
     return static_cast<double>(code(row, col)) * static_cast<double>(scale(row, col));
   }
+  /// The F32 weight that packed codes stand for, exactly; +0 where that is -0.
+  std::vector<float> values() const {
+    std::vector<float> out;
+    for (std::int64_t row = 0; row < view.rows; ++row)
+      for (std::int64_t col = 0; col < view.cols; ++col)
+        out.push_back(code(row, col) * scale(row, col) + 0.0f);
+    return out;
+  }
 };
 
 /// Codes are uniform over all that are numbers (what pads a packed row, too), other weights and all
@@ -150,6 +158,23 @@ inline StoredWeight random_weight(std::mt19937& random, const WeightFormat& form
     w.view.scales = w.scales.data();
   }
   w.view.data = w.bytes.data();
+  return w;
+}
+
+/// INT4, 16 rows: row i is full of code i; scales of all groups differ from their neighbours'.
+inline StoredWeight every_int4_code(std::int64_t cols) {
+  StoredWeight w;
+  w.view = {.dtype = DType::i32, .rows = 16, .cols = cols};
+  for (int code = 0; code < 16; ++code)
+    w.bytes.insert(w.bytes.end(), static_cast<std::size_t>(w.view.row_bytes()),
+                   static_cast<std::byte>(code | code << 4));
+  for (int i = 0; i < 16 * scale_groups(cols); ++i) {
+    const Bf16 scale = f32_to_bf16(0.25f * static_cast<float>(1 + i % 7));
+    w.group_scales.push_back(static_cast<std::byte>(scale & 0xff));
+    w.group_scales.push_back(static_cast<std::byte>(scale >> 8));
+  }
+  w.view.data = w.bytes.data();
+  w.view.group_scales = w.group_scales.data();
   return w;
 }
 
