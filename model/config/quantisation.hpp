@@ -24,6 +24,11 @@ enum class WeightFormat : std::uint8_t {
 
 /// The words of `model inspect`: "plain", "fp8", "int8", "int8-channel", "int4", "awq", "gptq".
 std::string_view to_string(WeightFormat format);
+/// Whether mode int8-act quantises the inputs of such weights.
+inline bool takes_int8_rows(WeightFormat format) {
+  return format == WeightFormat::int8_blocks || format == WeightFormat::int8_channel ||
+         format == WeightFormat::int4_groups;
+}
 
 struct Quantisation {
   WeightFormat format = WeightFormat::plain;

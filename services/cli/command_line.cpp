@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 
 #include "services/runtime/faults.hpp"
@@ -51,6 +52,16 @@ int report_surplus(const std::string& extra, const Command& command) {
                                              extra.substr(0, 80) + "\". Usage: " + command.usage);
 }
 
+/// "MODEL" for "--model", which other commands have, where this one takes MODEL as it stands; else
+/// empty.
+std::string positional_of(const std::string& flag, const OptionSet& options) {
+  std::string word = flag.substr(std::min(flag.find_first_not_of('-'), flag.size()));
+  for (char& c : word) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  for (const Option& option : options.all())
+    if (option.positional() && option.name == word) return word;
+  return "";
+}
+
 int report_unknown(const std::string& extra, const Command& command, const OptionSet& options) {
   const std::string where = "troupe " + command.name;
   std::vector<std::string> known{"--help", "--help-all"};
@@ -58,6 +69,9 @@ int report_unknown(const std::string& extra, const Command& command, const Optio
     if (!option.positional()) known.push_back(option.name);
   }
   const std::string flag = extra.substr(0, extra.find('='));
+  if (const std::string word = positional_of(flag, options); !word.empty())
+    return report(Fault::unknown_flag, where + " takes " + word + " without a flag, not " + flag +
+                                           ". Usage: " + command.usage);
   return report(Fault::unknown_flag,
                 where + " has no flag " + flag + did_you_mean(flag, known) + " `" + where +
                     " --help-all` lists the flags; text that begins with a dash goes behind --");

@@ -159,15 +159,21 @@ void tell_about_keys(const std::string& error) {
   std::fprintf(stderr, "%s\n", news.c_str());
 }
 
-/// Whoever has weights that mode int8-act is for hears that there is such a mode.
+/// Whoever has weights that mode int8-act is for hears that there is such a mode; whoever asks for
+/// it with others, that it does nothing.
 void hint_at_int8_rows(const model::Numerics& numerics, model::WeightFormat weights) {
-  if (numerics.mode != model::ActivationMode::bf16 || weights == model::WeightFormat::plain ||
-      weights == model::WeightFormat::fp8_blocks)
-    return;
-  std::fprintf(stderr,
-               "the weights are %s: --mode int8-act quantises their inputs to INT8 as well, and "
-               "`troupe eval kl` says what that costs\n",
-               std::string(to_string(weights)).c_str());
+  const std::string format(to_string(weights));
+  const bool meant = model::takes_int8_rows(weights);
+  if (meant && numerics.mode == model::ActivationMode::bf16)
+    std::fprintf(stderr,
+                 "the weights are %s: --mode int8-act quantises their inputs to INT8 as well, and "
+                 "`troupe eval kl` says what that costs\n",
+                 format.c_str());
+  if (!meant && numerics.quantises_to_int8())
+    std::fprintf(stderr,
+                 "the weights are %s: --mode int8-act computes as bf16 does; it is for int8, "
+                 "int8-channel and int4, which `troupe model quantize` makes\n",
+                 format.c_str());
 }
 
 /// Until Ctrl-C or SIGTERM; then until no call is open, or the time for it is over.

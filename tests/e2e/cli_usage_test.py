@@ -78,6 +78,9 @@ class MistakeTest(program.ProgramTest):
         self.fails(program.USAGE, 1001, "Did you mean --max-tokens?", "chat", "--max-token=3")
         listen = ("gateway", "--http-listen", "127.0.0.1:0")
         self.fails(program.USAGE, 1001, "Did you mean --gateway-http-listen?", *listen)
+        for command in ("serve", "up"):
+            says = ["takes MODEL without a flag, not --model", f"troupe {command} [MODEL]"]
+            self.fails(program.USAGE, 1001, says, command, "--model", "DIR")
         message = self.fails(program.USAGE, 1001, "no flag --zzzzzzzz", "version", "--zzzzzzzz")
         self.assertNotIn("Did you mean", message)
 
