@@ -78,9 +78,8 @@ std::string model_table_head(const ModelRun& run) {
 std::string model_table_line(const ModelRun& run, const ModelResult& result) {
   const MeanDeviation rate = mean_deviation(result.tokens_per_s());
   return formatted(
-      "| %-20.20s | %6.2f GiB | %6.2f B | %7d | %5lld | %15s | %9.2f \u00b1 %6.2f | %6s | %6s | "
-      "%6s "
-      "|\n",
+      "| %-20.20s | %6.2f GiB | %6.2f B | %7d | %5lld | %15s "
+      "| %9.2f \u00b1 %6.2f | %6s | %6s | %6s |\n",
       run.model.c_str(), static_cast<double>(run.weight_bytes) / (1 << 30),
       run.parameters.total * 1e-9, result.limits.threads,
       static_cast<long long>(result.test.sequences), result.test.name().c_str(), rate.mean,
