@@ -43,14 +43,7 @@ def schemathesis(url, given):
     return done.returncode, done.stdout.decode(errors="replace")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--examples", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    if importlib.util.find_spec("schemathesis") is None:
-        requirement.lacking("Python's schemathesis")
-    served = grpc_client.Served()
+def check(served, given):
     code, output = schemathesis(served.url, given)
     print(output)
     sent = re.search(r"^ +(\d+) generated", output, re.M)
@@ -63,7 +56,21 @@ def main():
     assert left == 0, f"{left} requests are still open"
     joined = grpc_client.stream(served, grpc_client.request(text="In the", max_tokens=4))
     assert joined.ids, "no answer afterwards"
-    assert served.stop() == program.OK
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--examples", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    if importlib.util.find_spec("schemathesis") is None:
+        requirement.lacking("Python's schemathesis")
+    served = grpc_client.Served()
+    try:
+        check(served, given)
+    finally:
+        code = served.stop()  # no server outlives a finding
+    assert code == program.OK
 
 
 if __name__ == "__main__":
