@@ -5,6 +5,9 @@
 #include <cstring>
 #include <string>
 
+#include "model/checkpoint/mapped_files.hpp"
+#include "model/checkpoint/tensor_plan.hpp"
+#include "model/derived_matrix.hpp"
 #include "model/latent_attention.hpp"
 #include "model/linear_layer.hpp"
 #include "model/rope.hpp"
@@ -12,6 +15,10 @@
 
 namespace troupe::model {
 namespace {
+
+const std::string kHead = "lm_head.weight";
+
+std::string attention_prefix(int layer) { return layer_prefix(layer) + "self_attn."; }
 
 struct LayerWeights {
   std::vector<float> input_norm;           // [H]
@@ -40,18 +47,57 @@ struct AttentionModel::Weights {
   RopeTable rope;
   float softmax_scale = 0;
   kernels::WeightMatrix embedding;  // [V, H]
-  kernels::WeightMatrix head;       // [V, H]
-  std::vector<float> final_norm;    // [H]
+  kernels::WeightMatrix head;       // [V, H], as stored or a view of derived_head
+  DerivedMatrix derived_head;
+  std::vector<float> final_norm;  // [H]
   std::vector<LayerWeights> layers;
   WeightFiles files;
   std::vector<RepackedWeight> repacked;
   mutable ScratchPool scratch;  // of `logits`, which has no state to write to
 
   explicit Weights(const ModelConfig& c) : config(c), rope(c) {}
+  /// Makes what is not read as it is stored. *Errors*: `malformed`.
+  Expected<void> derive();
   Compute compute(Scratch& memory) const {
     return {engine, numerics, config.quantisation.scale_fmt_ue8m0, memory};
   }
 };
+
+namespace {
+
+// A weight that INT8 cannot hold.
+Unexpected derived_error(const std::string& tensor, const Error& error) {
+  return unexpected(error.code, "tensor " + tensor + " " + error.detail +
+                                    ", which INT8 cannot hold; --mode bf16 takes it as it is");
+}
+
+// Lets the kernel take back a mapped weight that nobody reads any more.
+void forget_weight(const kernels::WeightMatrix& w) {
+  forget({w.data, static_cast<std::size_t>(w.bytes())});
+}
+
+}  // namespace
+
+Expected<void> AttentionModel::Weights::derive() {
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    kernels::WeightMatrix& kv_b = layers[i].attention.kv_b;
+    if (const auto done = derive_absorbed(layers[i].attention, config, numerics, engine); !done)
+      return derived_error(attention_prefix(static_cast<int>(i)) + "kv_b_proj.weight",
+                           done.error());
+    // Nobody reads kv_b any more: a copy of it would lie around.
+    const auto copies = std::erase_if(
+        repacked, [&](const RepackedWeight& copy) { return copy.matrix().data == kv_b.data; });
+    if (copies == 0) forget_weight(kv_b);
+    kv_b = {};
+  }
+  if (!derives_int8(config, numerics)) return {};
+  auto rows = int8_rows_of(head, engine);
+  if (!rows) return derived_error(kHead, rows.error());
+  derived_head = *std::move(rows);
+  forget_weight(head);
+  head = derived_head.view();
+  return {};
+}
 
 AttentionModel::AttentionModel(std::unique_ptr<Weights> weights) : weights_(std::move(weights)) {}
 AttentionModel::AttentionModel(AttentionModel&&) noexcept = default;
@@ -62,12 +108,12 @@ Numerics AttentionModel::numerics() const { return weights_->numerics; }
 namespace {
 
 LayerWeights load_layer(WeightLoader& loader, const ModelConfig& config, int layer) {
-  const std::string prefix = "model.layers." + std::to_string(layer) + ".";
+  const std::string prefix = layer_prefix(layer);
   const std::int64_t hidden = config.hidden_size;
   LayerWeights w;
   w.input_norm = loader.vector(prefix + "input_layernorm.weight", hidden);
   w.post_attention_norm = loader.vector(prefix + "post_attention_layernorm.weight", hidden);
-  w.attention = load_latent_attention(loader, config, prefix + "self_attn.");
+  w.attention = load_latent_attention(loader, config, attention_prefix(layer));
   if (!config.is_moe(layer)) {
     w.feed_forward = loader.mlp(prefix + "mlp.", hidden, config.intermediate_size);
   } else if (config.shared_experts > 0) {
@@ -89,7 +135,7 @@ Expected<AttentionModel> AttentionModel::load(const Checkpoint& checkpoint, Nume
   w->softmax_scale = softmax_scale(config);
   WeightLoader loader(checkpoint, engine, progress);
   w->embedding = loader.matrix("model.embed_tokens.weight", config.vocab_size, config.hidden_size);
-  w->head = loader.matrix("lm_head.weight", config.vocab_size, config.hidden_size);
+  w->head = loader.matrix(kHead, config.vocab_size, config.hidden_size);
   w->final_norm = loader.vector("model.norm.weight", config.hidden_size);
   for (int layer = 0; layer < config.num_layers; ++layer)
     w->layers.push_back(load_layer(loader, config, layer));
@@ -97,21 +143,15 @@ Expected<AttentionModel> AttentionModel::load(const Checkpoint& checkpoint, Nume
   loader.scan();
   if (loader.error()) return unexpected(*loader.error());
   w->repacked = loader.take_repacked();
-  for (auto& layer : w->layers) {
-    kernels::WeightMatrix& kv_b = layer.attention.kv_b;
-    derive_absorbed(layer.attention, config, numerics, engine);
-    // Nobody reads kv_b any more: a copy of it would lie around.
-    std::erase_if(w->repacked,
-                  [&](const RepackedWeight& copy) { return copy.matrix().data == kv_b.data; });
-    kv_b = {};
-  }
+  if (const auto derived = w->derive(); !derived) return unexpected(derived.error());
   return AttentionModel(std::move(w));
 }
 
 std::int64_t AttentionModel::derived_bytes() const {
   std::int64_t bytes = 0;
   for (const auto& layer : weights_->layers)
-    bytes += static_cast<std::int64_t>(layer.attention.derived.size());
+    bytes += layer.attention.w_uk.bytes() + layer.attention.w_uv.bytes();
+  bytes += weights_->derived_head.bytes();
   for (const RepackedWeight& copy : weights_->repacked) bytes += copy.bytes();
   return bytes;
 }
@@ -221,7 +261,8 @@ void AttentionModel::logits(const StepState& state, std::span<const std::int64_t
                      .width = hidden,
                      .eps = w.config.rms_norm_eps,
                      .round_to_bf16 = w.numerics.rounds_to_bf16()});
-  const LinearInput input{.x = normed, .stride = hidden, .tokens = count, .width = hidden};
+  LinearInput input{.x = normed, .stride = hidden, .tokens = count, .width = hidden};
+  quantise_for(w.compute(*lease), w.head, input);
   w.engine.linear(linear_args(input, w.head, out, w.config.vocab_size));
   // Nothing leaves an attention shard but through here: one look covers the whole step.
   w.files.end_process_if_truncated();

@@ -1,9 +1,9 @@
 // Absorbed MLA: project, rotate, write the latent cache, attend over pages, project back.
 #include "model/latent_attention.hpp"
 
+#include <atomic>
 #include <cstring>
 
-#include "core/dtype.hpp"
 #include "model/checkpoint/dequantise.hpp"
 
 namespace troupe::model {
@@ -22,23 +22,6 @@ struct Dims {
         kv_head(nope + v),
         width(latent + rope) {}
 };
-
-void store(std::byte* at, std::int64_t index, float value, DType dtype) {
-  if (dtype == DType::bf16) {
-    const Bf16 bits = f32_to_bf16(value);
-    std::memcpy(at + 2 * index, &bits, sizeof bits);
-  } else {
-    std::memcpy(at + 4 * index, &value, sizeof value);
-  }
-}
-
-kernels::WeightMatrix rows_of(const kernels::WeightMatrix& w, std::int64_t begin,
-                              std::int64_t count) {
-  kernels::WeightMatrix part = w;
-  part.data = w.data + begin * w.row_bytes();
-  part.rows = count;
-  return part;
-}
 
 }  // namespace
 
@@ -65,38 +48,85 @@ LatentAttentionWeights load_latent_attention(WeightLoader& loader, const ModelCo
   return w;
 }
 
-void derive_absorbed(LatentAttentionWeights& w, const ModelConfig& config, const Numerics& numerics,
-                     const kernels::Engine& engine) {
-  const Dims d(config);
-  // Copies keep a stored BF16 or F32 exactly; quantised ones become what the mode computes with.
-  DType dtype = w.kv_b.dtype;
-  if (dtype != DType::bf16 && dtype != DType::f32)
-    dtype = numerics.rounds_to_bf16() ? DType::bf16 : DType::f32;
-  const auto item = static_cast<std::int64_t>(bytes_of(dtype));
-  const std::int64_t uk_bytes = d.heads * d.latent * d.nope * item;
-  w.derived.resize(static_cast<std::size_t>(uk_bytes + d.heads * d.v * d.latent * item));
-  std::byte* uk = w.derived.data();
-  std::byte* uv = uk + uk_bytes;
-  engine.pool->parallel_for(d.heads, 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> row(static_cast<std::size_t>(d.latent));
-    for (std::int64_t h = begin; h < end; ++h)
-      for (std::int64_t r = 0; r < d.kv_head; ++r) {
-        dequantise_row(w.kv_b, h * d.kv_head + r, row);
-        for (std::int64_t c = 0; c < d.latent; ++c) {
-          const float value = row[static_cast<std::size_t>(c)];
-          if (r < d.nope) {
-            store(uk, (h * d.latent + c) * d.nope + r, value, dtype);
-          } else {
-            store(uv, (h * d.v + r - d.nope) * d.latent + c, value, dtype);
-          }
-        }
-      }
-  });
-  w.w_uk = {uk, dtype, d.heads * d.latent, d.nope};
-  w.w_uv = {uv, dtype, d.heads * d.v, d.latent};
+DType absorbed_dtype(DType kv_b, const ModelConfig& config, const Numerics& numerics) {
+  if (derives_int8(config, numerics)) return DType::i8;
+  if (kv_b == DType::bf16 || kv_b == DType::f32) return kv_b;
+  return numerics.row_dtype();
 }
 
 namespace {
+
+// One head of kv_b: rows [first, first + nope + v).
+struct Head {
+  const Dims& d;
+  const kernels::WeightMatrix& kv_b;
+  std::int64_t index;
+  std::int64_t first() const { return index * d.kv_head; }
+};
+
+// Fills the head's rows of both.
+bool encode_head(const Head& head, const kernels::KernelTable& table, DerivedMatrix& w_uk,
+                 DerivedMatrix& w_uv) {
+  const Dims& d = head.d;
+  std::vector<float> row(static_cast<std::size_t>(d.latent));
+  std::vector<float> uk(static_cast<std::size_t>(d.latent * d.nope));
+  std::vector<float> uv(static_cast<std::size_t>(d.v * d.latent));
+  for (std::int64_t r = 0; r < d.nope; ++r) {
+    dequantise_row(head.kv_b, head.first() + r, row);
+    for (std::int64_t c = 0; c < d.latent; ++c)
+      uk[static_cast<std::size_t>(c * d.nope + r)] = row[static_cast<std::size_t>(c)];
+  }
+  for (std::int64_t r = 0; r < d.v; ++r)
+    dequantise_row(head.kv_b, head.first() + d.nope + r,
+                   std::span(uv).subspan(static_cast<std::size_t>(r * d.latent), row.size()));
+  return w_uk.set_rows(table, head.index * d.latent, uk) &&
+         w_uv.set_rows(table, head.index * d.v, uv);
+}
+
+}  // namespace
+
+Expected<void> derive_absorbed(LatentAttentionWeights& w, const ModelConfig& config,
+                               const Numerics& numerics, const kernels::Engine& engine) {
+  const Dims d(config);
+  const DType dtype = absorbed_dtype(w.kv_b.dtype, config, numerics);
+  w.w_uk = DerivedMatrix(dtype, d.heads * d.latent, d.nope);
+  w.w_uv = DerivedMatrix(dtype, d.heads * d.v, d.latent);
+  std::atomic<bool> fine = true;
+  engine.pool->parallel_for(d.heads, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t h = begin; h < end; ++h) {
+      const Head head{d, w.kv_b, h};
+      if (!encode_head(head, *engine.table, w.w_uk, w.w_uv)) fine = false;
+    }
+  });
+  if (!fine) return unexpected(Errc::malformed, "has a value that is NaN or infinite");
+  return {};
+}
+
+namespace {
+
+// A product for each head h: columns [h * x_step, + weight.cols) of x with rows [h * rows_each, +
+// rows_each) of the weight, to columns [h * y_step, + rows_each) of y.
+struct HeadProducts {
+  const float* x;
+  std::int64_t x_stride, x_step;
+  kernels::WeightMatrix weight;
+  std::int64_t rows_each;
+  float* y;
+  std::int64_t y_stride, y_step;
+};
+
+void multiply_heads(const Compute& compute, std::int64_t heads, std::int64_t rows,
+                    const HeadProducts& p) {
+  std::vector<kernels::LinearArgs> products;
+  for (std::int64_t h = 0; h < heads; ++h) {
+    const kernels::WeightMatrix weight = rows_of(p.weight, h * p.rows_each, p.rows_each);
+    LinearInput input{
+        .x = p.x + h * p.x_step, .stride = p.x_stride, .tokens = rows, .width = weight.cols};
+    quantise_for(compute, weight, input);
+    products.push_back(linear_args(input, weight, p.y + h * p.y_step, p.y_stride));
+  }
+  compute.engine.linears(products);
+}
 
 // Queries [rows, heads, latent + rope]: q_nope through W_UK, q_pe rotated.
 float* absorbed_queries(const Compute& compute, const ModelConfig& config,
@@ -132,18 +162,17 @@ float* absorbed_queries(const Compute& compute, const ModelConfig& config,
                        .heads = d.heads,
                        .rope = d.rope});
   float* absorbed = compute.scratch.take(rows * d.heads * d.width);
-  std::vector<kernels::LinearArgs> heads;
-  for (std::int64_t h = 0; h < d.heads; ++h) {
+  for (std::int64_t h = 0; h < d.heads; ++h)
     round_rows(compute, q + h * d.q_head, rows, d.nope, stride);
-    heads.push_back({.x = q + h * d.q_head,
-                     .x_stride = stride,
-                     .x_scales = nullptr,
-                     .w = rows_of(w.w_uk, h * d.latent, d.latent),
-                     .y = absorbed + h * d.width,
-                     .y_stride = d.heads * d.width,
-                     .tokens = rows});
-  }
-  compute.engine.linears(heads);
+  multiply_heads(compute, d.heads, rows,
+                 {.x = q,
+                  .x_stride = stride,
+                  .x_step = d.q_head,
+                  .weight = w.w_uk.view(),
+                  .rows_each = d.latent,
+                  .y = absorbed,
+                  .y_stride = d.heads * d.width,
+                  .y_step = d.width});
   for (std::int64_t row = 0; row < rows; ++row)
     for (std::int64_t h = 0; h < d.heads; ++h)
       std::memcpy(absorbed + (row * d.heads + h) * d.width + d.latent,
@@ -231,16 +260,15 @@ void latent_attention(const Compute& compute, const ModelConfig& config,
   float* o_lat = attend(compute, d, softmax_scale, queries, input);
   round_rows(compute, o_lat, rows, d.heads * d.latent, d.heads * d.latent);
   float* o = compute.scratch.take(rows * d.heads * d.v);
-  std::vector<kernels::LinearArgs> heads;
-  for (std::int64_t h = 0; h < d.heads; ++h)
-    heads.push_back({.x = o_lat + h * d.latent,
-                     .x_stride = d.heads * d.latent,
-                     .x_scales = nullptr,
-                     .w = rows_of(w.w_uv, h * d.v, d.v),
-                     .y = o + h * d.v,
-                     .y_stride = d.heads * d.v,
-                     .tokens = rows});
-  compute.engine.linears(heads);
+  multiply_heads(compute, d.heads, rows,
+                 {.x = o_lat,
+                  .x_stride = d.heads * d.latent,
+                  .x_step = d.latent,
+                  .weight = w.w_uv.view(),
+                  .rows_each = d.v,
+                  .y = o,
+                  .y_stride = d.heads * d.v,
+                  .y_step = d.v});
   round_rows(compute, o, rows, d.heads * d.v, d.heads * d.v);
   LinearInput attended{.x = o, .stride = d.heads * d.v, .tokens = rows, .width = d.heads * d.v};
   quantise_for(compute, w.o, attended);

@@ -52,6 +52,8 @@ std::uint64_t numerics_id(std::string_view revision, const Numerics& numerics) {
        {revision, to_string(numerics.mode), std::string_view("absorbed"), kernels::kNumericsClass})
     add(part);
   hash.add_u64(kernels::kKernelNumericsVersion);
+  // W_UK, W_UV and the head are INT8 too; ids from before they were have other bits.
+  if (numerics.quantises_to_int8()) add("int8-derived");
   // Only where it differs from the mode's: ids given before there was a choice stay.
   if (numerics.cache_dtype() != numerics.row_dtype()) add(to_string(numerics.cache_dtype()));
   const auto digest = hash.digest();

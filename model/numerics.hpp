@@ -11,10 +11,12 @@ namespace troupe::model {
 
 /// docs/adr/0001 lists the rounding points of each.
 enum class ActivationMode : std::uint8_t {
-  f32 = 0,       // nothing is rounded; rows, latent cache and W_UK/W_UV are F32
-  bf16 = 1,      // the product's default
-  fp8_act = 2,   // as bf16, and inputs of FP8 linears are quantised 1x128 (specification 4.3)
-  int8_act = 3,  // as bf16, and inputs of INT8 and INT4 linears are quantised 1x128 to INT8 (4.8)
+  f32 = 0,      // nothing is rounded; rows, latent cache and W_UK/W_UV are F32
+  bf16 = 1,     // the product's default
+  fp8_act = 2,  // as bf16, and inputs of FP8 linears are quantised 1x128 (specification 4.3)
+  // As bf16, and inputs of INT8 and INT4 linears are quantised 1x128 to INT8 (4.8); models that
+  // have such linears get W_UK, W_UV and the head in INT8 (docs/adr/0005).
+  int8_act = 3,
 };
 
 std::string_view to_string(ActivationMode mode);

@@ -92,6 +92,22 @@ double stored_bytes(const Checkpoint& checkpoint, const std::string& name) {
   return bytes / static_cast<double>(packed * weight->count());
 }
 
+/// A row of `cols` values shares one F32 scale.
+double row_scale(std::int64_t cols) { return 4.0 / static_cast<double>(cols); }
+
+/// W_UK and W_UV in the mean, as derive_absorbed makes them.
+double absorbed_bytes(const Checkpoint& checkpoint, const Numerics& numerics) {
+  const ModelConfig& config = checkpoint.config();
+  const TensorView* kv_b = checkpoint.find("model.layers.0.self_attn.kv_b_proj.weight");
+  const DType dtype = absorbed_dtype(kv_b == nullptr ? DType::i32 : kv_b->dtype, config, numerics);
+  const auto bytes = static_cast<double>(bytes_of(dtype));
+  if (dtype != DType::i8) return bytes;
+  const auto nope = static_cast<double>(config.qk_nope_head_dim);
+  const auto v = static_cast<double>(config.v_head_dim);
+  return bytes + (nope * row_scale(config.qk_nope_head_dim) + v * row_scale(config.kv_lora_rank)) /
+                     (nope + v);
+}
+
 int first_layer(const ModelConfig& config, bool moe) {
   for (int layer = 0; layer < config.num_layers; ++layer)
     if (config.is_moe(layer) == moe) return layer;
@@ -108,16 +124,14 @@ ValueBytes value_bytes_of(const Checkpoint& checkpoint, const Numerics& numerics
   const std::string attention = "model.layers.0.self_attn.";
   ValueBytes bytes;
   bytes.attention = stored_bytes(checkpoint, attention + "o_proj.weight");
-  const TensorView* kv_b = checkpoint.find(attention + "kv_b_proj.weight");
-  // As derive_absorbed: BF16 and F32 stay, what is quantised becomes what the mode computes with.
-  const bool stays = kv_b != nullptr && (kv_b->dtype == DType::bf16 || kv_b->dtype == DType::f32);
-  bytes.absorbed = static_cast<double>(bytes_of(stays ? kv_b->dtype : numerics.row_dtype()));
+  bytes.absorbed = absorbed_bytes(checkpoint, numerics);
   const bool has_dense = !config.is_moe(first_layer(config, false));
   bytes.dense = stored_bytes(checkpoint, has_dense ? mlp(false) + "gate_proj.weight"
                                                    : mlp(true) + "shared_experts.gate_proj.weight");
   bytes.experts = stored_bytes(checkpoint, mlp(true) + "experts.0.gate_proj.weight");
   bytes.gate = stored_bytes(checkpoint, mlp(true) + "gate.weight");
-  bytes.head = stored_bytes(checkpoint, "lm_head.weight");
+  bytes.head = derives_int8(config, numerics) ? 1 + row_scale(config.hidden_size)
+                                              : stored_bytes(checkpoint, "lm_head.weight");
   const kernels::CacheEntry entry = cache_entry(config, numerics);
   bytes.cache = static_cast<double>(entry.bytes()) / static_cast<double>(entry.width());
   return bytes;

@@ -24,9 +24,11 @@ template <std::size_t kRows>
 constexpr std::size_t kPassChunks = kRows == 1   ? 160
                                     : kRows == 2 ? 64
                                                  : 16;
-/// Features side by side. A single row takes one: more streams are slower.
-template <std::size_t kRows>
-constexpr std::size_t kFeaturesTogether = kRows == 1 ? 1 : kTileSums / kRows;
+/// Features side by side. A single row takes one: more streams are slower, unless its features are
+/// so short that the end of each costs as much as its products.
+template <std::size_t kRows, bool kShort>
+constexpr std::size_t kFeaturesTogether = kRows == 1 && !kShort ? 1 : kTileSums / kRows;
+constexpr std::size_t kShortChunks = 4;
 
 /// One call, x as the format wants it.
 struct Int8Job {
@@ -190,10 +192,10 @@ HWY_INLINE void int8_rows(const Int8Job& job, std::size_t token, std::size_t beg
 }
 
 /// kRows rows against up to kBlockFeatures features of one row of scale blocks.
-template <class Format, std::size_t kRows>
+template <class Format, std::size_t kRows, bool kShort = false>
 HWY_INLINE void int8_block(const Int8Job& job, std::size_t token, std::size_t begin,
                            std::size_t end) {
-  constexpr std::size_t kFeatures = kFeaturesTogether<kRows>;
+  constexpr std::size_t kFeatures = kFeaturesTogether<kRows, kShort>;
   const std::size_t whole = begin + (end - begin) / kFeatures * kFeatures;
   if (begin < whole) int8_rows<Format, kRows, kFeatures>(job, token, begin, whole);
   if constexpr (kFeatures > 1)
@@ -221,7 +223,11 @@ HWY_INLINE void run_int8(const LinearArgs& args, std::size_t begin, std::size_t 
     std::size_t t = 0;
     for (; t + 4 <= tokens; t += 4) int8_block<Format, 4>(job, t, f, stop);
     for (; t + 2 <= tokens; t += 2) int8_block<Format, 2>(job, t, f, stop);
-    if (t < tokens) int8_block<Format, 1>(job, t, f, stop);
+    if (t < tokens && job.chunks <= kShortChunks) {
+      int8_block<Format, 1, true>(job, t, f, stop);
+    } else if (t < tokens) {
+      int8_block<Format, 1>(job, t, f, stop);
+    }
     f = stop;
   }
 }
