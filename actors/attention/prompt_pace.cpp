@@ -26,7 +26,8 @@ std::int64_t PromptPace::rows_max() const {
   if (budget_ <= 0) return BatchScheduler::kNoLimit;
   if (mixed_ >= kMixedSteps) return 0;
   if (!seconds_a_row_) return kRowsUnmeasured;
-  const double rows = budget_ / std::max(*seconds_a_row_, 1e-9);
+  const double seconds = std::max(budget_ - decode_step_, kOfDecodeMin * decode_step_);
+  const double rows = seconds / std::max(*seconds_a_row_, 1e-9);
   return std::max(kRowsMin, static_cast<std::int64_t>(std::min(rows, 1e9)));
 }
 

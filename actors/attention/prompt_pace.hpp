@@ -6,17 +6,24 @@
 
 namespace troupe::actors {
 
-/// Keeps the gap between two tokens of a decoding sequence short while prompts are computed: the
-/// prompt rows of a step take no longer than a budget. What a row takes is what a step with prompts
-/// took beyond one of decode rows alone; so now and then there is one of these. Which rows share a
-/// step never changes a bit of what they compute (I1). *Threading*: one thread.
+/// Keeps the gap between two tokens of a decoding sequence short while prompts are computed: a step
+/// with prompt rows takes no longer than a budget. Decode rows come first, prompts have what these
+/// leave of it, at least half as long as these take. So the more sequences decode, the slower
+/// others join them, and their number settles where a step takes its budget: under overload
+/// requests wait for their first token instead of slowing down every later one.
+///
+/// What a row takes is what a step with prompts took beyond one of decode rows alone; so now and
+/// then there is one of these. In between decode rows may have become more: their time then counts
+/// as the prompts', and the step still comes to its budget. Which rows share a step never changes a
+/// bit of what they compute (I1). *Threading*: one thread.
 class PromptPace {
  public:
   static constexpr std::int64_t kRowsUnmeasured = 64;  // before any step had prompt rows
   static constexpr std::int64_t kRowsMin = 16;         // whatever they take: a prompt gets on
+  static constexpr double kOfDecodeMin = 0.5;          // of the time of decode rows, for prompts
   static constexpr int kMixedSteps = 16;               // from one step of decode rows to the next
 
-  /// Zero: no limit.
+  /// Of a step; zero: no limit.
   explicit PromptPace(std::chrono::milliseconds budget);
 
   /// Of the next step, if a sequence decodes in it; 0: decode rows alone.

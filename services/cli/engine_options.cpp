@@ -115,7 +115,7 @@ void EngineOptions::declare(OptionSet& options, Spread spread) {
                Shown::help_all});
   options.add({"--prompt-ms",
                "MS",
-               "Time of prompts in a step in which others decode; 0: no limit [serve: 100; else 0]",
+               "Time of a step of prompts and decoding; 0: no limit [serve: 125; else 0]",
                integer(prompt_ms, {0, kPromptMsMax}),
                {},
                Shown::help_all});

@@ -49,7 +49,9 @@ def arguments():
     parser.add_argument("--clients", type=int, nargs="+", help="of closed loops")
     load = parser.add_argument_group("overload")
     load.add_argument("--seconds", type=float, default=300)
-    load.add_argument("--sweep-s", type=float, default=20, help="of each closed loop before")
+    load.add_argument(
+        "--sweep-s", type=float, default=20, help="of each closed loop before; at the peak 3 times"
+    )
     load.add_argument("--times", type=float, default=3, help="the peak")
     load.add_argument(
         "--admit", type=int, default=0, help="gateway.requests_max [5/4 of the peak's clients]"

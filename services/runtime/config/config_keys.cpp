@@ -198,7 +198,7 @@ void add_engine(Table& table) {
   table.add(whole("engine.step_rows_max", {1, 1 << 20}, TROUPE_AT(engine.step_rows_max)),
             kAttention, kMore, "Rows of a step over all sequences");
   table.add(whole("engine.prompt_ms", {0, 3600000}, TROUPE_AT(engine.prompt_budget)), kAttention,
-            kMore, "Time of prompts in a step in which others decode; 0: no limit");
+            kMore, "Time of a step with prompts in which others decode; 0: no limit");
   table.add(whole("engine.frame_rows_max", {1, 256}, TROUPE_AT(engine.frame_rows_max)), kRouting,
             kMore, "Rows of one frame between services");
   table.add(whole("engine.poll_us", {0, 1000000}, TROUPE_AT(engine.poll)), kAllRoles, kMore,

@@ -59,7 +59,7 @@ struct ServiceConfig {
     std::int64_t threads = 0;
     std::int64_t chunk_tokens = 256;
     std::int64_t step_rows_max = 256;
-    std::chrono::milliseconds prompt_budget{100};
+    std::chrono::milliseconds prompt_budget{125};
     std::int64_t frame_rows_max = 256;
     std::chrono::microseconds poll{50};
   } engine;

@@ -88,8 +88,12 @@ def overall_tokens_per_s(replies):
     return sum(reply.tokens for reply in done) / whole
 
 
-def busy_window(replies, clients):
-    """From when all clients have a first token to when the first of the last answers ends."""
+def steady_window(replies, clients, seconds):
+    """Of a closed loop of `seconds`: from when its clients are out of step until they stop asking.
+
+    They begin all at once, so at first there are prompts only and then answers only: a window that
+    begins behind these prompts has too few of them in it, and too many tokens."""
+    begin = min(reply.due for reply in replies)
     done = sorted(served(replies), key=lambda reply: reply.due)
-    first = [reply for reply in done if reply.arrivals][:clients]
-    return (max(r.arrivals[0][0] for r in first), min(r.ended for r in done[-clients:]))
+    first = [reply.arrivals[0][0] for reply in done if reply.arrivals][:clients]
+    return max(begin + seconds / 3, *first), begin + seconds

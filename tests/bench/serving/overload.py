@@ -11,6 +11,7 @@ from tests.bench.serving.server import Prompts, Samples, Troupe
 
 GOODPUT_GOAL, LATENCY_GOAL = 0.95, 2.0
 WARM_UP_S = 20
+PEAK_LOOPS = 3  # times as long as a loop of the sweep: a few answers of every client
 UNLOADED, REQUESTS_MIN = 1 / 3, 40  # of the peak; whose gaps make a p99
 
 
@@ -20,7 +21,9 @@ def run(options):
     asked = _requests(prompts, options)
     with Troupe(options.model, *options.serve) as server:
         peak = _sweep(server, asked, options)
-    clients = max(peak, key=lambda count: peak[count]["tokens_per_s"])
+        clients = max(peak, key=lambda count: peak[count]["tokens_per_s"])
+        # Once more: the best of several is the luckiest, too.
+        peak[clients] = _closed(server, asked, clients, PEAK_LOOPS * options.sweep_s)
     best = peak[clients]["tokens_per_s"]
     admitted = options.admit or clients + clients // 4  # one waits when another ends
     rate = options.times * best / options.answer_tokens
@@ -34,7 +37,7 @@ def run(options):
             )
         server.wait_until_empty()
     with Troupe(options.model, *options.serve) as server:
-        after = _closed(server, asked, clients, options.sweep_s)["tokens_per_s"]
+        after = _closed(server, asked, clients, PEAK_LOOPS * options.sweep_s)["tokens_per_s"]
     peak_rate = statistics.mean((best, after))  # the machine may have become slower or faster
     found = _judge(replies, begin, options.seconds, peak, (clients, peak_rate))
     found |= {"peak_after": after, "admitted": admitted}
@@ -73,7 +76,10 @@ def _closed(server, asked, clients, seconds):
     for reply in replies:
         if reply.failure:
             raise SystemExit(f"overload: {reply.failure}")
-    rate = loops.tokens_per_s(replies, *loops.busy_window(replies, clients))
+    begin, end = loops.steady_window(replies, clients, seconds)
+    if begin >= end:
+        raise SystemExit(f"overload: {clients} clients need more than {seconds:g} s (--sweep-s)")
+    rate = loops.tokens_per_s(replies, begin, end)
     return {"tokens_per_s": rate, "itl_p99": loops.percentile(loops.gaps(replies), 0.99)}
 
 
