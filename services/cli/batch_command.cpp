@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "services/cli/access_options.hpp"
+#include "services/cli/activations.hpp"
 #include "services/cli/batch_run.hpp"
 #include "services/cli/command.hpp"
 #include "services/cli/compute.hpp"
@@ -113,6 +114,7 @@ int run_local(const Flags& flags, BatchOutput& output, std::size_t lines) {
   if (const auto failed = check_engine(flags.engine)) return *failed;
   auto model = open_model(flags.model);
   if (!model) return report(model_fault(model.error().code), model.error().detail);
+  tell_activations(flags.engine, model->config().quantisation.format);
   const std::int64_t parallel = flags.parallel.value_or(BatchSettings{}.parallel);
   StartedLocal started = start_local(*model, flags.engine, static_cast<std::size_t>(parallel));
   if (!started.cluster) return started.exit_code;

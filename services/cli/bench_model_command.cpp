@@ -93,7 +93,7 @@ ModelRun run_of(const Flags& flags, const OpenModel& model) {
   run.model = served_name("", model.checkpoint.directory().string());
   for (const auto& tensor : model.checkpoint.tensors()) run.weight_bytes += tensor.bytes;
   run.parameters = model::parameter_counts(model.config());
-  run.mode = flags.engine.mode;
+  run.mode = to_string(numerics_of(flags.engine, model.config().quantisation.format).mode);
   run.kv_cache = flags.engine.kv_cache;
   run.seed = flags.seed ? *flags.seed : std::random_device{}();
   return run;
@@ -183,7 +183,8 @@ class ModelBench {
   }
 
   model::Work work_of(const ModelTest& test) const {
-    const auto bytes = model::value_bytes_of(model_.checkpoint, numerics_of(flags_.engine));
+    const auto bytes = model::value_bytes_of(
+        model_.checkpoint, numerics_of(flags_.engine, model_.config().quantisation.format));
     if (test.kind == ModelTest::Kind::prompt)
       return model::prompt_work(model_.config(), bytes,
                                 {test.sequences, test.tokens, step_rows_, test.depth});
@@ -238,6 +239,7 @@ void declare(OptionSet& options, Flags& flags) {
   options.group("Engine");
   options.add({"--threads", "T,...", "Compute threads, all tests for each [the machine's cores]",
                integer_list(flags.threads, {1, kThreadsMax})});
+  flags.engine.mode = "bf16";
   flags.engine.declare_numerics(options);
   options.add({"--chunk", "C", "Prompt tokens computed per step [scheduler's]",
                integer(flags.engine.chunk, {1, kTokensMax})});

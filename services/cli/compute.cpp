@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "model/activation_choice.hpp"
 #include "services/cli/loading_notice.hpp"
 #include "services/cli/loading_progress.hpp"
 #include "services/cli/process_cluster.hpp"
@@ -53,7 +54,7 @@ LocalPlan plan_of(const OpenModel& model, const EngineOptions& options,
   plan.colocated = options.layout.colocated;
   plan.threads = settings.threads;
   const auto step_rows = std::max(settings.step_rows_max, settings.chunk);
-  plan.settings = {{"engine.mode", options.mode},
+  plan.settings = {{"engine.mode", std::string(to_string(settings.mode))},
                    {"engine.kv_cache", options.kv_cache},
                    {"engine.level", options.level},
                    {"engine.chunk_tokens", std::to_string(settings.chunk)},
@@ -91,9 +92,10 @@ StartedCluster start_processes(const OpenModel& model, const EngineOptions& opti
   }
 }
 
-actors::ClusterSettings settings_of(const EngineOptions& options, std::size_t requests) {
+actors::ClusterSettings settings_of(const EngineOptions& options, model::WeightFormat weights,
+                                    std::size_t requests) {
   actors::ClusterSettings settings = shards_of(options.layout);
-  const model::Numerics numerics = numerics_of(options);
+  const model::Numerics numerics = numerics_of(options, weights);
   settings.mode = numerics.mode;
   settings.kv_cache = numerics.kv_cache;
   settings.threads = static_cast<int>(options.threads.value_or(0));
@@ -109,8 +111,9 @@ actors::ClusterSettings settings_of(const EngineOptions& options, std::size_t re
 
 }  // namespace
 
-model::Numerics numerics_of(const EngineOptions& options) {
-  return {*model::parse_activation_mode(options.mode), *model::parse_kv_cache(options.kv_cache)};
+model::Numerics numerics_of(const EngineOptions& options, model::WeightFormat weights) {
+  return {*model::decide_activation_mode(options.mode, weights),
+          *model::parse_kv_cache(options.kv_cache)};
 }
 
 actors::ClusterSettings shards_of(const Layout& layout) {
@@ -131,7 +134,8 @@ StartedCluster start_cluster(const OpenModel& model, const EngineOptions& option
   if (const auto fits = check_layout(options.layout, model.config()); !fits) {
     return {nullptr, report(Fault::impossible_layout, fits.error().detail)};
   }
-  return start_processes(model, options, settings_of(options, requests));
+  return start_processes(model, options,
+                         settings_of(options, model.config().quantisation.format, requests));
 }
 
 StartedLocal start_local(const OpenModel& model, const EngineOptions& options, std::size_t requests,
@@ -144,7 +148,7 @@ StartedLocal start_local(const OpenModel& model, const EngineOptions& options, s
   if (const auto fits = check_layout(options.layout, model.config()); !fits) {
     return {nullptr, report(Fault::impossible_layout, fits.error().detail)};
   }
-  auto settings = settings_of(options, requests);
+  auto settings = settings_of(options, model.config().quantisation.format, requests);
   settings.loading = counters.whole;
   settings.loading_experts = counters.experts;
   const LoadingProgress loading(progress_style(options.no_progress), counters.whole);

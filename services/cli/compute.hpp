@@ -18,8 +18,8 @@ namespace troupe::services {
 /// Returns the exit code of a reported error.
 std::optional<int> check_engine(const EngineOptions& options);
 
-/// What --mode and --kv-cache say.
-model::Numerics numerics_of(const EngineOptions& options);
+/// What --mode and --kv-cache mean with such weights.
+model::Numerics numerics_of(const EngineOptions& options, model::WeightFormat weights);
 
 /// The defaults with so many shards of each role.
 actors::ClusterSettings shards_of(const Layout& layout);

@@ -62,13 +62,22 @@ Expected<Layout> parse_layout(std::string_view text) {
   return layout;
 }
 
+Assign mode_choice(std::string& mode) {
+  return choice(mode, {"auto", "f32", "bf16", "fp8-act", "int8-act"});
+}
+
+Option mode_option(std::string& mode, const std::string& standard) {
+  return {"--mode", "MODE",
+          "Activations: auto (by the weights), f32, bf16, fp8-act, int8-act [" + standard + "]",
+          mode_choice(mode)};
+}
+
 void EngineOptions::declare_numerics(OptionSet& options) {
   std::vector<std::string> levels{"auto"};  // whether this machine runs it is looked at later
   for (const std::string_view known : kernels::known_levels()) levels.emplace_back(known);
   options.add({"--level", "LEVEL", "CPU level: auto, reference, avx2, avx512 [auto]",
                choice(level, std::move(levels))});
-  options.add({"--mode", "MODE", "Activations: f32, bf16, fp8-act, int8-act [bf16]",
-               choice(mode, {"f32", "bf16", "fp8-act", "int8-act"})});
+  options.add(mode_option(mode, mode));
   options.add({"--kv-cache",
                "FORMAT",
                "Latent cache: auto (as the mode), fp8 [auto]",

@@ -23,13 +23,18 @@ struct Layout {
 /// *Errors*: `invalid_argument` that shows the form and what is wrong.
 Expected<Layout> parse_layout(std::string_view text);
 
+/// "auto" or a mode's name, what model::decide_activation_mode takes.
+Assign mode_choice(std::string& mode);
+/// --mode. `standard`: what the help screen says is meant without it.
+Option mode_option(std::string& mode, const std::string& standard);
+
 /// Where a command can have its shards.
 enum class Spread { one_process, processes };
 
 /// State behind the flags; defaults are those of a run without flags.
 struct EngineOptions {
   Layout layout;
-  std::string mode = "bf16";
+  std::string mode = "auto";  // commands that measure begin with bf16
   std::string kv_cache = "auto";
   std::string level = "auto";
   std::string transport = "auto";  // between processes

@@ -124,6 +124,11 @@ std::optional<int> start(const EngineOptions& options, Side& side) {
   return std::nullopt;
 }
 
+std::string mode_of(const EngineOptions& options, const Side& side) {
+  return std::string(
+      to_string(numerics_of(options, side.model->config().quantisation.format).mode));
+}
+
 int eval_kl(const KlFlags& flags) {
   if (!flags.has_reference())
     return report(Fault::missing_argument,
@@ -150,9 +155,9 @@ int eval_kl(const KlFlags& flags) {
   EngineOptions against = options;
   if (!flags.against_mode.empty()) against.mode = flags.against_mode;
   if (!flags.against_kv_cache.empty()) against.kv_cache = flags.against_kv_cache;
-  result.mode = options.mode;
+  result.mode = mode_of(options, tested);
   result.kv_cache = options.kv_cache;
-  result.reference_mode = against.mode;
+  result.reference_mode = mode_of(against, reference);
   result.reference_kv_cache = against.kv_cache;
   result.span = {static_cast<std::int64_t>(windows->count()), window_length(flags, positions)};
   if (const auto failed = start(options, tested)) return *failed;
@@ -179,7 +184,7 @@ Command eval_kl_command() {
     options.add(
         {"--against", "DIR2", "The model it is measured against [the same]", text(flags->against)});
     options.add({"--against-mode", "MODE", "Activations of that model [those of --mode]",
-                 choice(flags->against_mode, {"f32", "bf16", "fp8-act", "int8-act"})});
+                 mode_choice(flags->against_mode)});
     options.add({"--against-kv-cache", "FORMAT", "Latent cache of that model [that of --kv-cache]",
                  choice(flags->against_kv_cache, {"auto", "fp8"})});
     flags->declare_rest(options);

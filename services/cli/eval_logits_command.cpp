@@ -151,6 +151,7 @@ Command eval_logits_command() {
     options.add({"--valid-vocab", "V", "Generate ids below V only [the tokenizer's length]",
                  integer(flags->valid_vocab, {1, kTokensMax})});
     options.group("Engine");
+    flags->engine.mode = "bf16";  // what others are compared with, whatever the weights
     flags->engine.declare(options, Spread::processes);
     return [flags] { return eval_logits(*flags); };
   };

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "services/cli/access_options.hpp"
+#include "services/cli/activations.hpp"
 #include "services/cli/engine_answer.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/model_lookup.hpp"
@@ -85,6 +86,7 @@ actors::GenerateRequest Generation::request_for(std::vector<std::int32_t> prompt
 
 std::optional<int> Generation::start() {
   if (cluster_) return std::nullopt;
+  tell_activations(flags_.engine, model_->config().quantisation.format);
   StartedCluster started = start_cluster(*model_, flags_.engine, 1);
   if (!started.cluster) return started.exit_code;
   cluster_ = std::move(started.cluster);

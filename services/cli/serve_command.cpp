@@ -7,6 +7,7 @@
 #include <memory>
 #include <thread>
 
+#include "services/cli/activations.hpp"
 #include "services/cli/command.hpp"
 #include "services/cli/compute.hpp"
 #include "services/cli/engine_options.hpp"
@@ -159,23 +160,6 @@ void tell_about_keys(const std::string& error) {
   std::fprintf(stderr, "%s\n", news.c_str());
 }
 
-/// Whoever has weights that mode int8-act is for hears that there is such a mode; whoever asks for
-/// it with others, that it does nothing.
-void hint_at_int8_rows(const model::Numerics& numerics, model::WeightFormat weights) {
-  const std::string format(to_string(weights));
-  const bool meant = model::takes_int8_rows(weights);
-  if (meant && numerics.mode == model::ActivationMode::bf16)
-    std::fprintf(stderr,
-                 "the weights are %s: --mode int8-act quantises their inputs to INT8 as well, and "
-                 "`troupe eval kl` says what that costs\n",
-                 format.c_str());
-  if (!meant && numerics.quantises_to_int8())
-    std::fprintf(stderr,
-                 "the weights are %s: --mode int8-act computes as bf16 does; it is for int8, "
-                 "int8-channel and int4, which `troupe model quantize` makes\n",
-                 format.c_str());
-}
-
 /// Until Ctrl-C or SIGTERM; then until no call is open, or the time for it is over.
 void serve_until_told(GatewayServer& gateway, ServeOps& ops, std::chrono::seconds drain) {
   const auto turn = [&] {
@@ -202,7 +186,8 @@ int serve(Flags& flags) {
   const LoadCounters& loading = ops.begin_loading(flags.engine, model->config());
   if (const auto opened = ops.open(flags.ops_listen, strangers.sink()); !opened)
     return report(Fault::cannot_bind, "--ops-listen: " + opened.error().detail);
-  const model::Numerics numerics = numerics_of(flags.engine);
+  const model::WeightFormat weights = model->config().quantisation.format;
+  const model::Numerics numerics = numerics_of(flags.engine, weights);
   LocalEngine engine(model::numerics_id(model->checkpoint.revision(), numerics),
                      shards_of(flags.engine.layout), model->config().routed_experts);
   engine.set_ops_address(ops.address());
@@ -235,12 +220,11 @@ int serve(Flags& flags) {
   (*gateway)->refresh();  // whoever reads the next line finds it healthy
   ops.begin_serving(engine, [&gateway] { return (*gateway)->calls_open().counts(); });
   std::fprintf(stderr, "serving %s (%s, mode %s, %s)\n", served->name().c_str(),
-               model->checkpoint.directory().c_str(), flags.engine.mode.c_str(),
+               model->checkpoint.directory().c_str(), std::string(to_string(numerics.mode)).c_str(),
                served->fingerprint().c_str());
-  hint_at_int8_rows(numerics, model->config().quantisation.format);
-  std::fprintf(stderr, "HTTP   %s\ngRPC   %s\nadmin  %s\nops    %s\n",
-               (*gateway)->http_url().c_str(), (*gateway)->address().c_str(),
-               (*admin)->address().c_str(), ops.address().c_str());
+  std::fprintf(stderr, "%s\nHTTP   %s\ngRPC   %s\nadmin  %s\nops    %s\n",
+               activations_line(flags.engine.mode, weights).c_str(), (*gateway)->http_url().c_str(),
+               (*gateway)->address().c_str(), (*admin)->address().c_str(), ops.address().c_str());
   serve_until_told(**gateway, ops, std::chrono::seconds(flags.drain_s.value_or(300)));
   ops.close();
   return static_cast<int>(ExitCode::ok);

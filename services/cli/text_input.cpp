@@ -36,6 +36,7 @@ void TextFlags::declare_input(OptionSet& options) {
 
 void TextFlags::declare_rest(OptionSet& options) {
   options.group("Engine");
+  engine.mode = "bf16";  // the weights by themselves
   engine.declare(options, Spread::one_process);
   options.group("Output");
   options.add({"--json", "", "Print one JSON object", yes_no(json)});

@@ -4,16 +4,18 @@
 #include <sys/signalfd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 
 #include "model/config/model_config.hpp"
+#include "services/cli/activations.hpp"
 #include "services/cli/command.hpp"
 #include "services/client/inference_client.hpp"
 #include "services/local/local_services.hpp"
 #include "services/local/ready_probe.hpp"
 #include "services/local/supervisor.hpp"
 #include "services/runtime/config/config_keys.hpp"
-#include "services/runtime/config/service_config.hpp"
+#include "services/runtime/config/config_load.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/model_lookup.hpp"
 #include "services/runtime/suggest.hpp"
@@ -30,7 +32,7 @@ struct Flags {
   std::optional<std::int64_t> experts, attention, routers, drain_s;
   std::string placement = "separate", grpc = "127.0.0.1:50051", admin = "127.0.0.1:50052",
               http = "127.0.0.1:8080", ops = "127.0.0.1:9090", transport = "auto",
-              log_level = "warning";
+              log_level = "warning", mode;  // none: what variables or a file say
   std::vector<std::string> settings;
 };
 
@@ -48,7 +50,8 @@ std::optional<int> read_settings(const Flags& flags, LocalPlan& plan) {
   for (const auto& setting : flags.settings) {
     const auto equals = setting.find('=');
     const auto key = setting.substr(0, equals);
-    if (equals == std::string::npos || find_config_key(key) == nullptr) {
+    const ConfigKey* known = find_config_key(key);
+    if (equals == std::string::npos || known == nullptr) {
       const auto nearest = equals == std::string::npos ? "" : did_you_mean(key, config_paths());
       return report(Fault::bad_value, "--set " + setting +
                                           ": takes KEY=VALUE with a key of `troupe config "
@@ -59,6 +62,9 @@ std::optional<int> read_settings(const Flags& flags, LocalPlan& plan) {
       if (key == own)
         return report(Fault::bad_value,
                       "--set " + setting + ": is the gateway's alone. Use " + flag);
+    ServiceConfig scratch;
+    if (const auto taken = known->assign(scratch, setting.substr(equals + 1)); !taken)
+      return report(Fault::bad_value, "--set " + setting + ": " + taken.error().detail);
     plan.settings.emplace_back(key, setting.substr(equals + 1));
   }
   return std::nullopt;
@@ -78,23 +84,59 @@ Expected<LocalPlan> make_plan(const Flags& flags) {
                   {"gateway.grpc_listen", flags.grpc},
                   {"admin.listen", flags.admin},
                   {"ops.listen", flags.ops}};
+  if (!flags.mode.empty()) plan.settings.emplace_back("engine.mode", flags.mode);
   return with_identity(std::move(plan));
 }
 
-/// The model's number of experts is looked up here: the services would each refuse in turn. What
-/// else is wrong with the model they tell themselves.
-std::optional<int> check_experts(const LocalPlan& plan) {
-  std::string named = plan.model;
+/// What the services will read of model and mode: the plan's flags, variables, TROUPE_CONFIG's
+/// file. What is wrong with any of it they tell themselves.
+ServiceConfig config_of_services(const LocalPlan& plan) {
+  ConfigFlags given;
+  OptionSet options;
+  given.declare(options, kAllRoles);
+  for (const char* flag : {"--config", "--model-path", "--engine-mode"}) {
+    const Option* option = options.find(flag);
+    const char* value = std::getenv(option->environment().c_str());
+    if (value == nullptr || *value == '\0') continue;
+    (void)(option->assign_variable ? option->assign_variable : option->assign)(value);
+  }
+  if (!plan.model.empty()) given.flags["model.path"] = plan.model;
   for (const auto& [key, value] : plan.settings)
-    if (key == "model.path") named = value;
-  const auto directory = find_model(named);
-  if (!directory) return std::nullopt;
-  const auto config = model::load_config(*directory, {.q_proj = true});
-  if (!config || plan.experts <= config->routed_experts) return std::nullopt;
+    if (key == "model.path" || key == "engine.mode")
+      (void)options.find(find_config_key(key)->flag())->assign(value);
+  LoadedConfig loaded;
+  (void)load_config(given, kAllRoles, loaded);
+  return loaded.config;
+}
+
+/// The model's number of experts is looked up here: the services would each refuse in turn.
+std::optional<int> check_experts(const LocalPlan& plan, const model::ModelConfig& config) {
+  if (plan.experts <= config.routed_experts) return std::nullopt;
   return report(Fault::impossible_layout, "--experts asks for " + std::to_string(plan.experts) +
                                               " expert services, and the model has " +
-                                              std::to_string(config->routed_experts) +
+                                              std::to_string(config.routed_experts) +
                                               " experts. Ask for that many at most");
+}
+
+/// Mode `auto` is decided once, and every service told the same.
+void settle_mode(const std::string& asked, model::WeightFormat weights, LocalPlan& plan) {
+  say(activations_line(asked, weights));
+  if (asked != "auto") return;
+  const auto mode = model::default_activation_mode(weights);
+  plan.settings.emplace_back("engine.mode", std::string(to_string(mode)));
+}
+
+/// What the model itself asks of the plan. A model that cannot be read is left to the services,
+/// which say what is wrong with it.
+std::optional<int> fit_to_model(LocalPlan& plan) {
+  const ServiceConfig services = config_of_services(plan);
+  const auto directory = find_model(services.model.path);
+  if (!directory) return std::nullopt;
+  const auto config = model::load_config(*directory, {.q_proj = true});
+  if (!config) return std::nullopt;
+  if (const auto failed = check_experts(plan, *config)) return failed;
+  settle_mode(services.engine.mode, config->quantisation.format, plan);
+  return std::nullopt;
 }
 
 /// One line for each member: where its probes and metrics are.
@@ -153,7 +195,7 @@ int up(const Flags& flags) {
   auto plan = make_plan(flags);
   if (!plan) return report(Fault::memory_not_available, plan.error().detail);
   if (const auto failed = read_settings(flags, *plan)) return *failed;
-  if (const auto failed = check_experts(*plan)) return *failed;
+  if (const auto failed = fit_to_model(*plan)) return *failed;
   const int signals = blocked_signals();
   Supervisor supervisor(local_services(*plan), {[address = *ops] { return is_ready(address); },
                                                 [&] { describe(flags, *plan); },
@@ -189,6 +231,7 @@ Command up_command() {
                  choice(flags->placement, {"separate", "colocated"})});
     options.add({"--transport", "T", "What carries rows: auto, shm, tcp [auto]",
                  choice(flags->transport, {"auto", "shm", "tcp"})});
+    options.add(mode_option(flags->mode, "auto"));
     options.group("Listening");
     options.add(
         {"--http-listen", "ADDRESS", "OpenAI-compatible HTTP [127.0.0.1:8080]", text(flags->http)});

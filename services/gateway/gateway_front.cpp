@@ -3,6 +3,7 @@
 
 #include <atomic>
 
+#include "model/activation_choice.hpp"
 #include "model/checkpoint/files.hpp"
 #include "services/gateway/gateway_metrics.hpp"
 #include "services/gateway/gateway_settings.hpp"
@@ -121,7 +122,8 @@ Expected<std::unique_ptr<ServiceFront>> make_front(const Opened& opened,
                                                    const FrontContext& context) {
   ServedModel::Settings settings;
   settings.name = context.served_name;
-  settings.mode = *model::parse_activation_mode(context.config.engine.mode);
+  settings.mode = *model::decide_activation_mode(context.config.engine.mode,
+                                                 (*opened)->config().quantisation.format);
   settings.numerics_id = context.node.numerics_id();
   settings.template_file = context.config.model.chat_template_file;
   auto served = ServedModel::make(**opened, settings);

@@ -47,12 +47,9 @@ std::vector<std::string> ucx_variables() {
 Expected<actors::ClusterSettings> engine_settings(const ServiceConfig& config) {
   const auto table = kernels::select_level(config.engine.level);
   if (!table) return unexpected(table.error());
-  const auto mode = model::parse_activation_mode(config.engine.mode);
-  if (!mode) return unexpected(mode.error());
   const auto kv_cache = model::parse_kv_cache(config.engine.kv_cache);
   if (!kv_cache) return unexpected(kv_cache.error());
   actors::ClusterSettings engine;
-  engine.mode = *mode;
   engine.kv_cache = *kv_cache;
   engine.table = *table;
   engine.threads = static_cast<int>(config.engine.threads);

@@ -12,7 +12,8 @@ proto::Role role_of(ServiceRole role);
 /// Index or rank of the service among those of its role.
 std::int64_t index_of(const ServiceConfig& config, ServiceRole role);
 
-/// Reads the join token's file and the environment (UCX_*). *Errors*: `not_found` when the file
+/// Reads the join token's file and the environment (UCX_*). Not `engine.mode`, which may wait for
+/// the weights: model::decide_activation_mode. *Errors*: `not_found` when the file
 /// cannot be read or is empty; `invalid_argument`, `unsupported_cpu` for engine.level.
 Expected<actors::NodeSettings> node_settings(const ServiceConfig& config, ServiceRole role);
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "model/activation_choice.hpp"
 #include "services/process/node_settings.hpp"
 #include "services/process/summary.hpp"
 #include "services/runtime/model_lookup.hpp"
@@ -134,6 +135,10 @@ int Service::load_and_start() {
   auto checkpoint = open(order_.config.model.path);
   if (!checkpoint) return fail(model_fault(checkpoint.error().code), checkpoint.error().detail);
   checkpoint_ = *std::move(checkpoint);
+  const auto mode = model::decide_activation_mode(order_.config.engine.mode,
+                                                  checkpoint_->config().quantisation.format);
+  if (!mode) return fail(Fault::config_conflict, "engine.mode: " + mode.error().detail);
+  settings_.engine.mode = *mode;
   metrics_.declare(hosted_roles(settings_), checkpoint_->config());
   attach_metrics();
   actors::NodeHooks hooks;

@@ -37,6 +37,14 @@ std::string model_text(const SummaryFacts& facts) {
          " here";
 }
 
+/// "int8-act by default for int8 weights", "f32".
+std::string mode_text(const SummaryFacts& facts) {
+  std::string text(model::to_string(facts.settings.engine.mode));
+  if (facts.order.config.engine.mode != "auto") return text;
+  const auto format = facts.checkpoint.config().quantisation.format;
+  return text + " by default for " + std::string(model::to_string(format)) + " weights";
+}
+
 std::string routers_text(const ServiceConfig& config) {
   std::string text;
   for (const Address& router : config.cluster.routers)
@@ -52,7 +60,7 @@ std::vector<std::pair<std::string, std::string>> summary_lines(const SummaryFact
   std::vector<std::pair<std::string, std::string>> lines{
       {"process", service_text(facts)},
       {"model", model_text(facts)},
-      {"numerics", model::fingerprint(facts.node.numerics_id()) + ", " + config.engine.mode +
+      {"numerics", model::fingerprint(facts.node.numerics_id()) + ", " + mode_text(facts) +
                        ", KV cache " + config.engine.kv_cache + ", " +
                        std::string(facts.settings.engine.table->name) + ", " +
                        std::to_string(threads > 0 ? threads : cores_allowed()) + " threads"},

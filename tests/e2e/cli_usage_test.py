@@ -164,7 +164,7 @@ class MistakeTest(program.ProgramTest):
             ("--logit-bias", "5", "ID=BIAS"),
             ("--logit-bias", "5=101", "-100 to 100"),
             ("--ids", "1,,2", "token ids"),
-            ("--mode", "fp4", "f32, bf16, fp8-act, int8-act"),
+            ("--mode", "fp4", "auto, f32, bf16, fp8-act, int8-act"),
             ("--kv-cache", "int8", "auto, fp8"),
             ("--level", "sse2", "avx2"),
             ("--layout", "experts=0", "experts needs"),

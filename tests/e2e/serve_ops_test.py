@@ -100,20 +100,30 @@ class FirstLinesTest(program.ProgramTest):
         self.addCleanup(served.stop)
         return "".join(served.log)
 
-    def test_name_the_mode_and_the_one_that_int8_weights_have(self):
+    def test_name_the_mode_who_chose_it_and_its_cost(self):
         int8 = self.path("int8")
         self.succeeds("model", "quantize", "--to", "int8", program.TINY, int8)
-        for flags, mode, hint in (
-            ((), "bf16", None),
-            ((int8,), "bf16", "the weights are int8: --mode int8-act quantises"),
-            ((int8, "--mode", "int8-act"), "int8-act", None),
-            (("--mode", "int8-act"), "int8-act", "the weights are fp8: --mode int8-act computes"),
+        costs = "; costs a mean KL of about"
+        unused = "mode int8-act computes as bf16 does with fp8 weights; it is for int8, "
+        for flags, mode, says in (
+            ((), "bf16", "BF16 (mode bf16, the default for fp8 weights)"),
+            ((int8,), "int8-act",
+             f"INT8, 1x128 (mode int8-act, the default for int8 weights{costs} 0.0015 nats"),
+            ((int8, "--mode", "bf16"), "bf16", "BF16 (mode bf16, as asked)"),
+            ((int8, "--mode", "int8-act"), "int8-act",
+             f"INT8, 1x128 (mode int8-act, as asked{costs} 0.0015 nats"),
+            (("--mode", "int8-act"), "int8-act", f"BF16 ({unused}"),
+            (("--mode", "fp8-act"), "fp8-act",
+             f"FP8, 1x128 (mode fp8-act, as asked{costs} 0.0034 nats"),
+            ((int8, "--mode", "fp8-act"), "fp8-act",
+             "BF16 (mode fp8-act computes as bf16 does with int8 weights; it is for fp8)"),
+            (("--mode", "f32"), "f32", "F32 (mode f32, as asked)"),
         ):
             with self.subTest(flags):
                 said = self.lines(*flags)
                 self.assertRegex(said, rf"(?m)^serving \S+ \(.+, mode {mode}, fp_[0-9a-f]{{16}}\)$")
-                self.assertEqual(said.count("the weights are"), 0 if hint is None else 1, said)
-                self.assertIn(hint or "", said)
+                self.assertEqual(said.count("activations: "), 1, said)
+                self.assertIn(f"\nactivations: {says}", said)
 
 
 class PortTest(program.ProgramTest):

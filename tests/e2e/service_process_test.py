@@ -84,7 +84,7 @@ class ProbeTest(ServiceTest):
         line = expert.wait_for("started")
         self.assertIn("expert 0 of 1", line["process"])
         self.assertIn("troupe-tiny", line["model"])
-        self.assertRegex(line["numerics"], "^fp_[0-9a-f]{16}, bf16")
+        self.assertRegex(line["numerics"], "^fp_[0-9a-f]{16}, bf16 by default for fp8 weights")
         expert.stop(signal.SIGINT)
         self.assertNotIn("very-secret-words", expert.text)
 

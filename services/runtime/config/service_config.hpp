@@ -53,7 +53,7 @@ struct ServiceConfig {
     std::string chat_template_file;
   } model;
   struct {
-    std::string mode = "bf16";
+    std::string mode = "auto";
     std::string kv_cache = "auto";
     std::string level = "auto";
     std::int64_t threads = 0;

@@ -38,7 +38,6 @@ TEST(NodeSettings, CarryTheKeysOfTheRole) {
   config.cluster.routers = {{"a", 1}, {"b", 2}};
   config.expert.rank = 3;
   config.expert.ranks = 4;
-  config.engine.mode = "f32";
   config.engine.kv_cache = "fp8";
   config.engine.chunk_tokens = 64;
   config.engine.prompt_budget = std::chrono::milliseconds(30);
@@ -53,7 +52,6 @@ TEST(NodeSettings, CarryTheKeysOfTheRole) {
   EXPECT_EQ(settings->routers_count, 2u);
   EXPECT_EQ(settings->routers[1].port, 2);
   EXPECT_FALSE(settings->colocated_router);
-  EXPECT_EQ(settings->engine.mode, model::ActivationMode::f32);
   EXPECT_EQ(settings->engine.kv_cache, model::KvCache::fp8);
   EXPECT_EQ(settings->engine.chunk, 64);
   EXPECT_EQ(settings->engine.prompt_budget.count(), 30);
