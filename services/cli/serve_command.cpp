@@ -20,6 +20,7 @@
 #include "services/runtime/faults.hpp"
 #include "services/runtime/interrupts.hpp"
 #include "services/runtime/model_lookup.hpp"
+#include "services/runtime/progress.hpp"
 #include "services/runtime/suggest.hpp"
 
 namespace troupe::services {
@@ -216,12 +217,16 @@ int serve(Flags& flags) {
   // Whoever comes while the model loads hears so: the ports are open.
   StartedLocal started = start_local(*model, flags.engine, 1, loading);
   if (!started.cluster) return started.exit_code;
+  const std::int64_t copies = started.cluster->status().derived_bytes;
   engine.begin(std::move(started.cluster));
   (*gateway)->refresh();  // whoever reads the next line finds it healthy
   ops.begin_serving(engine, [&gateway] { return (*gateway)->calls_open().counts(); });
   std::fprintf(stderr, "serving %s (%s, mode %s, %s)\n", served->name().c_str(),
                model->checkpoint.directory().c_str(), std::string(to_string(numerics.mode)).c_str(),
                served->fingerprint().c_str());
+  if (copies > 0)
+    std::fprintf(stderr, "copies made at load: %s beside the mapped weights\n",
+                 human_bytes(static_cast<std::uint64_t>(copies)).c_str());
   std::fprintf(stderr, "%s\nHTTP   %s\ngRPC   %s\nadmin  %s\nops    %s\n",
                activations_line(flags.engine.mode, weights).c_str(), (*gateway)->http_url().c_str(),
                (*gateway)->address().c_str(), (*admin)->address().c_str(), ops.address().c_str());

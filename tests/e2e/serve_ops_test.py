@@ -124,6 +124,7 @@ class FirstLinesTest(program.ProgramTest):
                 self.assertRegex(said, rf"(?m)^serving \S+ \(.+, mode {mode}, fp_[0-9a-f]{{16}}\)$")
                 self.assertEqual(said.count("activations: "), 1, said)
                 self.assertIn(f"\nactivations: {says}", said)
+                self.assertRegex(said, r"(?m)^copies made at load: [1-9][0-9.]* [KM]iB beside ")
 
 
 class PortTest(program.ProgramTest):
