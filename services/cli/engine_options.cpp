@@ -65,7 +65,7 @@ Expected<Layout> parse_layout(std::string_view text) {
 void EngineOptions::declare_numerics(OptionSet& options) {
   std::vector<std::string> levels{"auto"};  // whether this machine runs it is looked at later
   for (const std::string_view known : kernels::known_levels()) levels.emplace_back(known);
-  options.add({"--level", "LEVEL", "CPU level: auto, reference, avx2, avx512 [auto]",
+  options.add({"--level", "LEVEL", "CPU level: auto, reference, avx2, avx512, avx512_vnni [auto]",
                choice(level, std::move(levels))});
   options.add({"--mode", "MODE", "Activations: f32, bf16, fp8-act, int8-act [bf16]",
                choice(mode, {"f32", "bf16", "fp8-act", "int8-act"})});
