@@ -36,8 +36,7 @@ void share_out(const Engine& engine, std::int64_t count, std::int64_t grain,
 
 template <class Fn>
 Fn pick(const Engine& engine, const cpu::Levels<Fn>& levels) {
-  const bool wide = engine.table != nullptr && engine.table->name == "avx512";
-  return wide ? levels.avx512 : levels.avx2;
+  return levels.at(engine.table == nullptr ? "" : engine.table->name);
 }
 
 struct Free {

@@ -11,7 +11,7 @@
 namespace troupe::kernels {
 namespace {
 
-constexpr std::array<std::string_view, 3> kLevelNames{"reference", "avx2", "avx512"};
+constexpr std::array<std::string_view, 4> kLevelNames{"reference", "avx2", "avx512", "avx512_vnni"};
 
 constexpr KernelTable kReference{
     .name = "reference",
@@ -33,39 +33,27 @@ constexpr KernelTable kReference{
     .softmax_stats = reference::softmax_stats,
 };
 
-/// One of the two tables of the vector levels.
-template <class Pick>
-KernelTable vector_table(std::string_view name, const Pick& pick) {
+/// The table of a vector level.
+KernelTable vector_table(std::string_view name) {
   return {
       .name = name,
-      .linear = pick(cpu::linear_levels()),
-      .linear_int8 = pick(cpu::linear_int8_levels()),
-      .mla_attention = pick(cpu::mla_attention_levels()),
-      .write_cache = pick(cpu::write_cache_levels()),
-      .rms_norm = pick(cpu::rms_norm_levels()),
-      .rope = pick(cpu::rope_levels()),
-      .swiglu = pick(cpu::swiglu_levels()),
-      .quantise = pick(cpu::quantise_levels()),
-      .quantise_int8 = pick(cpu::quantise_int8_levels()),
-      .round_bf16 = pick(cpu::round_bf16_levels()),
-      .pack_bf16 = pick(cpu::pack_bf16_levels()),
-      .unpack_bf16 = pick(cpu::unpack_bf16_levels()),
-      .add = pick(cpu::add_levels()),
-      .axpy = pick(cpu::axpy_levels()),
-      .sigmoid = pick(cpu::sigmoid_levels()),
-      .softmax_stats = pick(cpu::softmax_stats_levels()),
+      .linear = cpu::linear_levels().at(name),
+      .linear_int8 = cpu::linear_int8_levels().at(name),
+      .mla_attention = cpu::mla_attention_levels().at(name),
+      .write_cache = cpu::write_cache_levels().at(name),
+      .rms_norm = cpu::rms_norm_levels().at(name),
+      .rope = cpu::rope_levels().at(name),
+      .swiglu = cpu::swiglu_levels().at(name),
+      .quantise = cpu::quantise_levels().at(name),
+      .quantise_int8 = cpu::quantise_int8_levels().at(name),
+      .round_bf16 = cpu::round_bf16_levels().at(name),
+      .pack_bf16 = cpu::pack_bf16_levels().at(name),
+      .unpack_bf16 = cpu::unpack_bf16_levels().at(name),
+      .add = cpu::add_levels().at(name),
+      .axpy = cpu::axpy_levels().at(name),
+      .sigmoid = cpu::sigmoid_levels().at(name),
+      .softmax_stats = cpu::softmax_stats_levels().at(name),
   };
-}
-
-const KernelTable& avx2_table() {
-  static const KernelTable table = vector_table("avx2", [](auto levels) { return levels.avx2; });
-  return table;
-}
-
-const KernelTable& avx512_table() {
-  static const KernelTable table =
-      vector_table("avx512", [](auto levels) { return levels.avx512; });
-  return table;
 }
 
 /// What every level needs, the reference too (its std::fma is the CPU's).
@@ -81,6 +69,9 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512cd");
 }
 
+/// With the products of four bytes added to a sum (Cascade Lake and later, Zen 4).
+bool has_avx512_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+
 std::string join(std::span<const std::string_view> names) {
   std::string text;
   for (const std::string_view name : names) text += (text.empty() ? "" : ", ") + std::string(name);
@@ -90,9 +81,13 @@ std::string join(std::span<const std::string_view> names) {
 std::vector<const KernelTable*> detect() {
   std::vector<const KernelTable*> levels;
   if (!has_base()) return levels;
+  static const KernelTable avx2 = vector_table("avx2");
+  static const KernelTable avx512 = vector_table("avx512");
+  static const KernelTable avx512_vnni = vector_table("avx512_vnni");
   levels.push_back(&kReference);
-  levels.push_back(&avx2_table());
-  if (has_avx512()) levels.push_back(&avx512_table());
+  levels.push_back(&avx2);
+  if (has_avx512()) levels.push_back(&avx512);
+  if (has_avx512_vnni()) levels.push_back(&avx512_vnni);
   return levels;
 }
 

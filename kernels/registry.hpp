@@ -13,7 +13,7 @@ namespace troupe::kernels {
 
 /// The operations one level offers. Every CPU table gives the same bits. Read-only.
 struct KernelTable {
-  std::string_view name;  // "reference", "avx2", "avx512"
+  std::string_view name;  // "reference", "avx2", "avx512", "avx512_vnni"
   LinearFn linear;
   LinearFn linear_int8;
   MlaAttentionFn mla_attention;

@@ -1,5 +1,7 @@
 // The vector levels of every operation, compiled once per instruction set from one source each.
 #pragma once
+#include <string_view>
+
 #include "kernels/ops/elementwise.hpp"
 #include "kernels/ops/latent_cache.hpp"
 #include "kernels/ops/linear.hpp"
@@ -12,6 +14,13 @@ template <class Fn>
 struct Levels {
   Fn avx2;
   Fn avx512;
+  Fn avx512_vnni = avx512;  // of its own where bytes are multiplied
+
+  /// The function of the level called `name`; avx2's where there is no such vector level.
+  Fn at(std::string_view name) const {
+    if (name == "avx512_vnni") return avx512_vnni;
+    return name == "avx512" ? avx512 : avx2;
+  }
 };
 
 Levels<LinearFn> linear_levels();
@@ -41,5 +50,9 @@ Levels<FmaProbeFn> fma_probe_levels();
 /// The same for products of bytes, as linear_int8 has them.
 using Int8ProbeFn = std::int64_t (*)(std::int64_t rounds, std::int32_t* result);
 Levels<Int8ProbeFn> int8_probe_levels();
+
+/// What int8_vnni.cpp adds to the two of them.
+LinearFn vnni_linear_int8();
+Int8ProbeFn vnni_int8_probe();
 
 }  // namespace troupe::kernels::cpu

@@ -6,6 +6,7 @@
 #include "hwy/foreach_target.h"
 // After foreach_target.h
 #include "kernels/cpu/int8_formats.inc"
+#include "kernels/cpu/int8_probe.inc"
 
 HWY_BEFORE_NAMESPACE();
 namespace troupe::kernels::HWY_NAMESPACE {
@@ -46,23 +47,6 @@ std::int64_t fma_probe(std::int64_t rounds, float* result) {
   return rounds * static_cast<std::int64_t>(kChains * kWidth * 2);
 }
 
-/// Chains of a product's latency of seven cycles.
-std::int64_t int8_probe(std::int64_t rounds, std::int32_t* result) {
-  constexpr std::size_t kChains = 12;
-  Bytes sums[kChains];
-  for (std::size_t i = 0; i < kChains; ++i) sums[i] = all_bytes(static_cast<char>(i + 1));
-  const Bytes factor = all_bytes(3);
-  for (std::int64_t n = 0; n < rounds; ++n) {
-    HWY_UNROLL(12)
-    for (std::size_t i = 0; i < kChains; ++i)
-      sums[i] = add_fours(sums[i], products_of_4(factor, sums[i]));
-  }
-  Bytes total = sums[0];
-  for (std::size_t i = 1; i < kChains; ++i) total = add_fours(total, sums[i]);
-  std::memcpy(result, &total, sizeof(*result));
-  return rounds * static_cast<std::int64_t>(kChains * sizeof(Bytes) * 2);
-}
-
 }  // namespace
 cpu::ReadProbeFn read_probe_fn() { return read_probe; }
 cpu::FmaProbeFn fma_probe_fn() { return fma_probe; }
@@ -76,7 +60,7 @@ Levels<ReadProbeFn> read_probe_levels() {
   return {N_AVX2::read_probe_fn(), N_AVX3::read_probe_fn()};
 }
 Levels<Int8ProbeFn> int8_probe_levels() {
-  return {N_AVX2::int8_probe_fn(), N_AVX3::int8_probe_fn()};
+  return {N_AVX2::int8_probe_fn(), N_AVX3::int8_probe_fn(), vnni_int8_probe()};
 }
 Levels<FmaProbeFn> fma_probe_levels() { return {N_AVX2::fma_probe_fn(), N_AVX3::fma_probe_fn()}; }
 }  // namespace troupe::kernels::cpu

@@ -28,7 +28,12 @@ WHOLE = max(LENGTHS)
 GENERATED = 8
 ARRAYS = ("tokens", "logprobs", "logits", "generated_logits")
 UNAVAILABLE = 6  # exit code: the machine lacks the level
-CPU_FLAG_OF_LEVEL = {"reference": "", "avx2": "avx2", "avx512": "avx512f"}
+CPU_FLAG_OF_LEVEL = {
+    "reference": "",
+    "avx2": "avx2",
+    "avx512": "avx512f",
+    "avx512_vnni": "avx512_vnni",
+}
 
 
 def cpu_flags():

@@ -303,7 +303,7 @@ TEST_P(Parity, RoundingPackingAddingAndStats) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Levels, Parity, testing::Values("avx2", "avx512"),
+INSTANTIATE_TEST_SUITE_P(Levels, Parity, testing::Values("avx2", "avx512", "avx512_vnni"),
                          [](const auto& info) { return info.param; });
 
 TEST(SelectLevel, NamesWhatItKnows) {
