@@ -56,31 +56,22 @@ DType absorbed_dtype(DType kv_b, const ModelConfig& config, const Numerics& nume
 
 namespace {
 
-// One head of kv_b: rows [first, first + nope + v).
-struct Head {
-  const Dims& d;
-  const kernels::WeightMatrix& kv_b;
-  std::int64_t index;
-  std::int64_t first() const { return index * d.kv_head; }
-};
-
-// Fills the head's rows of both.
-bool encode_head(const Head& head, const kernels::KernelTable& table, DerivedMatrix& w_uk,
-                 DerivedMatrix& w_uv) {
-  const Dims& d = head.d;
+// Fills the rows of head `h` of both.
+bool encode_head(const Dims& d, std::int64_t h, const kernels::KernelTable& table,
+                 LatentAttentionWeights& w) {
+  const std::int64_t first = h * d.kv_head;
   std::vector<float> row(static_cast<std::size_t>(d.latent));
   std::vector<float> uk(static_cast<std::size_t>(d.latent * d.nope));
   std::vector<float> uv(static_cast<std::size_t>(d.v * d.latent));
   for (std::int64_t r = 0; r < d.nope; ++r) {
-    dequantise_row(head.kv_b, head.first() + r, row);
+    dequantise_row(w.kv_b, first + r, row);
     for (std::int64_t c = 0; c < d.latent; ++c)
       uk[static_cast<std::size_t>(c * d.nope + r)] = row[static_cast<std::size_t>(c)];
   }
   for (std::int64_t r = 0; r < d.v; ++r)
-    dequantise_row(head.kv_b, head.first() + d.nope + r,
+    dequantise_row(w.kv_b, first + d.nope + r,
                    std::span(uv).subspan(static_cast<std::size_t>(r * d.latent), row.size()));
-  return w_uk.set_rows(table, head.index * d.latent, uk) &&
-         w_uv.set_rows(table, head.index * d.v, uv);
+  return w.w_uk.set_rows(table, h * d.latent, uk) && w.w_uv.set_rows(table, h * d.v, uv);
 }
 
 }  // namespace
@@ -93,10 +84,8 @@ Expected<void> derive_absorbed(LatentAttentionWeights& w, const ModelConfig& con
   w.w_uv = DerivedMatrix(dtype, d.heads * d.v, d.latent);
   std::atomic<bool> fine = true;
   engine.pool->parallel_for(d.heads, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t h = begin; h < end; ++h) {
-      const Head head{d, w.kv_b, h};
-      if (!encode_head(head, *engine.table, w.w_uk, w.w_uv)) fine = false;
-    }
+    for (std::int64_t h = begin; h < end; ++h)
+      if (!encode_head(d, h, *engine.table, w)) fine = false;
   });
   if (!fine) return unexpected(Errc::malformed, "has a value that is NaN or infinite");
   return {};
@@ -104,26 +93,25 @@ Expected<void> derive_absorbed(LatentAttentionWeights& w, const ModelConfig& con
 
 namespace {
 
-// A product for each head h: columns [h * x_step, + weight.cols) of x with rows [h * rows_each, +
-// rows_each) of the weight, to columns [h * y_step, + rows_each) of y.
-struct HeadProducts {
-  const float* x;
-  std::int64_t x_stride, x_step;
-  kernels::WeightMatrix weight;
-  std::int64_t rows_each;
-  float* y;
-  std::int64_t y_stride, y_step;
+// Columns of each head in rows of all heads.
+struct HeadColumns {
+  float* data = nullptr;  // [rows, heads * width]
+  std::int64_t width = 0;
 };
 
+// For each head: the first columns of its x, as many as the weight has, times its share of the
+// weight's rows, to the first columns of its y.
 void multiply_heads(const Compute& compute, std::int64_t heads, std::int64_t rows,
-                    const HeadProducts& p) {
+                    const HeadColumns& x, const kernels::WeightMatrix& weight,
+                    const HeadColumns& y) {
+  const std::int64_t rows_each = weight.rows / heads;
   std::vector<kernels::LinearArgs> products;
   for (std::int64_t h = 0; h < heads; ++h) {
-    const kernels::WeightMatrix weight = rows_of(p.weight, h * p.rows_each, p.rows_each);
+    const kernels::WeightMatrix part = rows_of(weight, h * rows_each, rows_each);
     LinearInput input{
-        .x = p.x + h * p.x_step, .stride = p.x_stride, .tokens = rows, .width = weight.cols};
-    quantise_for(compute, weight, input);
-    products.push_back(linear_args(input, weight, p.y + h * p.y_step, p.y_stride));
+        .x = x.data + h * x.width, .stride = heads * x.width, .tokens = rows, .width = part.cols};
+    quantise_for(compute, part, input);
+    products.push_back(linear_args(input, part, y.data + h * y.width, heads * y.width));
   }
   compute.engine.linears(products);
 }
@@ -164,15 +152,7 @@ float* absorbed_queries(const Compute& compute, const ModelConfig& config,
   float* absorbed = compute.scratch.take(rows * d.heads * d.width);
   for (std::int64_t h = 0; h < d.heads; ++h)
     round_rows(compute, q + h * d.q_head, rows, d.nope, stride);
-  multiply_heads(compute, d.heads, rows,
-                 {.x = q,
-                  .x_stride = stride,
-                  .x_step = d.q_head,
-                  .weight = w.w_uk.view(),
-                  .rows_each = d.latent,
-                  .y = absorbed,
-                  .y_stride = d.heads * d.width,
-                  .y_step = d.width});
+  multiply_heads(compute, d.heads, rows, {q, d.q_head}, w.w_uk.view(), {absorbed, d.width});
   for (std::int64_t row = 0; row < rows; ++row)
     for (std::int64_t h = 0; h < d.heads; ++h)
       std::memcpy(absorbed + (row * d.heads + h) * d.width + d.latent,
@@ -260,15 +240,7 @@ void latent_attention(const Compute& compute, const ModelConfig& config,
   float* o_lat = attend(compute, d, softmax_scale, queries, input);
   round_rows(compute, o_lat, rows, d.heads * d.latent, d.heads * d.latent);
   float* o = compute.scratch.take(rows * d.heads * d.v);
-  multiply_heads(compute, d.heads, rows,
-                 {.x = o_lat,
-                  .x_stride = d.heads * d.latent,
-                  .x_step = d.latent,
-                  .weight = w.w_uv.view(),
-                  .rows_each = d.v,
-                  .y = o,
-                  .y_stride = d.heads * d.v,
-                  .y_step = d.v});
+  multiply_heads(compute, d.heads, rows, {o_lat, d.latent}, w.w_uv.view(), {o, d.v});
   round_rows(compute, o, rows, d.heads * d.v, d.heads * d.v);
   LinearInput attended{.x = o, .stride = d.heads * d.v, .tokens = rows, .width = d.heads * d.v};
   quantise_for(compute, w.o, attended);

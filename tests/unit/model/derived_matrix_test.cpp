@@ -13,6 +13,8 @@
 #include "model/checkpoint/dequantise.hpp"
 #include "model/latent_attention.hpp"
 #include "model/step_work.hpp"
+#include "tests/support/mapped_pages.hpp"
+#include "tests/support/source_dir.hpp"
 #include "tests/support/tiny_checkpoint.hpp"
 
 namespace troupe::model {
@@ -143,6 +145,24 @@ TEST_F(DerivedWeights, AStepReadsWhatIsKept) {
   ASSERT_TRUE(loaded) << loaded.error().detail;
   const double absorbed = 2.0 * 2 * (32 + 32) * 128 * int8.absorbed;  // layers, heads
   EXPECT_EQ(static_cast<double>(loaded->derived_bytes()), absorbed + 64 * 160 * int8.head);
+}
+
+TEST_F(DerivedWeights, WhatNobodyReadsAnyMoreIsGivenBack) {
+  const auto report = cast_checkpoint(std::string(kSourceDir) + "/examples/troupe-tiny",
+                                      dir_ / "tiny", {.to = WeightFormat::int8_blocks});
+  ASSERT_TRUE(report) << report.error().detail;
+  const auto checkpoint = Checkpoint::open(dir_ / "tiny");
+  ASSERT_TRUE(checkpoint) << checkpoint.error().detail;
+  const auto kept = [&](const char* name, const Numerics& numerics) {
+    const auto model = AttentionModel::load(*checkpoint, numerics, engine_);
+    EXPECT_TRUE(model);
+    const auto [mapped, all] = testing::pages_mapped(*checkpoint->find(name));
+    EXPECT_GT(all, 8) << name;
+    return mapped > 2;  // the first and the last page may hold other tensors as well
+  };
+  EXPECT_TRUE(kept("lm_head.weight", kBf16));
+  EXPECT_FALSE(kept("lm_head.weight", kInt8));
+  EXPECT_FALSE(kept("model.layers.0.self_attn.kv_b_proj.weight", kBf16));
 }
 
 }  // namespace
