@@ -22,8 +22,8 @@ class DerivedMatrix {
   kernels::WeightMatrix view() const;
   std::int64_t bytes() const;
 
-  /// Rows [first, first + values.size() / cols), rounded once. False when a value is NaN or infinite
-  /// and the dtype I8. *Threading*: several threads for disjoint rows.
+  /// Rows [first, first + values.size() / cols), rounded once. False when a value is NaN or
+  /// infinite and the dtype I8. *Threading*: several threads for disjoint rows.
   bool set_rows(const kernels::KernelTable& table, std::int64_t first,
                 std::span<const float> values);
 
