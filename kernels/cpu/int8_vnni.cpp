@@ -37,10 +37,8 @@ namespace {
 constexpr char kInt8Bias = -128;  // 128 as an unsigned byte
 constexpr char kInt4Bias = 8;
 
-/// A register tile is up to kVnniRows rows x 2 units: 12 whole sums, 12 in F32, and what they are
-/// made of.
+/// A register tile is up to kVnniRows rows x Unit::kTileUnits units.
 constexpr std::size_t kVnniRows = 6;
-constexpr std::size_t kTileUnits = 2;
 /// Units that all rows meet before the next ones are read from memory.
 constexpr std::size_t kBlockUnits = 16;
 /// Chunks after which the next units have their turn: rows of x stay in the level-1 cache. Few rows
@@ -106,6 +104,7 @@ struct VnniSpan {
 /// one half of a register.
 struct Int8Unit {
   static constexpr std::size_t kFeatures = 2;
+  static constexpr std::size_t kTileUnits = 2;  // 12 sums of bytes, 12 in F32, and their operands
   static constexpr std::size_t kInputBytes = kChunk + 64;  // 32 of them unused, for the alignment
   static constexpr std::size_t kChunkBytes = kChunk;       // of a weight
   static constexpr std::size_t kScaleBytes = 0;            // of a chunk of a weight
@@ -135,13 +134,13 @@ struct Int8Unit {
     };
     __m512i products[kRows][kUnits];
     HWY_UNROLL(6)
-    for (std::size_t r = 0; r < kRows; ++r) HWY_UNROLL(2)
+    for (std::size_t r = 0; r < kRows; ++r) HWY_UNROLL(4)
     for (std::size_t u = 0; u < kUnits; ++u)
       products[r][u] = _mm512_broadcast_i64x4(load_256(x + r * span.x_stride + kChunk));
     HWY_UNROLL(4)
     for (std::size_t k = 0; k < kChunk; k += 32) {
       __m512i codes[kUnits];
-      HWY_UNROLL(2)
+      HWY_UNROLL(4)
       for (std::size_t u = 0; u < kUnits; ++u) {
         const std::uint8_t* row = span.w + 2 * u * span.w_stride;
         const __m512i both =
@@ -151,7 +150,7 @@ struct Int8Unit {
       HWY_UNROLL(6)
       for (std::size_t r = 0; r < kRows; ++r) {
         const __m512i row = _mm512_broadcast_i64x4(load_256(x + r * span.x_stride + k));
-        HWY_UNROLL(2)
+        HWY_UNROLL(4)
         for (std::size_t u = 0; u < kUnits; ++u)
           products[r][u] = _mm512_dpbusd_epi32(products[r][u], codes[u], row);
       }
@@ -159,7 +158,7 @@ struct Int8Unit {
     HWY_UNROLL(6)
     for (std::size_t r = 0; r < kRows; ++r) {
       const __m512 factor = _mm512_set1_ps(factors[r]);
-      HWY_UNROLL(2)
+      HWY_UNROLL(4)
       for (std::size_t u = 0; u < kUnits; ++u)
         sums[r][u] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(products[r][u]), factor, sums[r][u]);
     }
@@ -229,6 +228,7 @@ struct Int8Unit {
 /// the low and high nibbles of four neighbouring bytes. A unit is one feature.
 struct Int4Unit {
   static constexpr std::size_t kFeatures = 1;
+  static constexpr std::size_t kTileUnits = 4;  // 24 sums in F32; what spills waits for no product
   static constexpr std::size_t kInputBytes = kChunk + 64;  // even columns, odd ones, first values
   static constexpr std::size_t kChunkBytes = kChunk / 2;   // of a weight
   static constexpr std::size_t kScaleBytes = 2 * kChunk / kScaleGroup;
@@ -259,7 +259,7 @@ struct Int4Unit {
     __m512i low[kUnits];
     __m512i high[kUnits];
     __m512 scales[kUnits];
-    HWY_UNROLL(2)
+    HWY_UNROLL(4)
     for (std::size_t u = 0; u < kUnits; ++u) {
       const std::uint8_t* row = span.w + u * span.w_stride;
       const __m512i pairs = kLast ? load_first_512(row, left) : load_512(row);
@@ -274,7 +274,7 @@ struct Int4Unit {
       const __m512i odd = load_512(row + 64);
       const __m512i start = load_512(row + kChunk);
       const __m512 factor = _mm512_set1_ps(factors[r]);
-      HWY_UNROLL(2)
+      HWY_UNROLL(4)
       for (std::size_t u = 0; u < kUnits; ++u)
         sums[r][u] =
             add(low[u], high[u], even, odd, start, _mm512_mul_ps(factor, scales[u]), sums[r][u]);
@@ -414,7 +414,7 @@ HWY_NOINLINE void vnni_span(const VnniJob& job, std::size_t token, std::size_t f
                             const float* factors, float* memory) {
   __m512 sums[kRows][kUnits];
   HWY_UNROLL(6)
-  for (std::size_t r = 0; r < kRows; ++r) HWY_UNROLL(2)
+  for (std::size_t r = 0; r < kRows; ++r) HWY_UNROLL(4)
   for (std::size_t u = 0; u < kUnits; ++u)
     sums[r][u] =
         begin == 0 ? _mm512_setzero_ps() : _mm512_load_ps(memory + (u * kRows + r) * kSumLanes);
@@ -444,7 +444,7 @@ HWY_NOINLINE void vnni_span(const VnniJob& job, std::size_t token, std::size_t f
     Unit::template multiply<true>(span, job.row_bytes - whole * Unit::kChunkBytes, x, factors,
                                   sums);
   HWY_UNROLL(6)
-  for (std::size_t r = 0; r < kRows; ++r) HWY_UNROLL(2)
+  for (std::size_t r = 0; r < kRows; ++r) HWY_UNROLL(4)
   for (std::size_t u = 0; u < kUnits; ++u)
     _mm512_store_ps(memory + (u * kRows + r) * kSumLanes, sums[r][u]);
 }
@@ -461,10 +461,10 @@ HWY_NOINLINE void vnni_rows(const VnniJob& job, std::size_t token, std::size_t b
   for (std::size_t chunk = 0; chunk < job.chunks; chunk += job.pass) {
     const std::size_t stop = std::min(chunk + job.pass, job.chunks);
     std::size_t u = 0;
-    for (; u + kTileUnits <= whole; u += kTileUnits)
-      vnni_span<Unit, kRows, kTileUnits>(job, token, begin + u * Unit::kFeatures,
-                                         kTileUnits * Unit::kFeatures, chunk, stop, factors,
-                                         sums + u * kFloats);
+    for (; u + Unit::kTileUnits <= whole; u += Unit::kTileUnits)
+      vnni_span<Unit, kRows, Unit::kTileUnits>(job, token, begin + u * Unit::kFeatures,
+                                               Unit::kTileUnits * Unit::kFeatures, chunk, stop,
+                                               factors, sums + u * kFloats);
     for (; u < units; ++u)
       vnni_span<Unit, kRows, 1>(job, token, begin + u * Unit::kFeatures,
                                 end - begin - u * Unit::kFeatures, chunk, stop, factors,
@@ -528,7 +528,7 @@ HWY_INLINE void run_vnni(const LinearArgs& args, std::size_t begin, std::size_t 
   if (args.w.group_scales != nullptr)
     job.scales_stride = 2 * static_cast<std::size_t>(scale_groups(args.w.cols));
   if (tokens <= kFewRows) {
-    const std::size_t together = tokens == 1 ? 1 : kTileUnits * Unit::kFeatures;
+    const std::size_t together = tokens == 1 ? 1 : Unit::kTileUnits * Unit::kFeatures;
     job.ahead = std::max<std::size_t>(together * job.row_bytes, 2048);
   }
   job.pass = tokens <= kFewRows ? job.chunks : kPassChunks;
