@@ -104,6 +104,7 @@ struct VnniSpan {
 /// one half of a register.
 struct Int8Unit {
   static constexpr std::size_t kFeatures = 2;
+  static constexpr std::size_t kFeatureLanes = 8;
   static constexpr std::size_t kTileUnits = 2;  // 12 sums of bytes, 12 in F32, and their operands
   static constexpr std::size_t kInputBytes = kChunk + 64;  // 32 of them unused, for the alignment
   static constexpr std::size_t kChunkBytes = kChunk;       // of a weight
@@ -171,10 +172,10 @@ struct Int8Unit {
                          _mm512_shuffle_f32x4(sums[0], sums[1], 0xdd));
   }
 
-  /// The sums of kCount features of one row, straight from memory.
+  /// The sums of kCount features of one row, straight from memory, to out, [kCount][kFeatureLanes].
   template <std::size_t kCount>
   HWY_NOINLINE static void stream(const VnniJob& job, std::size_t feature, const float* factors,
-                                  __m512 (&out)[kFourUnits]) {
+                                  float* out) {
     const __m512i bias = _mm512_set1_epi8(kInt8Bias);
     const std::uint8_t* w = job.weight(feature);
     const std::uint8_t* x = job.x;
@@ -210,17 +211,7 @@ struct Int8Unit {
         return load_first_512(row + at, left > at ? left - at : 0);
       });
     }
-    if constexpr (kCount == 4) {
-      out[0] = joined(sums[0], sums[1]);
-      out[1] = joined(sums[2], sums[3]);
-    } else {
-      out[0] = _mm512_zextps256_ps512(sums[0]);
-    }
-  }
-
- private:
-  HWY_INLINE static __m512 joined(__m256 low, __m256 high) {
-    return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+    for (std::size_t f = 0; f < kCount; ++f) _mm256_storeu_ps(out + f * kFeatureLanes, sums[f]);
   }
 };
 
@@ -228,6 +219,7 @@ struct Int8Unit {
 /// the low and high nibbles of four neighbouring bytes. A unit is one feature.
 struct Int4Unit {
   static constexpr std::size_t kFeatures = 1;
+  static constexpr std::size_t kFeatureLanes = 16;
   static constexpr std::size_t kTileUnits = 4;  // 24 sums in F32; what spills waits for no product
   static constexpr std::size_t kInputBytes = kChunk + 64;  // even columns, odd ones, first values
   static constexpr std::size_t kChunkBytes = kChunk / 2;   // of a weight
@@ -291,7 +283,7 @@ struct Int4Unit {
 
   template <std::size_t kCount>
   HWY_NOINLINE static void stream(const VnniJob& job, std::size_t feature, const float* factors,
-                                  __m512 (&out)[kFourUnits]) {
+                                  float* out) {
     const std::uint8_t* w = job.weight(feature);
     const std::uint8_t* x = job.x;
     __m512 sums[kCount];
@@ -323,7 +315,7 @@ struct Int4Unit {
     }
     if (whole < job.chunks)
       chunk(std::true_type(), factors[whole], job.row_bytes - whole * kChunkBytes);
-    for (std::size_t f = 0; f < kCount; ++f) out[f] = sums[f];
+    for (std::size_t f = 0; f < kCount; ++f) _mm512_storeu_ps(out + f * kFeatureLanes, sums[f]);
   }
 
  private:
@@ -503,17 +495,19 @@ HWY_INLINE void vnni_block(const VnniJob& job, std::size_t begin, std::size_t en
 template <class Unit>
 HWY_INLINE void vnni_stream(const VnniJob& job, std::size_t begin, std::size_t end,
                             const float* factors) {
-  const std::size_t together = job.chunks <= kShortChunks ? 4 : 1;
-  __m512 sums[Unit::kFourUnits];
-  for (__m512& unit : sums) unit = _mm512_setzero_ps();
-  std::size_t f = begin;
-  for (; together == 4 && f + 4 <= end; f += 4) {
-    Unit::template stream<4>(job, f, factors, sums);
-    put_four<Unit>(job, 0, f, 4, sums);
-  }
-  for (; f < end; ++f) {
-    Unit::template stream<1>(job, f, factors, sums);
-    put_four<Unit>(job, 0, f, 1, sums);
+  alignas(64) float lanes[4 * Unit::kFeatureLanes] = {};
+  for (std::size_t f = begin; f < end; f += 4) {
+    const std::size_t count = std::min<std::size_t>(end - f, 4);
+    if (count == 4 && job.chunks <= kShortChunks) {
+      Unit::template stream<4>(job, f, factors, lanes);
+    } else {
+      for (std::size_t i = 0; i < count; ++i)
+        Unit::template stream<1>(job, f + i, factors, lanes + i * Unit::kFeatureLanes);
+    }
+    __m512 sums[Unit::kFourUnits];
+    for (std::size_t u = 0; u < Unit::kFourUnits; ++u)
+      sums[u] = _mm512_load_ps(lanes + u * kSumLanes);
+    put_four<Unit>(job, 0, f, count, sums);
   }
 }
 
