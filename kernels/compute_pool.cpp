@@ -25,9 +25,10 @@ namespace {
 /// Round to nearest, all exceptions masked, flush-to-zero and denormals-are-zero off.
 constexpr unsigned int kMxcsr = 0x1f80;
 
-/// How long an idle thread looks for work before it sleeps. The gaps between the operations of one
-/// layer are shorter; a wake-up by the kernel costs 5 to 50 us.
-constexpr std::chrono::microseconds kIdleSpin{40};
+/// How long an idle thread looks for work before it sleeps. The gaps between the operations of a
+/// layer, roles handing rows over among them, are shorter; a wake-up by the kernel costs 5 to 50
+/// us.
+constexpr std::chrono::microseconds kIdleSpin{100};
 
 thread_local bool solo = false;  // this thread shares nothing out
 
@@ -144,9 +145,9 @@ struct ComputePool::State {
       if (!spun) {
         const std::int64_t seen = offers.load(std::memory_order_relaxed);
         lock.unlock();
-        spin_until([&] { return offers.load(std::memory_order_acquire) != seen; });
+        // What has come may be another's by now: then the wait begins anew.
+        spun = !spin_until([&] { return offers.load(std::memory_order_acquire) != seen; });
         lock.lock();
-        spun = true;
         continue;
       }
       wake.wait(lock);

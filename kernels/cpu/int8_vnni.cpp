@@ -395,8 +395,10 @@ HWY_INLINE void put_four(const VnniJob& job, std::size_t token, std::size_t feat
   const __m512i firsts = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
   __m128 numbers = _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, one));
   const auto mask = static_cast<__mmask8>((1U << std::min<std::size_t>(count, 4)) - 1);
-  if (args.w.scale_shape == ScaleShape::row)
+  if (args.w.scale_shape == ScaleShape::row) {
+    hwy::Prefetch(args.w.scales + feature + 64);
     numbers = _mm_mul_ps(numbers, _mm_maskz_loadu_ps(mask, args.w.scales + feature));
+  }
   _mm_mask_storeu_ps(args.y + static_cast<std::int64_t>(token) * args.y_stride + feature, mask,
                      numbers);
 }
