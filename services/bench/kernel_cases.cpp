@@ -97,6 +97,7 @@ std::vector<KernelCase> kernel_cases(std::string_view filter) {
     collector.linear(preset, "expert up", c.moe_intermediate_size, c.hidden_size);
     collector.linear(preset, "expert down", c.hidden_size, c.moe_intermediate_size);
     collector.add({.preset = &preset, .operation = experts}, kExpertTypes);
+    collector.add({.preset = &preset, .operation = experts, .part = kOneExpert}, kExpertTypes);
     collector.add({.preset = &preset, .operation = attention}, kCacheTypes);
     collector.add({.preset = &preset, .operation = gate}, kGateTypes);
     for (const KernelOperation operation : {rms_norm, rope, swiglu, quantise})

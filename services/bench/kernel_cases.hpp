@@ -40,6 +40,8 @@ struct KernelCase {
   std::string_view format() const;
 };
 
+/// The part of `experts` where all pairs meet the same one; without a part they are spread evenly.
+inline constexpr const char* kOneExpert = "one expert";
 /// Cached positions of each sequence that attention with 1, 8 or 32 rows goes over.
 inline constexpr std::int64_t kDecodeKeys = 4096;
 /// Rows of decode, small batches, prefill.

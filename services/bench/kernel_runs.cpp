@@ -109,7 +109,7 @@ PreparedKernel prepare_linear(const KernelCase& one, const Engine& engine, Weigh
   return made;
 }
 
-/// Rows spread evenly over the experts: pair i goes to expert i modulo the experts.
+/// Pairs spread evenly over the experts, or all on one of them.
 struct ExpertLoad {
   std::int64_t hidden, inner, pairs, used;
 
@@ -117,7 +117,9 @@ struct ExpertLoad {
       : hidden(one.preset->config.hidden_size),
         inner(one.preset->config.moe_intermediate_size),
         pairs(one.rows * one.preset->config.experts_per_token),
-        used(std::min<std::int64_t>(pairs, one.preset->config.routed_experts)) {}
+        used(one.part == kOneExpert
+                 ? 1
+                 : std::min<std::int64_t>(pairs, one.preset->config.routed_experts)) {}
   std::int64_t first(std::int64_t expert) const {
     return expert * (pairs / used) + std::min(expert, pairs % used);
   }
