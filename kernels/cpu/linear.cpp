@@ -414,6 +414,8 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace troupe::kernels::cpu {
-Levels<LinearFn> linear_levels() { return {N_AVX2::linear_fn(), N_AVX3::linear_fn()}; }
+Levels<LinearFn> linear_levels() {
+  return {.avx2 = N_AVX2::linear_fn(), .avx512 = N_AVX3::linear_fn(), .avx512_bf16 = bf16_linear()};
+}
 }  // namespace troupe::kernels::cpu
 #endif
