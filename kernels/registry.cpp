@@ -11,7 +11,8 @@
 namespace troupe::kernels {
 namespace {
 
-constexpr std::array<std::string_view, 4> kLevelNames{"reference", "avx2", "avx512", "avx512_vnni"};
+constexpr std::array<std::string_view, 5> kLevelNames{"reference", "avx2", "avx512", "avx512_vnni",
+                                                      "avx512_bf16"};
 
 constexpr KernelTable kReference{
     .name = "reference",
@@ -72,6 +73,11 @@ bool has_avx512() {
 /// With the products of four bytes added to a sum (Cascade Lake and later, Zen 4).
 bool has_avx512_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 
+/// With these and the products of two BF16 added to a sum (Cooper Lake, Sapphire Rapids, Zen 4).
+bool has_avx512_bf16() {
+  return has_avx512_vnni() && __builtin_cpu_supports("avx512bf16") && cpu::bf16_adds_in_order();
+}
+
 std::string join(std::span<const std::string_view> names) {
   std::string text;
   for (const std::string_view name : names) text += (text.empty() ? "" : ", ") + std::string(name);
@@ -84,10 +90,12 @@ std::vector<const KernelTable*> detect() {
   static const KernelTable avx2 = vector_table("avx2");
   static const KernelTable avx512 = vector_table("avx512");
   static const KernelTable avx512_vnni = vector_table("avx512_vnni");
+  static const KernelTable avx512_bf16 = vector_table("avx512_bf16");
   levels.push_back(&kReference);
   levels.push_back(&avx2);
   if (has_avx512()) levels.push_back(&avx512);
   if (has_avx512_vnni()) levels.push_back(&avx512_vnni);
+  if (has_avx512_bf16()) levels.push_back(&avx512_bf16);
   return levels;
 }
 

@@ -13,7 +13,7 @@ namespace troupe::kernels {
 
 /// The operations one level offers. Every CPU table gives the same bits. Read-only.
 struct KernelTable {
-  std::string_view name;  // "reference", "avx2", "avx512", "avx512_vnni"
+  std::string_view name;  // one of known_levels()
   LinearFn linear;
   LinearFn linear_int8;
   MlaAttentionFn mla_attention;
@@ -48,7 +48,7 @@ inline LinearFn linear_of(const KernelTable& table, const LinearArgs& args) {
 }
 
 /// Changes whenever any operation's bits change; part of the numerics id.
-inline constexpr int kKernelNumericsVersion = 1;
+inline constexpr int kKernelNumericsVersion = 2;
 /// Class of machines with equal bits (design 7).
 inline constexpr std::string_view kNumericsClass = "fma";
 

@@ -14,10 +14,12 @@ template <class Fn>
 struct Levels {
   Fn avx2;
   Fn avx512;
-  Fn avx512_vnni = avx512;  // of its own where bytes are multiplied
+  Fn avx512_vnni = avx512;       // of its own where bytes are multiplied
+  Fn avx512_bf16 = avx512_vnni;  // of its own where BF16 are multiplied
 
   /// The function of the level called `name`; avx2's where there is no such vector level.
   Fn at(std::string_view name) const {
+    if (name == "avx512_bf16") return avx512_bf16;
     if (name == "avx512_vnni") return avx512_vnni;
     return name == "avx512" ? avx512 : avx2;
   }
@@ -47,6 +49,8 @@ Levels<ReadProbeFn> read_probe_levels();
 /// Does `rounds` rounds of independent multiply-adds and returns how many operations that was.
 using FmaProbeFn = std::int64_t (*)(std::int64_t rounds, float* result);
 Levels<FmaProbeFn> fma_probe_levels();
+/// The same for products of BF16, as linear has them.
+Levels<FmaProbeFn> bf16_probe_levels();
 /// The same for products of bytes, as linear_int8 has them.
 using Int8ProbeFn = std::int64_t (*)(std::int64_t rounds, std::int32_t* result);
 Levels<Int8ProbeFn> int8_probe_levels();
@@ -54,5 +58,11 @@ Levels<Int8ProbeFn> int8_probe_levels();
 /// What int8_vnni.cpp adds to the two of them.
 LinearFn vnni_linear_int8();
 Int8ProbeFn vnni_int8_probe();
+
+/// What linear_bf16.cpp adds to linear and to the probe of multiply-adds.
+LinearFn bf16_linear();
+FmaProbeFn bf16_probe();
+/// Whether this CPU's products of BF16, which it must have, round in the canonical order.
+bool bf16_adds_in_order();
 
 }  // namespace troupe::kernels::cpu

@@ -11,14 +11,13 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/linear.cpp"
 #include "hwy/foreach_target.h"
 // After foreach_target.h
+#include "kernels/cpu/panels.inc"
 #include "kernels/cpu/weight_formats.inc"
 
 HWY_BEFORE_NAMESPACE();
 namespace troupe::kernels::HWY_NAMESPACE {
 namespace {
 
-/// Packed x of a panel call may take this much scratch per thread.
-constexpr std::size_t kPackedBytesMax = 4 << 20;
 /// With e4m3 weights the streaming path multiplies x by 2^64; larger values would overflow and take
 /// the panel path.
 constexpr float kStreamLargest = 0x1p63f;
@@ -40,20 +39,20 @@ HWY_INLINE void to_natural(V (&lanes)[kParts]) {
 #endif
 }
 
-/// 16 lanes of x from natural to stream order.
-template <class Format>
-HWY_INLINE void to_stream(V (&lanes)[kParts]) {
-#if HWY_MAX_BYTES == 32
-  if constexpr (!Format::kNatural) {
-    const F32 d;
-    const V even = hn::ConcatEven(d, lanes[1], lanes[0]);
-    const V odd = hn::ConcatOdd(d, lanes[1], lanes[0]);
-    lanes[0] = even;
-    lanes[1] = odd;
+/// A group of a row of x in the order in which the decoder leaves its lanes.
+template <class Format, std::size_t kRegisters>
+HWY_INLINE void load_stream(const float* group, V (&lanes)[kRegisters]) {
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(group);
+  const auto pairs = [&](std::size_t p, V& odd, V& even) {
+    FromF32::pairs(bytes + p * 2 * kWidth * FromF32::kBytes, odd, even);
+  };
+  if constexpr (Format::kInPairs) {
+    for (std::size_t p = 0; p < kParts; ++p) pairs(p, lanes[p], lanes[kParts + p]);
+  } else if constexpr (!Format::kNatural) {
+    pairs(0, lanes[1], lanes[0]);
+  } else {
+    for (std::size_t p = 0; p < kParts; ++p) lanes[p] = FromF32::part(bytes, p);
   }
-#else
-  (void)lanes;
-#endif
 }
 
 /// One call of the streaming path: x copied in stream order, scaled, filled up with +0.
@@ -64,12 +63,38 @@ struct StreamJob {
   std::size_t width = 0;
 };
 
+/// Multiplies one group of 32 of kRows features, columns in pairs, into the sums of kTokens rows; x
+/// has the odd columns of a group before the even ones.
+template <class Format, std::size_t kTokens, std::size_t kRows>
+HWY_INLINE void stream_pairs(const std::uint8_t* const (&group)[kRows], const float* x,
+                             std::size_t stride, V (&sums)[kTokens][kRows][kParts]) {
+  const F32 d;
+  // One feature: all its lanes side by side, as many chains of sums as there are. More features: no
+  // more of x at a time than registers are left for.
+  constexpr std::size_t kTogether = kRows == 1 ? kParts : 1;
+  HWY_UNROLL(2)
+  for (std::size_t first = 0; first < kParts; first += kTogether) HWY_UNROLL(4)
+  for (std::size_t r = 0; r < kRows; ++r) {
+    V w[2][kTogether];  // odd, even
+    for (std::size_t p = 0; p < kTogether; ++p)
+      Format::stream_pairs(group[r] + Format::offset((first + p) * 2 * kWidth), w[0][p], w[1][p]);
+    HWY_UNROLL(2)
+    for (std::size_t half = 0; half < 2; ++half) HWY_UNROLL(4)
+    for (std::size_t t = 0; t < kTokens; ++t) HWY_UNROLL(2)
+    for (std::size_t p = 0; p < kTogether; ++p) {
+      const V xs = hn::Load(d, x + t * stride + half * kLanes + (first + p) * kWidth);
+      sums[t][r][first + p] = hn::MulAdd(w[half][p], xs, sums[t][r][first + p]);
+    }
+  }
+}
+
 /// Multiplies one group of 16 of kRows features, the one at column `in_chunk` of its chunk, into
 /// the sums of kTokens rows.
 template <class Format, std::size_t kTokens, std::size_t kRows>
-HWY_INLINE void stream_group(const std::uint8_t* const (&group)[kRows],
-                             const GroupScales<kRows>& scales, std::size_t in_chunk, const float* x,
-                             std::size_t stride, V (&sums)[kTokens][kRows][kParts]) {
+HWY_INLINE void stream_singles(const std::uint8_t* const (&group)[kRows],
+                               const GroupScales<kRows>& scales, std::size_t in_chunk,
+                               const float* x, std::size_t stride,
+                               V (&sums)[kTokens][kRows][kParts]) {
   const F32 d;
   V xs[kTokens][kParts];
   HWY_UNROLL(4)
@@ -91,6 +116,16 @@ HWY_INLINE void stream_group(const std::uint8_t* const (&group)[kRows],
   }
 }
 
+template <class Format, std::size_t kTokens, std::size_t kRows>
+HWY_INLINE void stream_group(const std::uint8_t* const (&group)[kRows],
+                             const GroupScales<kRows>& scales, std::size_t in_chunk, const float* x,
+                             std::size_t stride, V (&sums)[kTokens][kRows][kParts]) {
+  if constexpr (Format::kInPairs)
+    stream_pairs<Format, kTokens, kRows>(group, x, stride, sums);
+  else
+    stream_singles<Format, kTokens, kRows>(group, scales, in_chunk, x, stride, sums);
+}
+
 /// Groups that begin in the chunk at column k of kRows features; the last one may be cut short by
 /// the width.
 template <class Format, std::size_t kTokens, std::size_t kRows>
@@ -98,11 +133,12 @@ HWY_INLINE void stream_chunk(const StreamJob& job, const float* x, const std::ui
                              const GroupScales<kRows>& scales, std::size_t k,
                              V (&sums)[kTokens][kRows][kParts]) {
   const std::size_t row_bytes = Format::row_bytes(job.width);
-  const std::size_t whole = std::min(k + kChunk, job.width / kLanes * kLanes);
+  constexpr std::size_t kColumns = Format::kGroupColumns;
+  const std::size_t whole = std::min(k + kChunk, job.width / kColumns * kColumns);
   const std::uint8_t* group[kRows];
   std::size_t i = k;
   HWY_UNROLL(2)
-  for (; i < whole; i += kLanes) {
+  for (; i < whole; i += kColumns) {
     HWY_UNROLL(4)
     for (std::size_t r = 0; r < kRows; ++r) group[r] = w + r * row_bytes + Format::offset(i);
     stream_group<Format, kTokens, kRows>(group, scales, i - k, x + i, job.stride, sums);
@@ -244,11 +280,12 @@ HWY_NOINLINE void stream_features(const StreamJob& job, std::size_t begin, std::
   }
 }
 
-/// 16 of a row of x from column k of the weight on.
+/// A group of a row of x from column k of the weight on.
+template <std::size_t kColumns>
 HWY_INLINE const float* inputs_at(const WeightMatrix& w, const float* x, std::size_t k,
-                                  float (&group)[kLanes]) {
+                                  float (&group)[kColumns]) {
   if (w.column_order == nullptr) return x + k;
-  for (std::size_t l = 0; l < kLanes; ++l) group[l] = x[w.column_order[k + l]];
+  for (std::size_t l = 0; l < kColumns; ++l) group[l] = x[w.column_order[k + l]];
   return group;
 }
 
@@ -256,26 +293,27 @@ HWY_INLINE const float* inputs_at(const WeightMatrix& w, const float* x, std::si
 template <class Format>
 HWY_NOINLINE bool prepare_stream(const LinearArgs& args, float* out, std::size_t stride) {
   const F32 d;
+  constexpr std::size_t kColumns = Format::kGroupColumns;
+  constexpr std::size_t kRegisters = kColumns / kWidth;
   const auto width = static_cast<std::size_t>(args.w.cols);
   auto too_large = hn::Lt(hn::Zero(d), hn::Zero(d));  // in no lane
   const auto copy = [&](const float* group, float* to) {
-    V lanes[kParts];
-    for (std::size_t p = 0; p < kParts; ++p) {
-      lanes[p] = hn::LoadU(d, group + p * kWidth);
+    V lanes[kRegisters];
+    load_stream<Format>(group, lanes);
+    for (std::size_t i = 0; i < kRegisters; ++i) {
       if constexpr (Format::kInputScale != 1) {
-        too_large = hn::Or(too_large, hn::Ge(hn::Abs(lanes[p]), hn::Set(d, kStreamLargest)));
-        lanes[p] = hn::Mul(lanes[p], hn::Set(d, Format::kInputScale));
+        too_large = hn::Or(too_large, hn::Ge(hn::Abs(lanes[i]), hn::Set(d, kStreamLargest)));
+        lanes[i] = hn::Mul(lanes[i], hn::Set(d, Format::kInputScale));
       }
+      hn::Store(lanes[i], d, to + i * kWidth);
     }
-    to_stream<Format>(lanes);
-    for (std::size_t p = 0; p < kParts; ++p) hn::Store(lanes[p], d, to + p * kWidth);
   };
   for (std::int64_t t = 0; t < args.tokens; ++t) {
     const float* x = args.x + t * args.x_stride;
     float* row = out + static_cast<std::size_t>(t) * stride;
     std::size_t k = 0;
-    float group[kLanes] = {};
-    for (; k + kLanes <= width; k += kLanes) copy(inputs_at(args.w, x, k, group), row + k);
+    float group[kColumns] = {};
+    for (; k + kColumns <= width; k += kColumns) copy(inputs_at(args.w, x, k, group), row + k);
     if (k == width) continue;
     std::memcpy(group, x + k, (width - k) * sizeof(float));
     copy(group, row + k);
@@ -289,7 +327,7 @@ HWY_INLINE bool stream(const LinearArgs& args, std::size_t begin, std::size_t en
   StreamJob job;
   job.args = &args;
   job.width = static_cast<std::size_t>(args.w.cols);
-  job.stride = round_up(job.width, kLanes);
+  job.stride = round_up(job.width, Format::kGroupColumns);
   float* x = cpu::scratch(static_cast<std::size_t>(args.tokens) * job.stride);
   if (!prepare_stream<Format>(args, x, job.stride)) return false;
   job.x = x;
@@ -297,88 +335,58 @@ HWY_INLINE bool stream(const LinearArgs& args, std::size_t begin, std::size_t en
   return true;
 }
 
-/// Features [f, f + n) in packed form, with zero rows up to a whole quad.
+/// Panels in F32.
 template <class Format>
-HWY_INLINE void pack_panel(const WeightMatrix& w, std::size_t f, std::size_t n, float* panel,
-                           std::size_t panel_chunk) {
-  const auto width = static_cast<std::size_t>(w.cols);
-  for (std::size_t i = 0; i < n; ++i) {
-    float* out = panel + i * kChunk;
-    if constexpr (Format::kFold == Fold::group)
-      pack_i4_row<Format>(w, f + i, out, panel_chunk);
+class F32Packing {
+ public:
+  using Element = Singles;
+  static constexpr bool kBlocks = Format::kFold == Fold::block;
+  static constexpr float kUnit = Format::kUnit;
+  static constexpr std::size_t kFilledTo = Format::kGroupColumns;
+
+  explicit F32Packing(const LinearArgs& args)
+      : args_(args), width_(static_cast<std::size_t>(args.w.cols)) {}
+
+  HWY_INLINE void pack_input(std::size_t token, float* spare, float* out, std::size_t chunk) {
+    const float* row = args_.x + static_cast<std::int64_t>(token) * args_.x_stride;
+    if (args_.w.column_order != nullptr) {
+      for (std::size_t k = 0; k < width_; ++k) spare[k] = row[args_.w.column_order[k]];
+      row = spare;
+    }
+    pack<FromF32>(row, out, chunk);
+  }
+  HWY_INLINE void pack_features(PanelFeatures features, float* panel, std::size_t chunk) {
+    for (std::size_t i = 0; i < features.count; ++i) {
+      const std::size_t feature = features.first + i;
+      float* out = panel + i * kChunk;
+      if constexpr (Format::kFold == Fold::group)
+        pack_i4_row<Format>(args_.w, feature, out, chunk);
+      else
+        pack<Format>(args_.w.data + feature * Format::row_bytes(width_), out, chunk);
+    }
+    pack_zero_rows(features.count, width_, panel, chunk);
+  }
+  HWY_INLINE bool worth_it(PanelRows) { return true; }
+  HWY_INLINE void computed(PanelRows, PanelFeatures) {}
+
+ private:
+  template <class From>
+  HWY_INLINE void pack(const void* row, float* out, std::size_t chunk) {
+    if constexpr (Format::kInPairs)
+      pack_pairs<From>(row, width_, out, chunk);
     else
-      pack_row<Format>(w.data + (f + i) * Format::row_bytes(width), width, out, panel_chunk);
+      pack_row<From>(row, width_, out, chunk);
   }
-  pack_zero_rows(n, width, panel, panel_chunk);
-}
 
-/// Rows [first, first + rows) against features [begin, end), x packed beforehand.
-template <class Format>
-HWY_NOINLINE void panels(const LinearArgs& args, std::size_t first, std::size_t rows,
-                         std::size_t begin, std::size_t end, const float* x, float* panel) {
-  const auto width = static_cast<std::size_t>(args.w.cols);
-  const std::size_t chunks = (width + kChunk - 1) / kChunk;
-  const std::size_t panel_chunk = kPanelFeatures * kChunk;
-  float* sums = panel + chunks * panel_chunk;
-  for (std::size_t f = begin; f < end;) {
-    const std::size_t stop = std::min(end, f / kChunk * kChunk + kChunk);
-    const std::size_t n = std::min(kPanelFeatures, stop - f);
-    pack_panel<Format>(args.w, f, n, panel, panel_chunk);
-    for (std::size_t r = 0; r < rows; r += kBlockRows) {
-      TileJob job;
-      job.rows = std::min(kBlockRows, rows - r);
-      job.x = x + r * chunks * kChunk;
-      job.x_chunk = job.rows * kChunk;
-      job.w = panel;
-      job.w_chunk = panel_chunk;
-      job.features = n;
-      job.width = width;
-      job.sums = sums;
-      job.y = args.y + static_cast<std::int64_t>(first + r) * args.y_stride + f;
-      job.y_stride = static_cast<std::size_t>(args.y_stride);
-      job.unit = Format::kUnit;
-      if (Format::kFold == Fold::block) job.w_scales = args.w.scales + f / kChunk * chunks;
-      if (Format::kFold == Fold::row) job.feature_scales = args.w.scales + f;
-      if (args.x_scales != nullptr) job.x_scales = args.x_scales + (first + r) * chunks;
-      run_tiles<Format::kFold == Fold::block>(job);
-    }
-    f += n;
-  }
-}
-
-/// Many rows: a panel of features is decoded to F32 once and used for all of them.
-template <class Format>
-HWY_INLINE void panel_path(const LinearArgs& args, std::size_t begin, std::size_t end) {
-  const auto width = static_cast<std::size_t>(args.w.cols);
-  const auto tokens = static_cast<std::size_t>(args.tokens);
-  const std::size_t chunks = (width + kChunk - 1) / kChunk;
-  const std::size_t row_floats = chunks * kChunk;
-  const std::size_t fitting = kPackedBytesMax / (row_floats * sizeof(float));
-  const std::size_t rows_max = std::min(
-      round_up(tokens, kBlockRows), std::max(fitting / kBlockRows, std::size_t{1}) * kBlockRows);
-  float* x = cpu::scratch(rows_max * row_floats + kPanelFeatures * row_floats + kSumFloats);
-  float* panel = x + rows_max * row_floats;
-  for (std::size_t first = 0; first < tokens; first += rows_max) {
-    const std::size_t rows = std::min(rows_max, tokens - first);
-    for (std::size_t r = 0; r < rows; r += kBlockRows) {
-      const std::size_t block = std::min(kBlockRows, rows - r);
-      for (std::size_t i = 0; i < block; ++i) {
-        const float* row = args.x + static_cast<std::int64_t>(first + r + i) * args.x_stride;
-        if (args.w.column_order != nullptr) {
-          for (std::size_t k = 0; k < width; ++k) panel[k] = row[args.w.column_order[k]];
-          row = panel;  // free until the first features are packed
-        }
-        pack_row<FromF32>(row, width, x + r * row_floats + i * kChunk, block * kChunk);
-      }
-    }
-    panels<Format>(args, first, rows, begin, end, x, panel);
-  }
-}
+  const LinearArgs& args_;
+  std::size_t width_;
+};
 
 template <class Format>
 HWY_INLINE void run_linear(const LinearArgs& args, std::size_t begin, std::size_t end) {
   if (args.tokens <= Format::kStreamTokensMax && stream<Format>(args, begin, end)) return;
-  panel_path<Format>(args, begin, end);
+  F32Packing<Format> packing(args);
+  panel_path(args, begin, end, packing);
 }
 
 void linear(const LinearArgs& args, std::int64_t begin, std::int64_t end) {
@@ -406,6 +414,8 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace troupe::kernels::cpu {
-Levels<LinearFn> linear_levels() { return {N_AVX2::linear_fn(), N_AVX3::linear_fn()}; }
+Levels<LinearFn> linear_levels() {
+  return {.avx2 = N_AVX2::linear_fn(), .avx512 = N_AVX3::linear_fn(), .avx512_bf16 = bf16_linear()};
+}
 }  // namespace troupe::kernels::cpu
 #endif

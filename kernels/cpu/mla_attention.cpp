@@ -75,7 +75,7 @@ HWY_INLINE void score(const Group& g, std::size_t begin, std::size_t count) {
       Cache::pack(*g.args, cached_row(g, begin + j + i), g.keys + i * kChunk, kPanelChunk);
     pack_zero_rows(n, g.width, g.keys, kPanelChunk);
     for (std::size_t b = 0; b < g.pairs; b += kBlockRows) {
-      TileJob job;
+      TileJob<Singles> job;
       job.rows = std::min(kBlockRows, g.pairs - b);
       job.x = g.queries + b * g.chunks * kChunk;
       job.x_chunk = job.rows * kChunk;

@@ -78,5 +78,10 @@ Levels<Int8ProbeFn> int8_probe_levels() {
   return {N_AVX2::int8_probe_fn(), N_AVX3::int8_probe_fn(), vnni_int8_probe()};
 }
 Levels<FmaProbeFn> fma_probe_levels() { return {N_AVX2::fma_probe_fn(), N_AVX3::fma_probe_fn()}; }
+Levels<FmaProbeFn> bf16_probe_levels() {
+  auto levels = fma_probe_levels();
+  levels.avx512_bf16 = bf16_probe();
+  return levels;
+}
 }  // namespace troupe::kernels::cpu
 #endif

@@ -1,4 +1,4 @@
-// The canonical summation order in scalar code: 16 lanes by k mod 16, one fixed tree (ADR 0001).
+// The canonical summation order in scalar code: 16 lanes, one fixed tree (ADR 0001).
 #pragma once
 #include <array>
 #include <cmath>
@@ -8,7 +8,7 @@ namespace troupe::kernels::reference {
 
 inline constexpr std::int64_t kLanes = 16;
 
-/// Lane l holds the partial sum over all k with k mod 16 == l.
+/// Lane l holds the partial sum over all k with k mod 16 == l, k counting in the order of the sum.
 using Lanes = std::array<float, kLanes>;
 
 /// The one number of the first `count` lanes, 8 or 16: lane i + lane i+8, then +4, +2, +1.
@@ -19,8 +19,10 @@ inline float lane_tree(const Lanes& lanes, std::size_t count = kLanes) {
   return t[0];
 }
 
-/// k rounded up to whole groups of lanes. Elements past the end count as +0.
-inline constexpr std::int64_t padded(std::int64_t k) { return (k + kLanes - 1) / kLanes * kLanes; }
+/// k rounded up to whole groups of `together`. Elements past the end count as +0.
+inline constexpr std::int64_t padded(std::int64_t k, std::int64_t together = kLanes) {
+  return (k + together - 1) / together * together;
+}
 
 /// lanes[k mod 16] = fma(a[k], b[k], lanes[k mod 16]) for ascending k < n; n a multiple of 16.
 inline void multiply_add(const float* a, const float* b, std::int64_t n, Lanes& lanes) {

@@ -64,12 +64,25 @@ float stored_value(const WeightMatrix& w, std::int64_t row, std::int64_t k) {
   return value;
 }
 
-/// Elements [k, k + n) of a stored row as F32; +0 from n to the next multiple of 16.
-void read_block(const WeightMatrix& w, std::int64_t row, std::int64_t k, std::int64_t n,
-                Block& out) {
-  for (std::int64_t i = 0; i < n; ++i)
-    out[static_cast<std::size_t>(i)] = stored_value(w, row, k + i);
-  std::fill(out.begin() + n, out.begin() + padded(n), 0.0f);
+/// Columns that the lanes take at a time: one each, or a pair each of weights of BF16 and e4m3.
+std::int64_t columns_together(const WeightMatrix& w) {
+  const bool in_pairs = w.dtype == DType::bf16 || w.dtype == DType::f8_e4m3;
+  return in_pairs ? 2 * kLanes : kLanes;
+}
+
+/// The n values of a block in the order in which the lanes take them, filled up with +0; returns
+/// how many that makes. Of every 32 columns that come in pairs the 16 odd ones are first.
+template <class Value>
+std::int64_t read_block(std::int64_t n, std::int64_t together, const Value& value, Block& out) {
+  const std::int64_t filled = padded(n, together);
+  for (std::int64_t i = 0; i < filled; ++i) {
+    const std::int64_t lane = i % kLanes;
+    const std::int64_t second = i / kLanes % 2;
+    const std::int64_t from =
+        together == kLanes ? i : i / together * together + 2 * lane + 1 - second;
+    out[static_cast<std::size_t>(i)] = from < n ? value(from) : 0.0f;
+  }
+  return filled;
 }
 
 /// sums[l] = fma(raw[l], factor, sums[l]).
@@ -82,23 +95,25 @@ float dot(const LinearArgs& args, std::int64_t token, std::int64_t feature) {
   const WeightMatrix& w = args.w;
   const bool blocks = w.scales != nullptr && w.scale_shape == ScaleShape::block;
   const std::int64_t scale_columns = scale_blocks(w.cols);
+  const std::int64_t together = columns_together(w);
   const float* x = args.x + token * args.x_stride;
   Lanes sums{};
   for (std::int64_t k = 0, b = 0; k < w.cols; k += kScaleBlock, ++b) {
     const std::int64_t n = std::min(kScaleBlock, w.cols - k);
     Block weights;
     Block inputs;
-    read_block(w, feature, k, n, weights);
-    for (std::int64_t i = 0; i < n; ++i)
-      inputs[static_cast<std::size_t>(i)] =
-          x[w.column_order == nullptr ? k + i : w.column_order[k + i]];
-    std::fill(inputs.begin() + n, inputs.begin() + padded(n), 0.0f);
+    const auto weight = [&](std::int64_t i) { return stored_value(w, feature, k + i); };
+    const auto input = [&](std::int64_t i) {
+      return x[w.column_order == nullptr ? k + i : w.column_order[k + i]];
+    };
+    const std::int64_t filled = read_block(n, together, weight, weights);
+    read_block(n, together, input, inputs);
     if (!blocks) {
-      multiply_add(weights.data(), inputs.data(), padded(n), sums);
+      multiply_add(weights.data(), inputs.data(), filled, sums);
       continue;
     }
     Lanes raw{};
-    multiply_add(weights.data(), inputs.data(), padded(n), raw);
+    multiply_add(weights.data(), inputs.data(), filled, raw);
     float scale = w.scales[feature / kScaleBlock * scale_columns + b];
     if (args.x_scales != nullptr) scale = args.x_scales[token * scale_columns + b] * scale;
     fold(raw, w.dtype == DType::f8_e4m3 ? scale * 0x1p56f : scale, sums);

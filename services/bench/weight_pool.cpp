@@ -22,10 +22,15 @@ std::vector<std::byte> some_codes() {
   constexpr float kSpread = 100;
   // Bit 6 of every byte is cleared: below 2 as e4m3, and neither infinite nor NaN as BF16 or F32.
   constexpr unsigned kMask = 0xbf;
+  // Upper bytes of BF16 and F32 have these bits set: 2^-15 to 2, as weights are, no subnormals.
+  constexpr unsigned kUpper = 0x38;
   std::vector<std::byte> codes(std::size_t{1} << 20);
   std::mt19937_64 random(1);
   std::normal_distribution<float> normal(0, kSpread);
-  for (std::byte& code : codes) code = static_cast<std::byte>(f32_to_e4m3(normal(random)) & kMask);
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    const unsigned code = f32_to_e4m3(normal(random)) & kMask;
+    codes[i] = static_cast<std::byte>(i % 2 == 0 ? code : code | kUpper);
+  }
   return codes;
 }
 

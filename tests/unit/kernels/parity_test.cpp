@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cmath>
 #include <cstring>
 #include <random>
 #include <string>
@@ -126,6 +128,105 @@ TEST_P(Parity, LinearWithInputsTooLargeToBeScaled) {
     args.y = got.data();
     level_->linear(args, 0, 40);
     expect_same(want, got, "large " + std::string(format.name));
+  }
+}
+
+/// Rows and weights that products of BF16 may be used for.
+std::vector<float> ordinary_bf16(std::mt19937& random, std::int64_t n) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<std::size_t>(n));
+  for (float& v : values) v = random() % 16 == 0 ? -0.0f : round_to_bf16(normal(random));
+  return values;
+}
+
+/// What may stand among them: subnormals of either format, products of which become subnormal,
+/// sums that overflow, what is not finite (with a payload), and what is no BF16.
+const std::array<float, 11> kStrays{0x1p-127f,
+                                    0x1p-133f,
+                                    0x1p-149f,
+                                    1.5e-20f,
+                                    0x1.02p-126f,
+                                    0x1.fep127f,
+                                    INFINITY,
+                                    -0x1.8p120f,
+                                    1 / 3.0f,
+                                    0x1p-54f,
+                                    std::bit_cast<float>(0xffc50000u)};
+
+TEST_P(Parity, LinearOfBf16RowsWithStraysAmongThem) {
+  for (const WeightFormat& format : {kBf16, kE4m3})
+    for (const std::int64_t cols : {1, 31, 32, 33, 127, 129, 160, 576, 1100})
+      for (const std::int64_t tokens : {1, 3, 4, 5, 29, 30, 31, 68, 130}) {
+        const StoredWeight w = random_weight(random_, format, 21, cols, ordinary_bf16);
+        for (int kind = 0; kind < 3; ++kind) {  // none; in one row; in every third
+          std::vector<float> x = ordinary_bf16(random_, tokens * cols);
+          for (std::int64_t t = random_() % 3; kind > 0 && t < tokens; t += kind == 1 ? tokens : 3)
+            x[static_cast<std::size_t>(t * cols + random_() % cols)] =
+                kStrays[random_() % kStrays.size()];
+          const std::vector<float> x_scales = random_floats(random_, tokens * scale_blocks(cols));
+          std::vector<float> want(static_cast<std::size_t>(tokens * 21));
+          std::vector<float> got = want;
+          LinearArgs args{
+              .x = x.data(), .x_stride = cols, .w = w.view, .y_stride = 21, .tokens = tokens};
+          if (format.dtype == DType::f8_e4m3 && tokens % 2 == 0) args.x_scales = x_scales.data();
+          args.y = want.data();
+          reference_->linear(args, 1, 21);
+          args.y = got.data();
+          level_->linear(args, 1, 21);
+          expect_same(want, got,
+                      std::string(format.name) + " cols " + std::to_string(cols) + " tokens " +
+                          std::to_string(tokens) + " kind " + std::to_string(kind));
+        }
+      }
+}
+
+TEST_P(Parity, LinearOfBf16WeightsWithAStrayAmongThem) {
+  for (const float stray : kStrays)
+    for (const std::int64_t cols : {1, 33, 160, 576}) {
+      constexpr std::int64_t kRows = 37;
+      constexpr std::int64_t kTokens = 32;
+      StoredWeight w = random_weight(random_, kBf16, kRows, cols, ordinary_bf16);
+      const Bf16 bits = f32_to_bf16(stray);
+      std::memcpy(&w.bytes[2 * (random_() % static_cast<std::uint64_t>(kRows * cols))], &bits, 2);
+      for (const float scale : {1.0f, 0x1p-60f, 0x1p-90f, 0x1p100f}) {
+        std::vector<float> x = ordinary_bf16(random_, kTokens * cols);
+        for (float& v : x) v *= scale;
+        std::vector<float> want(kTokens * kRows);
+        std::vector<float> got = want;
+        LinearArgs args{
+            .x = x.data(), .x_stride = cols, .w = w.view, .y_stride = kRows, .tokens = kTokens};
+        args.y = want.data();
+        reference_->linear(args, 0, kRows);
+        args.y = got.data();
+        level_->linear(args, 0, kRows);
+        expect_same(want, got,
+                    "stray " + std::to_string(stray) + " cols " + std::to_string(cols) + " scale " +
+                        std::to_string(scale));
+      }
+    }
+}
+
+TEST_P(Parity, LinearOfEveryE4m3Code) {
+  std::vector<std::byte> codes;
+  for (int code = 0; code < 256; ++code)  // 17 columns each, one row of each code
+    codes.insert(codes.end(), 17, static_cast<std::byte>(code));
+  const std::vector<float> scales(2, 0.7f);
+  const WeightMatrix w{.data = codes.data(),
+                       .dtype = DType::f8_e4m3,
+                       .rows = 256,
+                       .cols = 17,
+                       .scales = scales.data()};
+  for (const std::int64_t tokens : {1, 2, 9}) {
+    const std::vector<float> x = ordinary_bf16(random_, tokens * w.cols);
+    std::vector<float> want(static_cast<std::size_t>(tokens * w.rows));
+    std::vector<float> got = want;
+    LinearArgs args{
+        .x = x.data(), .x_stride = w.cols, .w = w, .y_stride = w.rows, .tokens = tokens};
+    args.y = want.data();
+    reference_->linear(args, 0, w.rows);
+    args.y = got.data();
+    level_->linear(args, 0, w.rows);
+    expect_same(want, got, "tokens " + std::to_string(tokens));
   }
 }
 
@@ -303,7 +404,8 @@ TEST_P(Parity, RoundingPackingAddingAndStats) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Levels, Parity, testing::Values("avx2", "avx512", "avx512_vnni"),
+INSTANTIATE_TEST_SUITE_P(Levels, Parity,
+                         testing::Values("avx2", "avx512", "avx512_vnni", "avx512_bf16"),
                          [](const auto& info) { return info.param; });
 
 TEST(SelectLevel, NamesWhatItKnows) {

@@ -1,0 +1,358 @@
+// linear for CPUs with AVX-512 BF16: products of BF16 with weights in BF16 and e4m3 by vdpbf16ps.
+//
+// The instruction adds two products to each lane, the odd column's first, each with one rounding:
+// the canonical order (ADR 0001). It reads subnormals as zero and makes none, though, so it is used
+// only where none can arise; what else there is in a call is computed by the level below.
+//
+// Highway 1.0.3 has no target for it. This is its AVX3 with one more set of instructions.
+#include <immintrin.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "kernels/cpu/levels.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/linear_bf16.cpp"
+#include "hwy/foreach_target.h"
+
+#if HWY_TARGET == HWY_AVX3
+#include "kernels/cpu/lanes.inc"  // for AVX3, as everywhere
+// After lanes.inc
+#undef HWY_TARGET_STR
+#define HWY_TARGET_STR HWY_TARGET_STR_AVX3 ",avx512bf16"
+#include "kernels/cpu/panels.inc"
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // in GCC 12's own AVX-512 intrinsics
+
+HWY_BEFORE_NAMESPACE();
+namespace troupe::kernels::HWY_NAMESPACE {
+namespace {
+
+/// sum + odd columns' products, then + even columns'.
+HWY_INLINE __m512 add_pairs(__m512 sum, __m512i x, __m512i w) {
+  return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(x), reinterpret_cast<__m512bh>(w));
+}
+
+/// Packed rows of BF16: each lane takes two neighbouring columns at a time.
+struct Pairs {
+  using Stored = std::uint16_t;
+  struct Register {
+    __m512i raw;
+  };
+  static constexpr std::size_t kColumns = 2 * kLanes;
+  static constexpr std::size_t kBlockRows = 30;  // whole tiles of 5 and of 3
+  static constexpr std::size_t kSpanChunks = 8;
+  static constexpr std::size_t kFoldedRows = 3;  // 12 raw sums, 12 sums, 3 rows, 1 feature of 32
+  HWY_INLINE static Register load(const Stored* from) { return {_mm512_load_si512(from)}; }
+  HWY_INLINE static V multiply_add(Register x, Register w, V sum) {
+    return V{add_pairs(sum.raw, x.raw, w.raw)};
+  }
+};
+
+/// What numbers are in a row or a panel, by their biased exponents in BF16.
+struct Exponents {
+  int least = 0;  // of those that are not 0; subnormals have 0
+  int most = 0;   // infinity and NaN have kNotFinite
+};
+constexpr int kExponentAt = 7;
+constexpr int kNotFinite = 0xff;
+/// In a row with elements that are no BF16: no panel goes with it.
+constexpr Exponents kNoBf16{.least = 0, .most = kNotFinite};
+/// A BF16 of biased exponent b is a multiple of 2^(b - 134). e4m3 codes are packed as code * 2^-56:
+/// multiples of 2^-65 = 2^(69 - 134), at most 480 * 2^-56 < 2^(79 - 126).
+constexpr Exponents kCodes{.least = 69, .most = 79};
+
+/// Whether no sum of products can be subnormal, infinite or NaN.
+HWY_INLINE bool goes_with(const Exponents& x, const Exponents& w, int width_log) {
+  // Sums are multiples of 2^(least x - 134 + least w - 134), to be 2^-126 or more ...
+  const bool large = x.least > 0 && w.least > 0 && x.least + w.least >= 2 * 134 - 126;
+  // ... and less than width * 2^(most x - 126 + most w - 126), to be 2^126 or less.
+  const bool small =
+      x.most < kNotFinite && w.most < kNotFinite && x.most + w.most + width_log <= 2 * 126 + 126;
+  return large && small;
+}
+
+/// Collects the exponents of words of BF16.
+class Scan {
+ public:
+  // Not by default: an implicit constructor is compiled for the baseline.
+  HWY_INLINE Scan() : least_(_mm512_set1_epi16(-1)), most_(_mm512_setzero_si512()) {}
+  HWY_INLINE void add(__m512i words) {
+    const __m512i magnitudes = _mm512_and_si512(words, _mm512_set1_epi16(0x7fff));
+    // Less 1, so that 0 is the greatest.
+    least_ = _mm512_min_epu16(least_, _mm512_sub_epi16(magnitudes, _mm512_set1_epi16(1)));
+    most_ = _mm512_max_epu16(most_, magnitudes);
+  }
+  HWY_INLINE Exponents exponents() const {
+    alignas(64) std::uint16_t least[32];
+    alignas(64) std::uint16_t most[32];
+    _mm512_store_si512(least, least_);
+    _mm512_store_si512(most, most_);
+    return {.least = (*std::min_element(least, least + 32) + 1) >> kExponentAt,
+            .most = *std::max_element(most, most + 32) >> kExponentAt};
+  }
+
+ private:
+  __m512i least_;
+  __m512i most_;
+};
+
+/// Of 32 columns those that are among the first n.
+HWY_INLINE __mmask32 first_columns(std::size_t n) {
+  return n >= Pairs::kColumns ? ~0U : (1U << n) - 1;
+}
+
+/// Calls copy(k, columns' mask, out) for the 32 columns each from k on of a packed row.
+template <class Copy>
+HWY_INLINE void for_each_32(std::size_t width, Pairs::Stored* out, std::size_t chunk,
+                            const Copy& copy) {
+  for (std::size_t k = 0; k < width; k += Pairs::kColumns)
+    copy(k, first_columns(width - k), out + k / kChunk * chunk + k % kChunk);
+}
+
+/// Packs a row of x.
+HWY_NOINLINE Exponents pack_input_words(const float* row, std::size_t width, Pairs::Stored* out,
+                                        std::size_t chunk) {
+  const __m512i high = _mm512_add_epi16(  // words 1, 3 .. 63
+      _mm512_set1_epi16(1),
+      _mm512_slli_epi16(_mm512_set_epi16(31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17,
+                                         16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+                        1));
+  __m512i lost = _mm512_setzero_si512();
+  Scan scan;
+  for_each_32(width, out, chunk, [&](std::size_t k, __mmask32 columns, Pairs::Stored* to) {
+    const auto upper = static_cast<__mmask16>(columns >> 16);
+    const __m512i a = _mm512_maskz_loadu_epi32(static_cast<__mmask16>(columns), row + k);
+    // No address past the end is formed where there are no columns.
+    const __m512i b =
+        upper == 0 ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi32(upper, row + k + kLanes);
+    lost = _mm512_or_si512(lost, _mm512_or_si512(a, b));
+    const __m512i words = _mm512_permutex2var_epi16(a, high, b);
+    scan.add(words);
+    _mm512_store_si512(to, words);
+  });
+  if (_mm512_test_epi32_mask(lost, _mm512_set1_epi32(0xffff)) != 0) return kNoBf16;
+  return scan.exponents();
+}
+
+struct WholeBf16 {
+  static constexpr bool kBlocks = false;
+  static constexpr float kUnit = 1;
+  static constexpr std::size_t kBytes = 2;
+  /// Up to so many rows of x the streaming path of the level below is faster.
+  static constexpr std::int64_t kStreamTokensMax = 3;
+  HWY_INLINE static void pack(const std::byte* row, std::size_t width, Pairs::Stored* out,
+                              std::size_t chunk, Scan& scan) {
+    for_each_32(width, out, chunk, [&](std::size_t k, __mmask32 columns, Pairs::Stored* to) {
+      hwy::Prefetch(row + k * kBytes + kPackAhead);
+      const __m512i words = _mm512_maskz_loadu_epi16(columns, row + k * kBytes);
+      scan.add(words);
+      _mm512_store_si512(to, words);
+    });
+  }
+  HWY_INLINE static Exponents exponents(const Scan& scan) { return scan.exponents(); }
+};
+
+/// 32 e4m3 codes as BF16 of code * 2^-56.
+HWY_INLINE __m512i codes_to_words(__m256i codes) {
+  // Subnormal codes m are m * 2^-65: 0, 1, 2, 3, 4, 5, 6, 7 with the exponent of 2^-65 at bit 7.
+  const __m128i subnormals = _mm_set_epi16((64 << 7) | 0x60, (64 << 7) | 0x40, (64 << 7) | 0x20,
+                                           64 << 7, (63 << 7) | 0x40, 63 << 7, 62 << 7, 0);
+  const __m512i words = _mm512_cvtepi8_epi16(codes);  // with the sign in bits 15..7
+  // Exponent and mantissa at 10..4; exponents count from 2^-7 there and from 2^-127 in BF16.
+  const __m512i normal =
+      _mm512_or_si512(_mm512_and_si512(_mm512_slli_epi16(words, 4), _mm512_set1_epi16(0x7f0)),
+                      _mm512_set1_epi16((127 - 7 - 56) << 7));
+  const __mmask32 subnormal = _mm512_testn_epi16_mask(words, _mm512_set1_epi16(0x78));
+  const __m512i magnitudes =
+      _mm512_mask_permutexvar_epi16(normal, subnormal, words, _mm512_zextsi128_si512(subnormals));
+  return _mm512_or_si512(magnitudes,
+                         _mm512_and_si512(words, _mm512_set1_epi16(static_cast<short>(0x8000))));
+}
+
+struct BlocksE4m3 {
+  static constexpr bool kBlocks = true;
+  static constexpr float kUnit = 0x1p56f;
+  static constexpr std::size_t kBytes = 1;
+  static constexpr std::int64_t kStreamTokensMax = 3;
+  HWY_INLINE static void pack(const std::byte* row, std::size_t width, Pairs::Stored* out,
+                              std::size_t chunk, Scan&) {
+    for_each_32(width, out, chunk, [&](std::size_t k, __mmask32 columns, Pairs::Stored* to) {
+      if (k % 64 == 0) hwy::Prefetch(row + k + kPackAhead);
+      _mm512_store_si512(to, codes_to_words(_mm256_maskz_loadu_epi8(columns, row + k)));
+    });
+  }
+  HWY_INLINE static Exponents exponents(const Scan&) { return kCodes; }
+};
+
+/// Panels in BF16; takes note of what cannot be computed so.
+template <class Format>
+class Bf16Packing {
+ public:
+  using Element = Pairs;
+  static constexpr bool kBlocks = Format::kBlocks;
+  static constexpr float kUnit = Format::kUnit;
+  static constexpr std::size_t kFilledTo = Pairs::kColumns;
+
+  Bf16Packing(const LinearArgs& args, std::size_t begin, std::size_t end)
+      : args_(args),
+        begin_(begin),
+        end_(end),
+        width_(static_cast<std::size_t>(args.w.cols)),
+        width_log_(std::bit_width(width_)),
+        inputs_(static_cast<std::size_t>(args.tokens)) {}
+
+  void pack_input(std::size_t token, Pairs::Stored*, Pairs::Stored* out, std::size_t chunk) {
+    const float* row = args_.x + static_cast<std::int64_t>(token) * args_.x_stride;
+    inputs_[token] = pack_input_words(row, width_, out, chunk);
+  }
+  void pack_features(PanelFeatures features, Pairs::Stored* panel, std::size_t chunk) {
+    Scan scan;
+    for (std::size_t i = 0; i < features.count; ++i)
+      Format::pack(args_.w.data + (features.first + i) * width_ * Format::kBytes, width_,
+                   panel + i * kChunk, chunk, scan);
+    pack_zero_rows(features.count, width_, panel, chunk);
+    weights_ = Format::exponents(scan);
+  }
+  /// Where no row has BF16 alone, as in mode f32, nothing is.
+  bool worth_it(PanelRows rows) {
+    const auto first = inputs_.begin() + static_cast<std::ptrdiff_t>(rows.first);
+    const bool some = std::any_of(first, first + static_cast<std::ptrdiff_t>(rows.count),
+                                  [](const Exponents& e) { return e.most < kNotFinite; });
+    if (!some) note({rows, {begin_, end_ - begin_}});
+    return some;
+  }
+  void computed(PanelRows rows, PanelFeatures features) {
+    for (std::size_t r = rows.first; r < rows.first + rows.count; ++r)
+      if (!goes_with(inputs_[r], weights_, width_log_)) note({{r, 1}, features});
+  }
+  /// What could not be computed, by the level below.
+  void compute_rest() const {
+    for (const Rest& rest : rest_) {
+      LinearArgs args = args_;
+      const auto first = static_cast<std::int64_t>(rest.rows.first);
+      args.x += first * args.x_stride;
+      args.y += first * args.y_stride;
+      if (args.x_scales != nullptr) args.x_scales += first * scale_blocks(args.w.cols);
+      args.tokens = static_cast<std::int64_t>(rest.rows.count);
+      const auto f = static_cast<std::int64_t>(rest.features.first);
+      cpu::linear_levels().avx512(args, f, f + static_cast<std::int64_t>(rest.features.count));
+    }
+  }
+
+ private:
+  struct Rest {
+    PanelRows rows;
+    PanelFeatures features;
+  };
+  /// So many rows between two are computed again rather than split: they get the same bits.
+  static constexpr std::size_t kGapMax = 8;
+
+  HWY_NOINLINE void note(const Rest& rest) {
+    if (!rest_.empty()) {
+      Rest& last = rest_.back();
+      const std::size_t end = last.rows.first + last.rows.count;
+      if (last.features.first == rest.features.first && rest.rows.first <= end + kGapMax) {
+        last.rows.count = rest.rows.first + rest.rows.count - last.rows.first;
+        return;
+      }
+    }
+    rest_.push_back(rest);
+  }
+
+  const LinearArgs& args_;
+  std::size_t begin_;
+  std::size_t end_;
+  std::size_t width_;
+  int width_log_;
+  std::vector<Exponents> inputs_;  // [tokens]
+  Exponents weights_;              // of the last panel
+  std::vector<Rest> rest_;
+};
+
+template <class Format>
+void run_linear(const LinearArgs& args, std::int64_t begin, std::int64_t end) {
+  if (args.tokens <= Format::kStreamTokensMax) return cpu::linear_levels().avx512(args, begin, end);
+  check_linear(args);
+  if (begin >= end) return;
+  const auto b = static_cast<std::size_t>(begin);
+  const auto e = static_cast<std::size_t>(end);
+  Bf16Packing<Format> packing(args, b, e);
+  panel_path(args, b, e, packing);
+  packing.compute_rest();
+}
+
+void linear(const LinearArgs& args, std::int64_t begin, std::int64_t end) {
+  switch (args.w.dtype) {
+    case DType::f8_e4m3: return run_linear<BlocksE4m3>(args, begin, end);
+    case DType::bf16: return run_linear<WholeBf16>(args, begin, end);
+    default: return cpu::linear_levels().avx512(args, begin, end);
+  }
+}
+
+/// Whether the instruction gives the bits of two fused multiply-adds, the odd column's first, as is
+/// written of it. Asked once: 16,000 cases take less than a millisecond.
+bool adds_in_order() {
+  std::mt19937 random(1);
+  const auto words = [&random] {  // of 2^-10 to 2^10, of both signs
+    std::array<std::uint16_t, Pairs::kColumns> values;
+    for (std::uint16_t& value : values) {
+      const auto exponent = 117 + random() % 21;
+      value = static_cast<std::uint16_t>((random() & 0x807f) | exponent << kExponentAt);
+    }
+    return values;
+  };
+  for (int round = 0; round < 1000; ++round) {
+    const auto x = words();
+    const auto w = words();
+    std::array<float, kLanes> want;
+    for (float& sum : want) sum = std::ldexp(static_cast<float>(random()), -32) - 0.5f;
+    std::array<float, kLanes> got;
+    const __m512 sums = _mm512_loadu_ps(want.data());
+    _mm512_storeu_ps(got.data(),
+                     add_pairs(sums, _mm512_loadu_si512(x.data()), _mm512_loadu_si512(w.data())));
+    const auto value = [](std::uint16_t word) {
+      return std::bit_cast<float>(static_cast<std::uint32_t>(word) << 16);
+    };
+    for (std::size_t l = 0; l < kLanes; ++l)
+      for (const std::size_t k : {2 * l + 1, 2 * l})
+        want[l] = std::fma(value(x[k]), value(w[k]), want[l]);
+    if (std::memcmp(want.data(), got.data(), sizeof(want)) != 0) return false;
+  }
+  return true;
+}
+
+/// Twenty chains: two units with a latency of six cycles need twelve.
+std::int64_t bf16_probe(std::int64_t rounds, float* result) {
+  constexpr std::size_t kChains = 20;
+  __m512 sums[kChains];
+  for (std::size_t i = 0; i < kChains; ++i) sums[i] = _mm512_set1_ps(static_cast<float>(i));
+  const __m512i factor = _mm512_set1_epi16(0x3f7f);
+  for (std::int64_t n = 0; n < rounds; ++n) {
+    HWY_UNROLL(20)
+    for (std::size_t i = 0; i < kChains; ++i) sums[i] = add_pairs(sums[i], factor, factor);
+  }
+  __m512 total = sums[0];
+  for (std::size_t i = 1; i < kChains; ++i) total = _mm512_add_ps(total, sums[i]);
+  *result = _mm512_cvtss_f32(total);
+  return rounds * static_cast<std::int64_t>(kChains * Pairs::kColumns * 2);
+}
+
+}  // namespace
+}  // namespace troupe::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#pragma GCC diagnostic pop
+
+namespace troupe::kernels::cpu {
+LinearFn bf16_linear() { return N_AVX3::linear; }
+FmaProbeFn bf16_probe() { return N_AVX3::bf16_probe; }
+bool bf16_adds_in_order() { return N_AVX3::adds_in_order(); }
+}  // namespace troupe::kernels::cpu
+#endif
