@@ -17,6 +17,8 @@ double fma_peak_gflops(const Engine& engine);
 /// The same for products of BF16, as `linear` adds them up with weights of BF16 and e4m3: level
 /// `avx512_bf16` has an instruction for them, others multiply in F32.
 double bf16_peak_gflops(const Engine& engine);
+/// Whether the engine's level has such an instruction.
+bool multiplies_bf16(const Engine& engine);
 
 /// The same for multiply-adds of INT8 codes, two operations each, as `linear_int8` does them: pairs
 /// of bytes to 16 bits, pairs of these to 32 bits, one addition.

@@ -16,6 +16,15 @@ JsonValue share_or_null(double value, double limit) {
 
 double read_rate(const KernelResult& result) { return result.from_memory ? result.gb_per_s() : 0; }
 
+/// What the operation's multiply-adds cannot exceed.
+double peak_of(const KernelCase& what, const MachineLimits& limits) {
+  if (what.int8_rows) return limits.int8_gops;
+  const bool linear =
+      what.operation == KernelOperation::linear || what.operation == KernelOperation::experts;
+  const bool bf16 = what.dtype == DType::bf16 || what.dtype == DType::f8_e4m3;
+  return linear && bf16 ? limits.bf16_gflops : limits.fma_gflops;
+}
+
 JsonValue kernel_object(const KernelResult& result, const MachineLimits& limits) {
   const KernelCase& what = result.what;
   const double rate = result.gflops();
@@ -45,8 +54,10 @@ JsonValue kernel_object(const KernelResult& result, const MachineLimits& limits)
 
 std::string kernel_table_head(const KernelRun& run) {
   const MachineLimits& limits = run.limits;
-  return formatted("level %s, threads %d: read %.1f GB/s, FMA %.1f GFLOP/s, INT8 %.1f GOP/s\n",
+  const bool bf16 = limits.bf16_gflops > 0 && limits.bf16_gflops != limits.fma_gflops;
+  return formatted("level %s, threads %d: read %.1f GB/s, FMA %.1f GFLOP/s, %sINT8 %.1f GOP/s\n",
                    limits.level.c_str(), limits.threads, limits.read_gbs, limits.fma_gflops,
+                   bf16 ? formatted("BF16 %.1f GFLOP/s, ", limits.bf16_gflops).c_str() : "",
                    limits.int8_gops) +
          formatted("weights cycle through %lld MiB; the last cache level holds %.1f MiB\n\n",
                    static_cast<long long>(run.pool_bytes >> 20),
@@ -57,7 +68,7 @@ std::string kernel_table_head(const KernelRun& run) {
 
 std::string kernel_table_line(const KernelResult& result, const MachineLimits& limits) {
   const KernelCase& what = result.what;
-  const double peak = what.int8_rows ? limits.int8_gops : limits.fma_gflops;
+  const double peak = peak_of(what, limits);
   const std::string flops = result.flops > 0 ? formatted("%.1f", result.gflops()) : "-";
   return formatted("%-12s%-10s%-12s%-6s%5lld%12.1f%9.2f%7s%10s%7s\n", what.preset->name.data(),
                    to_string(what.operation).data(), what.part.c_str(), what.format().data(),
@@ -73,6 +84,7 @@ std::string kernels_json(const KernelRun& run, const std::vector<KernelResult>& 
                         {"threads", {std::int64_t{run.limits.threads}}},
                         {"read_gb_per_s", {run.limits.read_gbs}},
                         {"fma_gflops", {run.limits.fma_gflops}},
+                        {"bf16_gflops", {run.limits.bf16_gflops}},
                         {"int8_gops", {run.limits.int8_gops}},
                         {"pool_bytes", {run.pool_bytes}},
                         {"cache_bytes", {run.cache_bytes}},

@@ -11,10 +11,11 @@ namespace troupe::services {
 /// The limits that shares are shares of, measured by kernels/probe.hpp.
 struct MachineLimits {
   int threads = 1;
-  std::string level;      // "avx2"
-  double read_gbs = 0;    // 1e9 bytes per second; 0: could not be measured
-  double fma_gflops = 0;  // 1e9 F32 operations per second, two per multiply-add
-  double int8_gops = 0;   // 1e9 operations on INT8 codes per second, likewise
+  std::string level;       // "avx2"
+  double read_gbs = 0;     // 1e9 bytes per second; 0: could not be measured
+  double fma_gflops = 0;   // 1e9 F32 operations per second, two per multiply-add
+  double bf16_gflops = 0;  // the same of BF16; fma_gflops where the level has nothing for them
+  double int8_gops = 0;    // 1e9 operations on INT8 codes per second, likewise
 };
 
 /// The calling thread and `threads` - 1 others. One thread alone has no pool, so that probes and
@@ -25,7 +26,7 @@ class BenchEngine {
   static Expected<BenchEngine> make(const kernels::KernelTable* table, int threads);
 
   const kernels::Engine& engine() const { return engine_; }
-  /// Measures; takes about 0.4 s.
+  /// Measures; takes about 0.5 s.
   MachineLimits limits() const;
 
  private:

@@ -108,7 +108,8 @@ Command bench_kernels_command() {
     options.group("Engine");
     options.add({"--threads", "T", "Compute threads [the machine's cores]",
                  integer(flags->threads, {1, kThreadsMax})});
-    options.add({"--level", "LEVEL", "CPU level: auto, reference, avx2, avx512, avx512_vnni [auto]",
+    options.add({"--level", "LEVEL",
+                 "CPU level: auto, reference, avx2, avx512, avx512_vnni, avx512_bf16 [auto]",
                  choice(flags->level, std::move(levels))});
     options.group("Output");
     options.add({"--json", "", "Print one JSON object", yes_no(flags->json)});

@@ -108,6 +108,13 @@ Check check_fma(const kernels::Engine& engine) {
               std::to_string(engine.pool->threads()) + " threads: prefill cannot compute faster"};
 }
 
+Check check_bf16(const kernels::Engine& engine) {
+  return {Verdict::ok, "bf16 peak",
+          rounded(kernels::bf16_peak_gflops(engine), "GFLOP/s") + " on " +
+              std::to_string(engine.pool->threads()) +
+              " threads: the same with weights in BF16 and FP8"};
+}
+
 Check check_int8(const kernels::Engine& engine) {
   return {Verdict::ok, "int8 peak",
           rounded(kernels::int8_peak_gops(engine), "GOP/s") + " on " +
@@ -141,6 +148,7 @@ int examine(const std::string& named) {
   const kernels::Engine engine{*table, &pool};
   checks.add(check_bandwidth(engine));
   if (!interrupted()) checks.add(check_fma(engine));
+  if (!interrupted() && kernels::multiplies_bf16(engine)) checks.add(check_bf16(engine));
   if (!interrupted()) checks.add(check_int8(engine));
   if (interrupted()) return static_cast<int>(ExitCode::interrupt);
   if (checks.failed() == 0) return 0;

@@ -75,7 +75,8 @@ Option mode_option(std::string& mode, const std::string& standard) {
 void EngineOptions::declare_numerics(OptionSet& options) {
   std::vector<std::string> levels{"auto"};  // whether this machine runs it is looked at later
   for (const std::string_view known : kernels::known_levels()) levels.emplace_back(known);
-  options.add({"--level", "LEVEL", "CPU level: auto, reference, avx2, avx512, avx512_vnni [auto]",
+  options.add({"--level", "LEVEL",
+               "CPU level: auto, reference, avx2, avx512, avx512_vnni, avx512_bf16 [auto]",
                choice(level, std::move(levels))});
   options.add(mode_option(mode, mode));
   options.add({"--kv-cache",

@@ -55,7 +55,7 @@ class KernelsTest(program.ProgramTest):
     def test_table(self):
         text = self.succeeds("bench", "kernels", "--filter", "1b/swiglu", *QUICK, "--threads", 1)
         lines = text.splitlines()
-        limits = r"read [\d.]+ GB/s, FMA [\d.]+ GFLOP/s, INT8 [\d.]+ GOP/s"
+        limits = r"read [\d.]+ GB/s, FMA [\d.]+ GFLOP/s, (BF16 [\d.]+ GFLOP/s, )?INT8 [\d.]+ GOP/s"
         self.assertRegex(lines[0], rf"^level \w+, threads 1: {limits}$")
         self.assertEqual(lines[3].split()[:4], ["model", "operation", "part", "dtype"])
         self.assertEqual(len(lines), 4 + 5)

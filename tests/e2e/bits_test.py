@@ -33,6 +33,7 @@ CPU_FLAG_OF_LEVEL = {
     "avx2": "avx2",
     "avx512": "avx512f",
     "avx512_vnni": "avx512_vnni",
+    "avx512_bf16": "avx512_bf16",
 }
 
 

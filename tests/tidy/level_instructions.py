@@ -18,6 +18,8 @@ _AVX512 = re.compile(
 )
 _VNNI = re.compile(r"^vpdp")
 _OF_VNNI = "int8_vnni.cpp.o"
+_BF16 = re.compile(r"^v(?:dpbf16|cvtne2?ps2?bf16)")
+_OF_BF16 = "linear_bf16.cpp.o"
 
 
 def instructions(listing):
@@ -38,13 +40,17 @@ def level_problems(listing):
     seen = collections.Counter()
     for member, function, instruction in instructions(listing):
         vnni = bool(_VNNI.match(instruction))
-        wide = vnni or bool(_AVX512.search(instruction))
+        bf16 = bool(_BF16.match(instruction))
+        wide = vnni or bf16 or bool(_AVX512.search(instruction))
         seen["AVX-512"] += wide
         seen["VNNI"] += vnni
-        if (wide and "N_AVX3" not in function) or (vnni and member != _OF_VNNI):
+        seen["BF16"] += bf16
+        elsewhere = (vnni and member != _OF_VNNI) or (bf16 and member != _OF_BF16)
+        if (wide and "N_AVX3" not in function) or elsewhere:
             problems.setdefault((member, function), instruction)
     lines = [f"{m}: {f}: {i}" for (m, f), i in problems.items()]
-    return lines + [f"no instruction of {name}" for name in ("AVX-512", "VNNI") if not seen[name]]
+    sets = ("AVX-512", "VNNI", "BF16")
+    return lines + [f"no instruction of {name}" for name in sets if not seen[name]]
 
 
 def self_test():
@@ -54,13 +60,16 @@ def self_test():
         return f"{member}:     file format elf64\n0000 <{function}>:\n   4:\t{instruction}\n"
 
     good = listing(_OF_VNNI, "N_AVX3f", "vpdpbusd %zmm1,%zmm2,%zmm3")
+    good += listing(_OF_BF16, "N_AVX3f", "vdpbf16ps %zmm1,%zmm2,%zmm3")
     assert level_problems(good) == []
-    assert len(level_problems("")) == 2
+    assert len(level_problems("")) == 3
     for bad in (
         ("a.cpp.o", "N_AVX2f", "vpaddd %zmm1,%zmm2,%zmm3"),
         ("a.cpp.o", "N_AVX2f", "vpaddd %ymm17,%ymm2,%ymm3"),
         ("a.cpp.o", "N_AVX2f", "vpternlogd $0xff,%ymm1,%ymm1,%ymm1"),
         ("a.cpp.o", "N_AVX3f", "vpdpbusd %zmm1,%zmm2,%zmm3"),
+        ("a.cpp.o", "N_AVX3f", "vdpbf16ps %zmm1,%zmm2,%zmm3"),
+        (_OF_BF16, "f", "vdpbf16ps %zmm1,%zmm2,%zmm3"),
     ):
         assert level_problems(good + listing(*bad)) == [": ".join(bad)], bad
 
