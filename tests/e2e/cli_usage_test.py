@@ -216,7 +216,9 @@ class DoctorTest(program.ProgramTest):
             self.assertEqual(
                 len([x for x in lines if re.match(rf"(ok  |warn|fail)  {check} ", x)]), 1, lines
             )
-        self.assertEqual(len(lines), 7)
+        of_bf16 = [line for line in lines if re.match("ok    bf16 peak ", line)]
+        self.assertEqual(len(of_bf16), "avx512_bf16" in lines[0], lines)
+        self.assertEqual(len(lines), 7 + len(of_bf16))
 
     def test_a_missing_model_fails_with_the_fix(self):
         self.fails(program.FAILURE, 9004, "1 check failed", "doctor", "--model", "nowhere")

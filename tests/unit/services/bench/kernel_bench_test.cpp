@@ -160,7 +160,7 @@ TEST(WeightPool, SaysWhenMemoryCannotBeHad) {
 }
 
 TEST(KernelReport, ALineHasRatesAndShares) {
-  const MachineLimits limits{2, "avx2", 40, 200, 400};
+  MachineLimits limits{2, "avx2", 40, 200, 200, 400};
   const KernelResult linear{.what = only_case("deepseek-v3/linear/q_b/fp8/8"),
                             .seconds = 0.002,
                             .runs = 7,
@@ -182,10 +182,12 @@ TEST(KernelReport, ALineHasRatesAndShares) {
   EXPECT_EQ(kernel_table_line(norm, limits),
             "deepseek-v3 rms_norm              f32       1      2000.0    20.00      -"
             "         -      -\n");
+  limits.bf16_gflops = 400;
+  EXPECT_NE(kernel_table_line(linear, limits).find(" 12%\n"), std::string::npos);
 }
 
 TEST(KernelReport, JsonHasTheLimitsAndNullForWhatHasNoShare) {
-  const KernelRun run{{2, "avx2", 40, 200, 400}, 256 * kMiB, 32 * kMiB};
+  const KernelRun run{{2, "avx2", 40, 200, 200, 400}, 256 * kMiB, 32 * kMiB};
   KernelResult norm{
       .what = only_case("bench-1b/rms_norm/f32/1"), .seconds = 0.5, .runs = 1, .bytes = 1e9};
   KernelResult linear = norm;
