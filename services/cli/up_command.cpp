@@ -191,10 +191,10 @@ int up(const Flags& flags) {
     return report(Fault::bad_value,
                   "--ops-listen needs HOST:PORT with a port of its own: `up` "
                   "asks there whether the cluster is ready");
-  if (const auto failed = check_ports(flags)) return *failed;
   auto plan = make_plan(flags);
   if (!plan) return report(Fault::memory_not_available, plan.error().detail);
   if (const auto failed = read_settings(flags, *plan)) return *failed;
+  if (const auto failed = check_ports(flags)) return *failed;
   if (const auto failed = fit_to_model(*plan)) return *failed;
   const int signals = blocked_signals();
   Supervisor supervisor(local_services(*plan), {[address = *ops] { return is_ready(address); },
