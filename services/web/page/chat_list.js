@@ -9,7 +9,14 @@ export function ask(dialog) {
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "save"), { once: true });
+    // What is saved counts from the click on: "close" comes later, and a key may come before it.
+    const saved = ({ submitter }) => resolve(submitter?.value === "save");
+    dialog.addEventListener("submit", saved, { once: true });
+    const closed = () => {
+      dialog.removeEventListener("submit", saved);
+      resolve(dialog.returnValue === "save");
+    };
+    dialog.addEventListener("close", closed, { once: true });
   });
 }
 
