@@ -69,17 +69,17 @@ std::string model_table_head(const ModelRun& run) {
   const std::string seed =
       "seed " + std::to_string(run.seed) + ", mode " + run.mode + cache + "\n\n";
   return seed +
-         formatted("| %-20s | %10s | %8s | %7s | %5s | %15s | %18s | %6s | %6s | %6s |\n", "model",
+         formatted("| %-20s | %10s | %8s | %7s | %5s | %15s | %20s | %6s | %6s | %6s |\n", "model",
                    "size", "params", "threads", "batch", "test", "t/s", "read", "cache", "FMA") +
          "| -------------------- | ---------: | -------: | ------: | ----: | --------------: | "
-         "-----------------: | -----: | -----: | -----: |\n";
+         "-------------------: | -----: | -----: | -----: |\n";
 }
 
 std::string model_table_line(const ModelRun& run, const ModelResult& result) {
   const MeanDeviation rate = mean_deviation(result.tokens_per_s());
   return formatted(
       "| %-20.20s | %6.2f GiB | %6.2f B | %7d | %5lld | %15s "
-      "| %9.2f \u00b1 %6.2f | %6s | %6s | %6s |\n",
+      "| %9.2f \u00b1 %8.2f | %6s | %6s | %6s |\n",
       run.model.c_str(), static_cast<double>(run.weight_bytes) / (1 << 30),
       run.parameters.total * 1e-9, result.limits.threads,
       static_cast<long long>(result.test.sequences), result.test.name().c_str(), rate.mean,

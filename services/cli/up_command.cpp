@@ -126,11 +126,13 @@ void settle_mode(const std::string& asked, model::WeightFormat weights, LocalPla
   plan.settings.emplace_back("engine.mode", std::string(to_string(mode)));
 }
 
-/// What the model itself asks of the plan. A model that cannot be read is left to the services,
-/// which say what is wrong with it.
+/// What the model itself asks of the plan. One that is named but not there is told once; what else
+/// is wrong with a model is left to the services, which say what.
 std::optional<int> fit_to_model(LocalPlan& plan) {
   const ServiceConfig services = config_of_services(plan);
   const auto directory = find_model(services.model.path);
+  if (!directory && !plan.model.empty())
+    return report(model_fault(directory.error().code), directory.error().detail);
   if (!directory) return std::nullopt;
   const auto config = model::load_config(*directory, {.q_proj = true});
   if (!config) return std::nullopt;

@@ -122,6 +122,11 @@ class MistakeTest(program.ProgramTest):
         says = ["--experts asks for 40", "has 32 experts"]
         self.fails(program.USAGE, 1105, says, "up", "--experts", "40", *self.free_listeners())
 
+    def test_up_tells_of_a_missing_model_once(self):
+        says = "no model directory at nowhere"
+        message = self.fails(program.MODEL, 4001, says, "up", "nowhere", *self.free_listeners())
+        self.assertEqual(message.count("nowhere"), 1, message)
+
     @staticmethod
     def free_listeners():
         ports = zip(("http", "grpc", "admin", "ops"), free_ports(4))
