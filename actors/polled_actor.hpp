@@ -44,6 +44,9 @@ struct PollSettings {
   /// How long an idle loop looks for work, with offer_core between looks, before it sleeps. 0: it
   /// sleeps at once.
   std::chrono::microseconds poll_us{50};
+  /// Whether threads that have work for the loop make its pass themselves while it sleeps. Not for
+  /// loops that call foreign code, or whose links belong to one thread.
+  bool visited = false;
 };
 
 /// `Base` is an event-based actor class, typed or not. All that CAF offers such an actor works:
@@ -101,7 +104,8 @@ class polled_actor : public Base {
 
  protected:
   /// One pass over everything but the mailbox. True: there was something to do. Called on the
-  /// actor's thread, as are all that follow.
+  /// actor's thread, as are all that follow, or by a visitor in its turn, as are the next two; a
+  /// visited loop's must not `quit`.
   virtual bool poll() = 0;
   /// Last call before sleeping. False: work arrived meanwhile, do not sleep.
   virtual bool arm() = 0;
@@ -124,15 +128,11 @@ class polled_actor : public Base {
   void run(caf::actor_system& system) {
     caf::scoped_execution_unit context{&system};
     thread_begins();
+    if (settings_.visited) bell_.open([this] { return visit(); });
     auto quiet_since = LoopClock::now();
     for (;;) {
-      // `resume` blocks the mailbox once it has emptied it, and a blocked one must not be resumed.
-      // The first pass resumes: it installs the behavior.
-      bool busy = !this->mailbox().blocked();
-      mark_acquire(&bell_);
-      if (busy && this->resume(&context, kMailBatch) == caf::resumable::done) break;
-      busy |= poll();
-      if (this->finalize()) break;  // `quit` outside a message handler is noticed here only
+      const bool busy = pass(context);
+      if (over_) break;
       const auto now = LoopClock::now();
       if (busy) {
         quiet_since = now;
@@ -141,17 +141,55 @@ class polled_actor : public Base {
         sleep(now);
       }
     }
+    bell_.close();
     thread_ends();
   }
 
+  bool pass(caf::scoped_execution_unit& context) {
+    const transport::Visits visits(settings_.visited);  // after the turn
+    const auto turn = bell_.take_turn();
+    wakes_at_ = LoopClock::time_point::min();
+    // `resume` blocks the mailbox once it has emptied it, and a blocked one must not be resumed.
+    // The first pass resumes: it installs the behavior.
+    bool busy = !this->mailbox().blocked();
+    mark_acquire(&bell_);
+    over_ = busy && this->resume(&context, kMailBatch) == caf::resumable::done;
+    if (over_) return true;
+    busy |= poll();
+    over_ = this->finalize();  // `quit` outside a message handler is noticed here only
+    return busy;
+  }
+
+  /// By a thread that has the turn and something for this loop, whose own may sleep.
+  bool visit() {
+    for (int round = 0; round < kVisitRoundsMax && !over_; ++round) {
+      if (poll() || !arm()) continue;
+      const auto deadline = next_deadline();
+      return !deadline || *deadline >= wakes_at_;
+    }
+    return over_;
+  }
+
+  /// Whether the loop may sleep; then `deadline` is when it has to wake.
+  bool arm_in_turn(std::optional<LoopClock::time_point>& deadline) {
+    const transport::Visits visits(settings_.visited);
+    const auto turn = bell_.take_turn();
+    if (!arm()) return false;
+    deadline = next_deadline();
+    wakes_at_ = deadline.value_or(LoopClock::time_point::max());
+    return true;
+  }
+
   void sleep(LoopClock::time_point now) {
-    if (!arm()) {
+    std::optional<LoopClock::time_point> deadline;
+    if (!arm_in_turn(deadline)) {
       if (++refusals_ >= kRefusalsMax) doze();
       return;
     }
     refusals_ = 0;
+    if (bell_.wanted()) return;
     int timeout_ms = -1;
-    if (const auto deadline = next_deadline()) {
+    if (deadline) {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - now).count();
       timeout_ms = static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000));
     }
@@ -171,11 +209,14 @@ class polled_actor : public Base {
   }
 
   static constexpr std::size_t kMailBatch = 16;  // so that a flood of mail cannot starve the links
+  static constexpr int kVisitRoundsMax = 8;      // then the loop's own thread goes on
   static constexpr int kRefusalsMax = 64;        // once or twice is ordinary traffic
   static constexpr int kDozeMs = 1;
   PollSettings settings_;
   transport::Doorbell& bell_;
   int epoll_;
+  LoopClock::time_point wakes_at_{};  // min while its thread is awake; with the turn, as over_
+  bool over_ = false;
   int refusals_ = 0;
 };
 

@@ -50,7 +50,7 @@ void InprocChannel::forget(std::size_t bytes) {
 void InprocChannel::took(std::size_t bytes) {
   --frames_under_way_;
   bytes_under_way_ -= bytes;
-  if (std::exchange(starved_, false) && writer_bell_ != nullptr) writer_bell_->ring();
+  if (std::exchange(starved_, false) && writer_bell_ != nullptr) writer_bell_->knock();
 }
 
 void InprocChannel::drain(std::vector<Buffer>& out, std::size_t count_max) {
@@ -83,7 +83,7 @@ std::size_t InprocChannel::under_way() const {
 }
 
 void InprocChannel::wake_reader() {
-  if (std::exchange(parked_, false) && reader_bell_ != nullptr) reader_bell_->ring();
+  if (std::exchange(parked_, false) && reader_bell_ != nullptr) reader_bell_->knock();
 }
 
 void InprocChannel::writer_leaves() {

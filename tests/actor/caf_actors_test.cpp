@@ -22,6 +22,7 @@ using EchoActor =
 /// What the loop of an EchoActor did, seen from outside.
 struct LoopLog {
   std::atomic<int> polls{0};
+  std::atomic<std::thread::id> last_poll{};
   std::atomic<int> deadlines_met{0};
   std::atomic<bool> began{false};
   std::atomic<bool> ended{false};
@@ -39,6 +40,7 @@ class Echo : public polled_actor<EchoActor::base> {
   }
   bool poll() override {
     ++log_->polls;
+    log_->last_poll = std::this_thread::get_id();
     if (leave_) quit();
     if (log_->deadlines_met < 3 && LoopClock::now() >= next_) {
       ++log_->deadlines_met;
@@ -124,6 +126,32 @@ TEST_P(PolledActor, RefusesRequestsAfterItsEnd) {
   self->request(echo, std::chrono::seconds(60), submit_atom_v, 1)
       .receive([](int) {}, [&](const caf::error&) { refused = true; });
   EXPECT_TRUE(refused);
+}
+
+TEST_P(PolledActor, LetsWhoeverHasWorkForItMakeItsPass) {
+  auto bell = std::make_shared<transport::Doorbell>();
+  auto echo =
+      system.spawn<Echo>(PollSettings{std::chrono::microseconds(GetParam()), true}, bell, log);
+  const auto self_id = std::this_thread::get_id();
+  const auto until = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (log->last_poll != self_id && std::chrono::steady_clock::now() < until) {
+    const transport::Visits visits;
+    bell->knock();
+  }
+  EXPECT_EQ(log->last_poll, self_id);
+  caf::scoped_actor self{system};
+  int answer = -1;
+  self->request(echo, std::chrono::seconds(60), submit_atom_v, 7)
+      .receive([&](int value) { answer = value; }, [](const caf::error&) {});
+  EXPECT_EQ(answer, 7) << "mail stays with its own thread";
+  self->send_exit(echo, caf::exit_reason::user_shutdown);
+  self->wait_for(echo);
+  const int polls = log->polls;
+  {
+    const transport::Visits visits;
+    bell->knock();
+  }
+  EXPECT_EQ(log->polls, polls) << "nobody visits a loop that has ended";
 }
 
 INSTANTIATE_TEST_SUITE_P(Spinning, PolledActor, ::testing::Values(0, 50, 2000));

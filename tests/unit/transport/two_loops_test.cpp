@@ -130,17 +130,5 @@ TEST(TwoLoops, AnEndMayGoWhileTheOtherSends) {
   }
 }
 
-TEST(Doorbell, RingsStickUntilSilenced) {
-  Doorbell bell;
-  EXPECT_FALSE(bell.silence());
-  bell.ring();
-  bell.ring();
-  pollfd waiting{bell.fd(), POLLIN, 0};
-  EXPECT_EQ(::poll(&waiting, 1, 0), 1);
-  EXPECT_TRUE(bell.silence());
-  EXPECT_FALSE(bell.silence());
-  EXPECT_EQ(::poll(&waiting, 1, 0), 0);
-}
-
 }  // namespace
 }  // namespace troupe::transport
