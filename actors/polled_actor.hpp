@@ -45,7 +45,7 @@ struct PollSettings {
   /// sleeps at once.
   std::chrono::microseconds poll_us{50};
   /// Whether threads that have work for the loop make its pass themselves while it sleeps. Not for
-  /// loops that call foreign code, or whose links belong to one thread.
+  /// loops that call foreign code.
   bool visited = false;
 };
 

@@ -32,9 +32,9 @@ struct RoleContext {
 /// A role without its thread: driven by `poll` from an actor's loop, or by a test that also owns
 /// the time.
 ///
-/// *Threading*: one thread, construction and destruction included. Nothing blocks, and nothing
-/// computes for longer than inline_us_max a pass, except the destructor, which waits for the role's
-/// own compute jobs.
+/// *Threading*: one loop, construction and destruction included: whoever has the bell's turn, so
+/// nothing may be kept in a thread. Nothing blocks, and nothing computes for longer than
+/// inline_us_max a pass, except the destructor, which waits for the role's own compute jobs.
 class Role : protected Peers::Events {
  public:
   explicit Role(const RoleContext& context)

@@ -60,9 +60,9 @@ struct LinkStats {
   std::uint64_t stale_total = 0;      // well-formed frames that answered no open question
 };
 
-/// *Threading*: everything, construction and destruction included, on the one thread (loop) that
-/// calls `progress`. Nothing blocks. `send` may be called from a sink or a SendDone; `progress`,
-/// `close` and the destructor may not.
+/// *Threading*: one loop, construction and destruction included: one thread at a time, whoever has
+/// the loop's turn (doorbell.hpp). Nothing blocks. `send` may be called from a sink or a SendDone;
+/// `progress`, `close` and the destructor may not.
 class Link {
  public:
   virtual ~Link() = default;

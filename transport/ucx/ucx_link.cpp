@@ -113,7 +113,7 @@ class UcxLinkImpl final : public UcxLink {
 Expected<void> UcxLinkImpl::start() {
   ucp_worker_params_t params{};
   params.field_mask = UCP_WORKER_PARAM_FIELD_THREAD_MODE;
-  params.thread_mode = UCS_THREAD_MODE_SINGLE;
+  params.thread_mode = UCS_THREAD_MODE_SERIALIZED;
   auto status = ucp_worker_create(context_.handle(), &params, &worker_);
   if (status != UCS_OK) return unexpected(ucx_error("UCX cannot make a worker", status));
   ucp_am_handler_param_t handler{};
