@@ -66,10 +66,10 @@ class Echo : public polled_actor<EchoActor::base> {
 
 struct PolledActor : ::testing::TestWithParam<int> {
   EchoActor spawn() {
-    return system.spawn<Echo>(PollSettings{std::chrono::microseconds(GetParam())},
-                              std::make_shared<transport::Doorbell>(), log);
+    return system.spawn<Echo>(PollSettings{std::chrono::microseconds(GetParam())}, bell, log);
   }
   std::shared_ptr<LoopLog> log = std::make_shared<LoopLog>();
+  std::shared_ptr<transport::Doorbell> bell = std::make_shared<transport::Doorbell>();
   struct ThreadsEnd {  // declared before the system, so it runs after its end
     ~ThreadsEnd() { mark_acquire(system); }
     caf::actor_system* system;
@@ -129,7 +129,6 @@ TEST_P(PolledActor, RefusesRequestsAfterItsEnd) {
 }
 
 TEST_P(PolledActor, LetsWhoeverHasWorkForItMakeItsPass) {
-  auto bell = std::make_shared<transport::Doorbell>();
   auto echo =
       system.spawn<Echo>(PollSettings{std::chrono::microseconds(GetParam()), true}, bell, log);
   const auto self_id = std::this_thread::get_id();
