@@ -26,8 +26,9 @@ std::int64_t PromptPace::rows_max() const {
   if (budget_ <= 0) return BatchScheduler::kNoLimit;
   if (mixed_ >= kMixedSteps) return 0;
   if (!seconds_a_row_) return kRowsUnmeasured;
-  const double seconds = std::max(budget_ - decode_step_, kOfDecodeMin * decode_step_);
-  const double rows = seconds / std::max(*seconds_a_row_, 1e-9);
+  const double a_row = std::max(*seconds_a_row_, 1e-9);
+  const double left = std::min((budget_ - decode_step_) / a_row, double{kRowsEven});
+  const double rows = std::max(left, kOfDecodeMin * decode_step_ / a_row);
   return std::max(kRowsMin, static_cast<std::int64_t>(std::min(rows, 1e9)));
 }
 

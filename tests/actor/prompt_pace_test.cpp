@@ -43,7 +43,7 @@ TEST(PromptPace, PromptsHaveWhatDecodeRowsLeaveOfAStep) {
   PromptPace pace(150ms);
   pace.observe(4, 0, 0.02);
   for (int step = 0; step < 12; ++step) pace.observe(4, 50, 0.12);  // 2 ms a row
-  EXPECT_NEAR(static_cast<double>(pace.rows_max()), 65, 1);
+  EXPECT_NEAR(static_cast<double>(pace.rows_max()), 64, 1);
   pace.observe(20, 0, 0.09);
   EXPECT_NEAR(static_cast<double>(pace.rows_max()), 30, 1);
 }
@@ -55,6 +55,15 @@ TEST(PromptPace, PromptsHaveAtLeastHalfTheTimeOfDecodeRows) {
   EXPECT_NEAR(static_cast<double>(pace.rows_max()), 60, 1);
   pace.observe(80, 0, 0.4);  // longer than the budget
   EXPECT_NEAR(static_cast<double>(pace.rows_max()), 200, 1);
+}
+
+TEST(PromptPace, QuickRowsDoNotFillTheBudget) {
+  PromptPace pace(125ms);
+  pace.observe(10, 0, 0.012);
+  for (int step = 0; step < 12; ++step) pace.observe(10, 64, 0.038);  // 0.4 ms a row
+  EXPECT_EQ(pace.rows_max(), PromptPace::kRowsEven);
+  pace.observe(40, 0, 0.06);
+  EXPECT_NEAR(static_cast<double>(pace.rows_max()), 75, 2);  // half of the time of decode rows
 }
 
 TEST(PromptPace, AStepComesToItsBudgetWhenDecodeRowsBecomeMore) {
@@ -74,9 +83,10 @@ TEST(PromptPace, APassOverTheWeightsIsNotThePrompts) {
   PromptPace pace(254ms);
   pace.observe(4, 0, 0.154);                                        // 150 ms, and 1 ms a row
   for (int step = 0; step < 12; ++step) pace.observe(4, 16, 0.17);  // the same
-  EXPECT_NEAR(static_cast<double>(pace.rows_max()), 100, 1);
+  const auto rows = pace.rows_max();
+  EXPECT_NEAR(static_cast<double>(rows), 77, 1);
   pace.observe(0, 4, 0.154);  // the end of a prompt
-  EXPECT_NEAR(static_cast<double>(pace.rows_max()), 100, 1);
+  EXPECT_EQ(pace.rows_max(), rows);
 }
 
 TEST(PromptPace, LooksAtDecodeRowsAloneNowAndThen) {
