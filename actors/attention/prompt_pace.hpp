@@ -8,11 +8,11 @@ namespace troupe::actors {
 
 /// Keeps the gap between two tokens of a decoding sequence short while prompts are computed: a step
 /// with prompt rows takes no longer than a budget. Decode rows come first, prompts have what these
-/// leave of it, at least half as long as these take. Where that would be more than 64 rows, on a machine
-/// that is quick for its model, prompts have 64, which keeps steps even; but half as long as decode
-/// rows in any case. So the more sequences decode, the slower
-/// others join them, and their number settles where a step takes its budget: under overload
-/// requests wait for their first token instead of slowing down every later one.
+/// leave of it, at least half as long as these take. Where that would be more than 64 rows, on a
+/// machine that is quick for its model, prompts have 64, so that no step stands out. So the more
+/// sequences decode, the slower others join them, and their number settles where a step takes its
+/// budget: under overload requests wait for their first token instead of slowing down every later
+/// one.
 ///
 /// What a row takes is what a step with prompts took beyond one of decode rows alone; so now and
 /// then there is one of these. In between decode rows may have become more: their time then counts
