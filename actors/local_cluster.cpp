@@ -166,7 +166,6 @@ Expected<void> LocalCluster::Impl::prepare() {
 SpawnContext LocalCluster::Impl::context(proto::Role role, std::uint32_t index) {
   SpawnContext context;
   context.poll.poll_us = settings.poll_us;
-  context.poll.visited = role != proto::Role::gateway;  // whose listeners are not ours
   auto& credentials = context.role.credentials;
   credentials.role = role;
   credentials.index = index;

@@ -145,6 +145,7 @@ class polled_actor : public Base {
     thread_ends();
   }
 
+  /// Mail and poll, by the loop's own thread. True: there was something to do.
   bool pass(caf::scoped_execution_unit& context) {
     const transport::Visits visits(settings_.visited);  // after the turn
     const auto turn = bell_.take_turn();

@@ -23,7 +23,7 @@ class RoleActor : public polled_actor<typename Handle::base> {
   using Super = polled_actor<typename Handle::base>;
 
   RoleActor(caf::actor_config& config, SpawnContext context, proto::Role role)
-      : Super(config, context.poll,
+      : Super(config, poll_settings(context, role),
               context.role.wire->bell(peer_id(role, context.role.credentials.index))),
         context_(std::move(context)),
         self_(peer_id(role, context_.role.credentials.index)) {}
@@ -93,6 +93,10 @@ class RoleActor : public polled_actor<typename Handle::base> {
   }
 
  private:
+  /// A gateway's pass calls listeners, which are not ours to run on a compute thread.
+  static PollSettings poll_settings(const SpawnContext& context, proto::Role role) {
+    return {context.poll.poll_us, role != proto::Role::gateway};
+  }
   static DialOutcome outcome(Expected<std::string> dialled) {
     if (!dialled) return {{}, dialled.error()};
     return {std::move(*dialled), {Errc::ok, {}}};

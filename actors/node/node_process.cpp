@@ -98,7 +98,6 @@ Expected<void> NodeProcess::open_door() {
 SpawnContext NodeProcess::context(PeerId peer) const {
   SpawnContext context;
   context.poll.poll_us = settings.engine.poll_us;
-  context.poll.visited = role_of(peer) != proto::Role::gateway;
   auto& credentials = context.role.credentials;
   credentials.role = role_of(peer);
   credentials.index = index_of(peer);
