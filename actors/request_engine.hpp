@@ -19,8 +19,11 @@ struct Readiness {
     service_lost,  // likewise; there is no router or no attention shard to go to
   } state = State::ready;
   std::string detail;  // for people, by name: "expert 2 is LOST since 3.1 s"
+  bool waits = false;  // running requests wait for who is lost, and new ones may wait with them
 
   bool ready() const { return state == State::ready; }
+  /// Whether a request is taken now; probes ask for ready().
+  bool takes_requests() const { return ready() || waits; }
 };
 
 /// A whole cluster in this process, or this process' gateway of a cluster of services.

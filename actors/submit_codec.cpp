@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace troupe::actors {
 namespace {
@@ -31,13 +32,36 @@ Kind read_grammar(proto::GrammarKind kind) {
   return Kind::none;
 }
 
+constexpr std::int32_t kWordEnd = -1;
+
+std::vector<std::int32_t> joined(const std::vector<std::vector<std::int32_t>>& words) {
+  std::vector<std::int32_t> ids;
+  for (const auto& word : words) {
+    ids.insert(ids.end(), word.begin(), word.end());
+    ids.push_back(kWordEnd);
+  }
+  return ids;
+}
+
+std::vector<std::vector<std::int32_t>> parted(const proto::PackedArray<std::int32_t>& ids) {
+  std::vector<std::vector<std::int32_t>> words;
+  bool begins = true;
+  for (const std::int32_t id : ids) {
+    if (std::exchange(begins, id == kWordEnd)) words.emplace_back();
+    if (id != kWordEnd) words.back().push_back(id);
+  }
+  return words;
+}
+
 }  // namespace
 
 SubmitBody::SubmitBody(const GenerateRequest& request, RequestId id,
                        std::span<const std::int32_t> tokens)
     : name_(std::to_string(id)),
       tokens_(tokens.begin(), tokens.end()),
-      stop_ids_(request.sampling.stop_token_ids) {
+      stop_ids_(request.sampling.stop_token_ids),
+      allowed_ids_(request.sampling.allowed_token_ids),
+      bad_words_(joined(request.sampling.bad_words)) {
   const auto& sampling = request.sampling;
   for (const auto& [token, bias] : sampling.logit_bias) bias_.push_back({token, bias});
   body_.request_id = name_;
@@ -69,6 +93,8 @@ SubmitBody::SubmitBody(const GenerateRequest& request, RequestId id,
   if (request.generated_logits) body_.flags |= proto::kWantGeneratedLogits;
   if (sampling.ignore_eos) body_.flags |= proto::kIgnoreEos;
   body_.stop_ids = stop_ids_;
+  body_.allowed_ids = allowed_ids_;
+  body_.bad_words = bad_words_;
 }
 
 Expected<void> SubmitBody::check() const {
@@ -101,6 +127,8 @@ SequenceRequest read_submit(const proto::FrameHeader& header, const proto::Submi
   sampling.min_tokens = static_cast<std::int32_t>(submit.min_tokens);
   sampling.ignore_eos = (submit.flags & proto::kIgnoreEos) != 0;
   sampling.stop_token_ids = submit.stop_ids.to_vector();
+  sampling.allowed_token_ids = submit.allowed_ids.to_vector();
+  sampling.bad_words = parted(submit.bad_words);
   sampling.choice = submit.sampling.choice;
   sampling.top_logprobs = std::max(submit.logprobs, 0);
   request.valid_vocab = submit.valid_vocab;

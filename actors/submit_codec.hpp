@@ -27,6 +27,8 @@ class SubmitBody {
   std::vector<std::int32_t> tokens_;
   std::vector<proto::LogitBias> bias_;
   std::vector<std::int32_t> stop_ids_;
+  std::vector<std::int32_t> allowed_ids_;
+  std::vector<std::int32_t> bad_words_;
   std::string grammar_text_;
   proto::Submit body_;
 };

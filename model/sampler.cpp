@@ -48,10 +48,30 @@ void apply_penalties(std::vector<float>& logits, const SamplingParams& params,
 }
 
 /// Specification 8.2 step 3.
-void apply_mask(std::vector<float>& logits, std::span<const std::uint64_t> allowed) {
-  if (allowed.empty()) return;
-  for (std::size_t i = 0; i < logits.size(); ++i)
+void apply_masks(std::vector<float>& logits, const SamplingParams& params,
+                 std::span<const std::uint64_t> allowed) {
+  for (std::size_t i = 0; i < logits.size() && !allowed.empty(); ++i)
     if ((allowed[i / 64] >> (i % 64) & 1) == 0) logits[i] = kMinusInfinity;
+  if (params.allowed_token_ids.empty()) return;
+  std::vector<float> kept(logits.size(), kMinusInfinity);
+  for (const auto token : params.allowed_token_ids) {
+    const auto i = static_cast<std::size_t>(token);
+    if (token >= 0 && i < logits.size()) kept[i] = logits[i];
+  }
+  logits = std::move(kept);
+}
+
+/// Step 4: the last id of a word whose others the answer ends with.
+void forbid_bad_words(std::vector<float>& logits, const SamplingParams& params,
+                      const SampleContext& context) {
+  for (const std::span<const std::int32_t> word : params.bad_words) {
+    if (word.empty() || context.generated.size() + 1 < word.size()) continue;
+    const auto begin = word.first(word.size() - 1);
+    if (!std::ranges::equal(context.generated.last(begin.size()), begin)) continue;
+    const auto token = word.back();
+    if (token >= 0 && token < static_cast<std::int32_t>(logits.size()))
+      logits[static_cast<std::size_t>(token)] = kMinusInfinity;
+  }
 }
 
 /// Unless a grammar leaves nothing else: then the answer is over, whatever min_tokens says.
@@ -181,11 +201,18 @@ void fill_logprobs(const kernels::KernelTable& table, std::span<const float> val
     sample.top.push_back({token, logprob(logit)});
 }
 
-Error nothing_allowed(const SampleContext& context) {
+Error nothing_allowed(const SamplingParams& params, const SampleContext& context) {
   const std::string where = " at position " + std::to_string(context.position);
-  if (!context.allowed.empty())
+  std::string who;
+  const auto add = [&](bool in_force, const char* name) {
+    if (in_force) who += (who.empty() ? "" : ", ") + std::string(name);
+  };
+  add(!context.allowed.empty(), "the grammar");
+  add(!params.allowed_token_ids.empty(), "allowed_token_ids");
+  add(!params.bad_words.empty(), "bad_words");
+  if (!who.empty())
     return {Errc::invalid_argument,
-            "the grammar leaves no id of the vocabulary" + where + "; loosen it"};
+            "no id of the vocabulary is left" + where + " by " + who + "; loosen them"};
   return {Errc::invalid_argument,
           "min_tokens forbids every id of the vocabulary" + where + "; lower it or the stop ids"};
 }
@@ -219,10 +246,11 @@ Expected<Sample> sample(const kernels::KernelTable& table, std::span<const float
   const auto valid = logits.first(static_cast<std::size_t>(context.valid_vocab));
   if (auto fault = find_fault(valid, context.position)) return unexpected(*std::move(fault));
   std::vector<float> work(valid.begin(), valid.end());
-  apply_mask(work, context.allowed);
+  apply_masks(work, params, context.allowed);
+  forbid_bad_words(work, params, context);
   apply_bias(work, params, context);
   apply_penalties(work, params, context);
-  if (std::ranges::max(work) == kMinusInfinity) return unexpected(nothing_allowed(context));
+  if (std::ranges::max(work) == kMinusInfinity) return unexpected(nothing_allowed(params, context));
   Sample drawn;
   if (params.temperature < kGreedyBelow) {
     drawn.token = argmax(work);

@@ -20,6 +20,8 @@ struct SamplingParams {
   float frequency_penalty = 0.0f;   // [-2, 2], generated tokens
   float repetition_penalty = 1.0f;  // > 0, prompt and generated tokens
   std::vector<std::pair<std::int32_t, float>> logit_bias{};
+  std::vector<std::int32_t> allowed_token_ids{};        // no others are drawn; empty: all may be
+  std::vector<std::vector<std::int32_t>> bad_words{};  // ids that are never generated in a row
   std::uint64_t seed = 0;
   std::int32_t max_tokens = 0;
   std::int32_t min_tokens = 0;  // stop ids cannot be drawn before

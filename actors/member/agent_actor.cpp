@@ -126,6 +126,7 @@ void Agent::publish_view() {
   view.welcome = core_.director().has_value();
   view.fatal = core_.fatal();
   view.lacks = core_.lacks(sight(), Clock::now());
+  view.unserved_since = core_.unserved_since();
   context_.view->set(std::move(view));
 }
 

@@ -114,6 +114,7 @@ class MemberCore {
   Lacks lacks(const MemberSight& sight, TimePoint now) const {
     return needs_.all(sight.joined, away(), now);
   }
+  const std::optional<TimePoint>& unserved_since() const { return needs_.unserved_since(); }
   /// The director to ask: the followed one, else any that let us in.
   std::optional<std::size_t> director() const;
   bool welcome_at(std::size_t director) const;

@@ -63,6 +63,8 @@ void MemberNeeds::follow(const Roster& roster, TimePoint now) {
   if (term_ != 0 && roster.term != 0 && roster.term != term_) led_since_ = now;
   term_ = roster.term;
   version_ = roster.version;
+  if (serving_ && !roster.serving) unserved_since_ = now;
+  if (roster.serving) unserved_since_.reset();
   serving_ = roster.serving;
   std::map<PeerId, const RosterEntry*> listed;
   for (const auto& entry : roster.members) listed[entry.peer] = &entry;

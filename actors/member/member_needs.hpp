@@ -57,6 +57,8 @@ class MemberNeeds {
   /// Everything that is missing; `away` says so of the director. A gateway that has been let in
   /// once goes on without one.
   Lacks all(const RolePulse::Joined& joined, const std::optional<Lack>& away, TimePoint now) const;
+  /// When the cluster ceased to serve; nothing while it does, and before it ever has.
+  const std::optional<TimePoint>& unserved_since() const { return unserved_since_; }
 
  private:
   struct Sight {
@@ -76,6 +78,7 @@ class MemberNeeds {
   std::uint64_t term_ = 0;
   std::uint64_t version_ = 0;
   bool serving_ = false;
+  std::optional<TimePoint> unserved_since_;
   std::optional<TimePoint> led_since_;  // by a director that is not the first
   std::optional<std::uint32_t> expert_shards_;
   std::map<PeerId, Sight> sights_;

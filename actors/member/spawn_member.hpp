@@ -29,6 +29,7 @@ class MemberView {
     bool welcome = false;  // some director has let it in
     std::optional<Error> fatal;
     Lacks lacks;
+    std::optional<TimePoint> unserved_since;  // MemberNeeds
   };
   Snapshot get() const {
     std::lock_guard lock(mutex_);

@@ -50,10 +50,19 @@ class CountedListener final : public RequestListener {
   std::shared_ptr<std::atomic<std::int64_t>> open_;
 };
 
+/// Whether rows of requests wait for what is missing: an attention shard has them then.
+bool waits_for(const Lack& lack) {
+  const bool service = lack.kind == Lack::Kind::service;
+  if (!service && lack.kind != Lack::Kind::link) return false;
+  const auto role = role_of(lack.peer);
+  return role == proto::Role::expert || (service && role == proto::Role::router);
+}
+
 class Node final : public ClusterNode {
  public:
   Node(const model::Checkpoint& checkpoint, const NodeSettings& settings, NodeHooks hooks)
-      : process_(checkpoint, settings, std::move(hooks)) {}
+      : process_(checkpoint, settings, std::move(hooks)),
+        uncovered_budget_(settings.engine.uncovered_budget) {}
 
   Expected<void> begin() {
     if (auto opened = process_.open(); !opened) return opened;
@@ -87,6 +96,7 @@ class Node final : public ClusterNode {
   Lacks lacks() const;
 
   NodeProcess process_;
+  std::chrono::milliseconds uncovered_budget_;
   std::atomic<RequestId> next_request_{1};
   std::atomic<bool> draining_{false};
   std::shared_ptr<std::atomic<std::int64_t>> open_ =
@@ -123,9 +133,13 @@ Readiness Node::readiness() const {
   if (view.state != MemberState::active) return {State::starting, "loading the model"};
   const auto missing = lacks();
   if (missing.empty()) return {};
-  Readiness no{State::service_lost, text_of(missing, Clock::now())};
+  const auto now = Clock::now();
+  // Rows wait so long for an expert; a request that begins meanwhile need not be sent away.
+  const bool young = view.unserved_since && now - *view.unserved_since < uncovered_budget_;
+  Readiness no{State::service_lost, text_of(missing, now), young};
   for (const auto& lack : missing) {
     const bool service = lack.kind == Lack::Kind::service;
+    no.waits = no.waits && waits_for(lack);
     if (service && role_of(lack.peer) == proto::Role::expert && no.state != State::starting)
       no.state = State::expert_lost;
     if (lack.kind == Lack::Kind::admission || lack.kind == Lack::Kind::placement)
@@ -158,7 +172,8 @@ Expected<RequestId> Node::submit(GenerateRequest request,
     return unexpected(Errc::unavailable, "this process is no gateway; ask one that is");
   if (auto fine = check_request(request, process_.checkpoint.config()); !fine)
     return unexpected(fine.error());
-  if (auto now = readiness(); !now.ready()) return unexpected(Errc::unavailable, now.detail);
+  if (auto now = readiness(); !now.takes_requests())
+    return unexpected(Errc::unavailable, now.detail);
   const RequestId id = next_request_.fetch_add(1);
   caf::anon_send(process_.gateway, open_atom_v,
                  OpenOrder{id, std::make_shared<GenerateRequest>(std::move(request)),

@@ -115,6 +115,8 @@ struct Submit {
   std::int32_t priority = 0;      // higher goes first
   std::uint32_t flags = 0;        // SubmitFlags
   PackedArray<std::int32_t> stop_ids;
+  PackedArray<std::int32_t> allowed_ids;  // others are never drawn; empty: all may be
+  PackedArray<std::int32_t> bad_words;    // ids that never follow each other, -1 behind each list
   std::uint64_t tenant = 0;           // requests of equal ones share that tenant's part
   std::uint64_t cache_salt = 0;       // cached prompts are shared among equal ones only
   std::uint32_t choices = 1;          // siblings with this prompt, itself included

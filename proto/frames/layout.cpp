@@ -74,6 +74,8 @@ layout::Submit to_layout(const Submit& x) {
   f.token_count = count32(x.token_ids.size());
   f.logit_bias_count = count32(s.logit_bias.size());
   f.stop_count = count16(x.stop_ids.size());
+  f.allowed_count = count32(x.allowed_ids.size());
+  f.bad_word_count = count16(x.bad_words.size());
   f.request_id_bytes = count16(x.request_id.size());
   f.tenant = x.tenant;
   f.cache_salt = x.cache_salt;
@@ -109,7 +111,7 @@ void from_layout(const layout::Submit& f, Submit& x) {
   x.grammar = static_cast<GrammarKind>(f.grammar_kind);
   x.grammar_after = f.grammar_after;
 }
-bool reserved_is_zero(const layout::Submit& f) { return f.reserved == 0 && f.reserved2 == 0; }
+bool reserved_is_zero(const layout::Submit&) { return true; }
 
 layout::Cancel to_layout(const Cancel& x) { return {x.error, 0, 0}; }
 void from_layout(const layout::Cancel& f, Cancel& x) { x.error = f.error; }

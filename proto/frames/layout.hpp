@@ -39,10 +39,10 @@ struct Submit {
   std::uint64_t tenant, cache_salt;
   std::uint32_t choices;
   std::int32_t prompt_logprobs;
-  std::uint16_t grammar_kind, reserved;
+  std::uint16_t grammar_kind, bad_word_count;
   std::uint32_t grammar_bytes;
   std::int32_t grammar_after;
-  std::uint32_t reserved2;
+  std::uint32_t allowed_count;
 };
 static_assert(sizeof(Submit) == 120 && offsetof(Submit, temperature) == 8);
 static_assert(offsetof(Submit, top_k) == 32 && offsetof(Submit, max_tokens) == 44);

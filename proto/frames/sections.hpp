@@ -154,6 +154,8 @@ void sections(A& a, X& x, const layout::Submit& f) {
   a.array(x.token_ids, f.token_count, kSubmitTokensMax, "token ids");
   a.array(x.sampling.logit_bias, f.logit_bias_count, kLogitBiasMax, "logit biases");
   a.array(x.stop_ids, f.stop_count, kStopIdsMax, "stop ids");
+  a.array(x.allowed_ids, f.allowed_count, kAllowedIdsMax, "allowed ids");
+  a.array(x.bad_words, f.bad_word_count, kBadWordIdsMax, "ids of bad words");
   a.text(x.request_id, f.request_id_bytes, kRequestIdBytesMax, "request id bytes");
   a.text(x.grammar_text, f.grammar_bytes, kGrammarBytesMax, "grammar bytes");
 }

@@ -13,16 +13,18 @@ constexpr std::array<std::int64_t, 5> kRowCounts{1, 8, 32, 128, 512};
 struct Format {
   DType dtype = DType::f32;
   bool int8_rows = false;
+  bool zero_points = false;
 };
 constexpr Format kFp8{DType::f8_e4m3};
 constexpr Format kInt8{DType::i8};
 constexpr Format kW8a8{DType::i8, true};
 constexpr Format kInt4{DType::i32};
 constexpr Format kW4a8{DType::i32, true};
+constexpr Format kAwq{DType::i32, false, true};
 constexpr Format kBf16{DType::bf16};
 constexpr Format kF32{DType::f32};
-constexpr std::array kWeightTypes{kFp8, kInt8, kW8a8, kInt4, kW4a8, kBf16, kF32};
-constexpr std::array kExpertTypes{kFp8, kInt8, kW8a8, kInt4, kW4a8, kBf16};
+constexpr std::array kWeightTypes{kFp8, kInt8, kW8a8, kInt4, kW4a8, kAwq, kBf16, kF32};
+constexpr std::array kExpertTypes{kFp8, kInt8, kW8a8, kInt4, kW4a8, kAwq, kBf16};
 constexpr std::array kCacheTypes{kBf16, kFp8};
 constexpr std::array kGateTypes{kBf16};
 constexpr std::array kRowTypes{kF32};
@@ -38,6 +40,7 @@ class Collector {
       for (const std::int64_t rows : kRowCounts) {
         one.dtype = format.dtype;
         one.int8_rows = format.int8_rows;
+        one.zero_points = format.zero_points;
         one.rows = rows;
         if (one.operation == KernelOperation::attention)
           one.part = rows <= kDecodeRowsMax ? std::to_string(kDecodeKeys) + " keys" : "prompt";
@@ -65,6 +68,7 @@ std::string_view to_string(KernelOperation operation) {
 }
 
 std::string_view KernelCase::format() const {
+  if (zero_points) return "awq";
   if (int8_rows) return dtype == DType::i8 ? "w8a8" : "w4a8";
   switch (dtype) {
     case DType::f8_e4m3: return "fp8";

@@ -29,6 +29,7 @@ struct KernelCase {
   std::string part = {};     // which of its kind: "q_b", "4096 keys"; may be empty
   DType dtype = DType::f32;  // of weights (i32: INT4) or cache; F32 for what has only rows
   bool int8_rows = false;    // linear, experts: rows quantised to INT8 (mode int8-act)
+  bool zero_points = false;  // INT4 as AWQ and GPTQ layers lie in memory, groups of kZeroedGroup
   std::int64_t rows = 1;
   std::int64_t features = 0;  // linear: output features
   std::int64_t inputs = 0;    // linear: input features
@@ -36,7 +37,7 @@ struct KernelCase {
   /// "deepseek-v3/linear/q_b/fp8/8": what --filter looks into.
   std::string name() const;
   /// "fp8", "int8", "int4" (of the I32 that hold it), "bf16", "f32"; with INT8 rows "w8a8",
-  /// "w4a8".
+  /// "w4a8"; with zero points "awq".
   std::string_view format() const;
 };
 

@@ -34,17 +34,24 @@ std::shared_ptr<Floats> random_values(std::int64_t count) {
 }
 
 /// Stored bytes of a matrix, scales included.
-double weight_bytes(DType dtype, std::int64_t rows, std::int64_t cols) {
+double weight_bytes(const KernelCase& one, std::int64_t rows, std::int64_t cols) {
   const std::int64_t codes =
-      kernels::WeightMatrix{.dtype = dtype, .rows = rows, .cols = cols}.bytes();
+      kernels::WeightMatrix{.dtype = one.dtype, .rows = rows, .cols = cols}.bytes();
+  if (one.zero_points)
+    return as_double(codes + rows * (cols / kZeroedGroup) * std::int64_t{sizeof(std::uint32_t)});
   const std::int64_t blocks = kernels::scale_blocks(rows) * kernels::scale_blocks(cols);
-  switch (dtype) {
+  switch (one.dtype) {
     case DType::f8_e4m3:
     case DType::i8: return as_double(codes + blocks * std::int64_t{sizeof(float)});
     case DType::i32:
       return as_double(codes + rows * kernels::scale_groups(cols) * std::int64_t{sizeof(Bf16)});
     default: return as_double(codes);
   }
+}
+
+kernels::WeightMatrix weight(const KernelCase& one, std::int64_t rows, std::int64_t cols,
+                             WeightPool& pool) {
+  return one.zero_points ? pool.zeroed_matrix(rows, cols) : pool.matrix(one.dtype, rows, cols);
 }
 
 /// Rows as a linear of the case takes them: F32, or INT8 codes with scales.
@@ -95,13 +102,13 @@ PreparedKernel prepare_linear(const KernelCase& one, const Engine& engine, Weigh
   const Rows x(random_values(one.rows * one.inputs), one.rows, one.inputs, one.int8_rows);
   const auto y = zeros(one.rows * one.features);
   PreparedKernel made;
-  made.bytes = weight_bytes(one.dtype, one.features, one.inputs);
+  made.bytes = weight_bytes(one, one.features, one.inputs);
   made.flops = 2 * as_double(one.rows * one.features * one.inputs);
   made.from_memory = true;
   made.once = [one, x, y, engine, &pool] {
     x.quantise(engine);
     LinearArgs args = x.input(0, one.rows);
-    args.w = pool.matrix(one.dtype, one.features, one.inputs);
+    args.w = weight(one, one.features, one.inputs, pool);
     args.y = y->data();
     args.y_stride = one.features;
     engine.linear(args);
@@ -132,13 +139,13 @@ struct ExpertBuffers {
 };
 
 /// Gate and up of all experts together, SwiGLU, down of all together, as ExpertModel::run.
-void run_experts(const ExpertLoad& load, DType dtype, const ExpertBuffers& rows,
+void run_experts(const ExpertLoad& load, const KernelCase& one, const ExpertBuffers& rows,
                  const Engine& engine, WeightPool& pool) {
   std::vector<LinearArgs> group;
   const auto add = [&](std::int64_t expert, const Rows& x, Floats& y, std::int64_t features) {
     const std::int64_t first = load.first(expert);
     LinearArgs args = x.input(first, load.count(expert));
-    args.w = pool.matrix(dtype, features, x.width());
+    args.w = weight(one, features, x.width(), pool);
     args.y = y.data() + first * features;
     args.y_stride = features;
     group.push_back(args);
@@ -169,12 +176,12 @@ PreparedKernel prepare_experts(const KernelCase& one, const Engine& engine, Weig
       Rows(zeros(load.pairs * load.inner), load.pairs, load.inner, one.int8_rows),
       zeros(load.pairs * load.inner), zeros(load.pairs * load.hidden)};
   PreparedKernel made;
-  made.bytes = as_double(load.used) * (2 * weight_bytes(one.dtype, load.inner, load.hidden) +
-                                       weight_bytes(one.dtype, load.hidden, load.inner));
+  made.bytes = as_double(load.used) * (2 * weight_bytes(one, load.inner, load.hidden) +
+                                       weight_bytes(one, load.hidden, load.inner));
   made.flops = 2 * 3 * as_double(load.pairs * load.inner * load.hidden);
   made.from_memory = true;
-  made.once = [load, dtype = one.dtype, rows, engine, &pool] {
-    run_experts(load, dtype, rows, engine, pool);
+  made.once = [load, one, rows, engine, &pool] {
+    run_experts(load, one, rows, engine, pool);
   };
   return made;
 }
@@ -239,7 +246,7 @@ PreparedKernel prepare_gate(const KernelCase& one, const Engine& engine, WeightP
   const auto ids =
       std::make_shared<std::vector<std::int32_t>>(static_cast<std::size_t>(one.rows * chosen));
   PreparedKernel made;
-  made.bytes = weight_bytes(one.dtype, experts, c.hidden_size);
+  made.bytes = weight_bytes(one, experts, c.hidden_size);
   made.flops = 2 * as_double(one.rows * experts * c.hidden_size);
   made.from_memory = true;
   made.once = [=, rows = one.rows, dtype = one.dtype, hidden = std::int64_t{c.hidden_size}, &pool] {

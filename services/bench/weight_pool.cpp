@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t kPageBytes = 4096;
 // The largest matrix of a preset, o_proj of DeepSeek-V3 [7168, 16384], has 56 x 128 blocks.
 constexpr std::size_t kScalesMax = std::size_t{1} << 16;
+constexpr std::uint32_t kMiddleCode = 8;  // of 0 to 15
 
 std::vector<std::byte> some_codes() {
   constexpr float kSpread = 100;
@@ -63,6 +64,9 @@ Expected<WeightPool> WeightPool::make(std::int64_t bytes) {
   for (std::size_t i = 0; i < rounded; i += codes.size())
     std::memcpy(pool.memory_.get() + i, codes.data(), std::min(codes.size(), rounded - i));
   pool.scales_.assign(kScalesMax, 0.01F);
+  constexpr std::int64_t kGroupBytes = kZeroedGroup / 2;
+  pool.zeroed_scales_.assign(static_cast<std::size_t>(bytes / kGroupBytes),
+                             kernels::zeroed_scale(0.01F, kMiddleCode));
   return pool;
 }
 
@@ -83,6 +87,18 @@ kernels::WeightMatrix WeightPool::matrix(DType dtype, std::int64_t rows, std::in
       static_cast<std::size_t>(kernels::scale_blocks(rows) * kernels::scale_blocks(cols));
   TROUPE_CHECK(blocks <= kScalesMax, std::to_string(blocks) + " blocks");
   matrix.scales = scales_.data();
+  return matrix;
+}
+
+kernels::WeightMatrix WeightPool::zeroed_matrix(std::int64_t rows, std::int64_t cols) {
+  TROUPE_CHECK(cols % kZeroedGroup == 0, std::to_string(cols) + " columns");
+  kernels::WeightMatrix matrix{.dtype = DType::i32, .rows = rows, .cols = cols};
+  matrix.data = next(matrix.bytes());
+  matrix.group_cols = kZeroedGroup;
+  const auto groups = static_cast<std::size_t>(rows * (cols / kZeroedGroup));
+  if (zeroed_at_ + groups > zeroed_scales_.size()) zeroed_at_ = 0;
+  matrix.zeroed_scales = zeroed_scales_.data() + zeroed_at_;
+  zeroed_at_ += groups;
   return matrix;
 }
 

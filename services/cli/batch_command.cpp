@@ -127,7 +127,7 @@ int run_local(const Flags& flags, BatchOutput& output, std::size_t lines) {
   settings.numerics_id = engine.numerics_id();
   const auto served = ServedModel::make(*model, settings);
   if (!served) return report(Fault::chat_template, served.error().detail);
-  GatewayState state(*served, engine, {}, kAdmittedMax);
+  GatewayState state(*served, engine, {}, {.requests_max = kAdmittedMax});
   const http::Api api(state, {});
   return run(flags, output, lines, [&](const std::string& path, const std::string& body) {
     http::HttpCall call(state, "", "");

@@ -2,6 +2,7 @@
 #include "services/gateway/admission.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace troupe::services {
 namespace {
@@ -14,12 +15,15 @@ constexpr std::chrono::duration<double> kWaitMin{1}, kWaitMax{60};
 Answered<Admission::Place> Admission::enter() {
   const std::lock_guard lock(mutex_);
   if (open_ >= open_max_) return queue_full(open_, wait_for_one_more());
-  if (++open_ == open_max_) full_since_ = Clock::now();
+  if (++open_ == open_max_ && !full_since_) full_since_ = Clock::now();
   return Place(this);
 }
 
-std::chrono::milliseconds Admission::retry_after() {
+std::chrono::milliseconds Admission::turn_away(Place place) {
+  place.release();
   const std::lock_guard lock(mutex_);
+  --open_;
+  if (!full_since_) full_since_ = Clock::now();
   return wait_for_one_more();
 }
 
@@ -32,8 +36,9 @@ std::chrono::milliseconds Admission::wait_for_one_more() {
 void Admission::leave(Clock::time_point now) {
   const std::lock_guard lock(mutex_);
   refused_ = 0;
-  if (open_-- != open_max_) return;  // nobody waited for this place
-  const std::chrono::duration<double> newest = now - full_since_;
+  --open_;
+  if (!full_since_) return;  // nobody waited for this place
+  const std::chrono::duration<double> newest = now - *std::exchange(full_since_, std::nullopt);
   between_ = between_.count() == 0 ? newest : between_ * (1 - kNewest) + newest * kNewest;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "services/gateway/api_error.hpp"
 
@@ -22,12 +23,13 @@ class Admission {
   /// A place among the requests under way, until it goes. Must not outlive the Admission.
   using Place = std::unique_ptr<Admission, Leave>;
 
-  /// *Errors*: QUEUE_FULL with a time to come back.
-  Answered<Place> enter();
-  /// When a place is likely to be free for one more: while all were taken, one became free every
-  /// `d`; of k that were refused since the last one, the next is asked to wait (k + 1) d, from 1 s
+  /// *Errors*: QUEUE_FULL with a time to come back: while there was no room, a place became free
+  /// every `d`; of k that were refused since the last one, the next is asked to wait (k + 1) d, 1 s
   /// to 60 s. So those who come back are spread over the places that there will be.
-  std::chrono::milliseconds retry_after();
+  Answered<Place> enter();
+  /// The shard it was sent to had no room for a request: its place becomes free, and nobody else's
+  /// can be had. When to come back, as above.
+  std::chrono::milliseconds turn_away(Place place);
 
   /// A request ended at `now`: for tests, what Place does.
   void leave(Clock::time_point now);
@@ -40,7 +42,7 @@ class Admission {
   mutable std::mutex mutex_;
   std::int64_t open_ = 0;
   std::int64_t refused_ = 0;  // since a place became free
-  Clock::time_point full_since_{};
+  std::optional<Clock::time_point> full_since_;  // here, or at a shard; the last place became free
   std::chrono::duration<double> between_{0};  // places becoming free; smoothed
 };
 

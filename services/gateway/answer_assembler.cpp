@@ -28,7 +28,8 @@ void AnswerPiece::append(const AnswerPiece& more) {
   for (const ToolCallPiece& call : more.calls) add_piece(calls, call);
 }
 
-AnswerAssembler::AnswerAssembler(AnswerForm form) : form_(std::move(form)), matcher_(form_.stops) {
+AnswerAssembler::AnswerAssembler(AnswerForm form)
+    : form_(std::move(form)), matcher_(form_.stops, form_.include_stop) {
   if (form_.tokenizer == nullptr) return;
   detokenizer_.emplace(*form_.tokenizer, true);
   if (form_.parts) parser_.emplace(*form_.parts);

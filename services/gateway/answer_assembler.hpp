@@ -18,6 +18,7 @@ struct AnswerForm {
   const model::Tokenizer* tokenizer = nullptr;  // null: no text; must outlive the assembler
   std::vector<std::int32_t> silent_ids;         // stop ids: end the answer and show no text
   std::vector<std::string> stops;
+  bool include_stop = false;    // the one that ends the answer is part of it
   std::int64_t min_tokens = 0;  // no stop string ends the answer before it has as many
   bool logprobs = false;
   std::optional<model::AnswerOptions> parts;  // none: all of the text is content

@@ -72,11 +72,13 @@ void AnswerSet::record(CallRecord& record, const std::optional<ApiError>& error)
   record.generated_tokens = all.generated_tokens;
   record.cached_tokens = all.cached_tokens;
   record.replay_mismatches = 0;
+  record.token_gaps = Histogram(kLatencyBounds);
   std::optional<double> first_token;
   for (const Answer& answer : answers_) {
     const std::chrono::duration<double> waited = answer.stream->waited();
     record.waited_s = std::max(record.waited_s, waited.count());
     record.replay_mismatches += answer.stream->replay_mismatches();
+    record.token_gaps.add(answer.stream->gaps());
     record.queue_time_s = std::max(record.queue_time_s, answer.stream->queue_time_s());
     if (!answer.finish) continue;
     const double time = answer.finish->time_to_first_token_s;

@@ -118,6 +118,11 @@ double AnswerStream::queue_time_s() const {
   return queue_time_s_;
 }
 
+Histogram AnswerStream::gaps() const {
+  const std::lock_guard lock(mutex_);
+  return gaps_;
+}
+
 void AnswerStream::mark_pending() {
   if (!pending_since_) pending_since_ = Clock::now();
 }
@@ -141,7 +146,12 @@ void AnswerStream::complete(AnswerFinish finish) {
 void AnswerStream::on_token(const actors::TokenNews& news) {
   update([&] {
     if (!open()) return;
-    if (!first_token_) first_token_ = Clock::now();
+    const auto now = Clock::now();
+    if (first_token_)
+      gaps_.observe(now - last_token_);
+    else
+      first_token_ = now;
+    last_token_ = now;
     assembler_->push(news, piece_);
     mark_pending();
     if (assembler_->ended()) {

@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "actors/request_engine.hpp"
+#include "core/histogram.hpp"
 #include "services/gateway/answer_assembler.hpp"
 #include "services/gateway/api_error.hpp"
 #include "services/gateway/request_planner.hpp"
@@ -76,6 +77,8 @@ class AnswerStream final : public actors::RequestListener {
   std::int64_t replay_mismatches() const;
   /// What the request waited for its first step.
   double queue_time_s() const;
+  /// Seconds between tokens, as they came from the engine.
+  Histogram gaps() const;
 
   void on_token(const actors::TokenNews& news) override;
   void on_started(std::int64_t cached_tokens, actors::Clock::duration queue_time) override;
@@ -109,6 +112,8 @@ class AnswerStream final : public actors::RequestListener {
   double queue_time_s_ = 0;
   Clock::time_point started_;
   std::optional<Clock::time_point> deadline_, first_token_;
+  Clock::time_point last_token_;
+  Histogram gaps_{kLatencyBounds};
   std::optional<actors::RequestId> id_;  // once submitted
   bool withdraw_ = false;                // the engine is to be told, as soon as there is an id
   bool cancelled_ = false;               // by the client

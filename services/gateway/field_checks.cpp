@@ -14,6 +14,9 @@ constexpr std::size_t kStopsMax = 16;
 constexpr std::size_t kStopBytesMax = 1024;
 constexpr std::size_t kStopIdsMax = 1024;
 constexpr std::size_t kBiasesMax = 4096;
+constexpr std::size_t kAllowedIdsMax = 262144;
+constexpr std::size_t kBadWordsMax = 64;
+constexpr std::size_t kBadWordBytesMax = 256;
 constexpr std::size_t kSaltBytesMax = 1024;
 constexpr std::int32_t kPriorityMax = 1'000'000;
 constexpr std::int32_t kLogprobsMax = model::kTopLogprobsMax;
@@ -107,23 +110,39 @@ void check_order(Checks& checks, const GenerateCall& call) {
   }
 }
 
-void check_stops(Checks& checks, const SamplingFields& sampling, const std::string& prefix,
-                 std::int64_t vocab_size) {
-  checks.at_most("stop", sampling.stop, kStopsMax);
-  for (std::size_t i = 0; i < sampling.stop.size(); ++i) {
-    const std::string& stop = sampling.stop[i];
-    const std::string path = prefix + "stop[" + std::to_string(i) + "]";
-    if (stop.empty() || stop.size() > kStopBytesMax) {
-      checks.fail(path, "takes 1 to " + std::to_string(kStopBytesMax) + " bytes, not " +
-                            std::to_string(stop.size()));
+/// A list of so many texts of so many bytes.
+struct TextBounds {
+  std::size_t texts = 0, bytes = 0;
+};
+
+void check_texts(Checks& checks, const std::string& prefix, const char* field,
+                 const std::vector<std::string>& texts, TextBounds bounds) {
+  checks.at_most(field, texts, bounds.texts);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const std::string path = prefix + field + "[" + std::to_string(i) + "]";
+    if (texts[i].empty() || texts[i].size() > bounds.bytes) {
+      checks.fail(path, "takes 1 to " + std::to_string(bounds.bytes) + " bytes, not " +
+                            std::to_string(texts[i].size()));
     }
-    if (model::first_invalid_utf8(stop)) checks.fail(path, "is not UTF-8");
+    if (model::first_invalid_utf8(texts[i])) checks.fail(path, "is not UTF-8");
   }
-  checks.at_most("stop_token_ids", sampling.stop_token_ids, kStopIdsMax);
-  for (std::size_t i = 0; i < sampling.stop_token_ids.size(); ++i) {
-    checks.id(prefix + "stop_token_ids[" + std::to_string(i) + "]", sampling.stop_token_ids[i],
-              vocab_size);
-  }
+}
+
+void check_ids(Checks& checks, const std::string& prefix, const char* field,
+               const std::vector<std::int32_t>& ids, std::size_t ids_max,
+               std::int64_t vocab_size) {
+  checks.at_most(field, ids, ids_max);
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    checks.id(prefix + field + "[" + std::to_string(i) + "]", ids[i], vocab_size);
+}
+
+void check_lists(Checks& checks, const SamplingFields& sampling, const std::string& prefix,
+                 std::int64_t vocab_size) {
+  check_texts(checks, prefix, "stop", sampling.stop, {kStopsMax, kStopBytesMax});
+  check_texts(checks, prefix, "bad_words", sampling.bad_words, {kBadWordsMax, kBadWordBytesMax});
+  check_ids(checks, prefix, "stop_token_ids", sampling.stop_token_ids, kStopIdsMax, vocab_size);
+  check_ids(checks, prefix, "allowed_token_ids", sampling.allowed_token_ids, kAllowedIdsMax,
+            vocab_size);
 }
 
 void check_biases(Checks& checks, const SamplingFields& sampling, const std::string& prefix,
@@ -158,7 +177,7 @@ std::vector<FieldViolation> check_fields(const GenerateCall& call, std::int64_t 
   }
   check_numbers(checks, call);
   check_order(checks, call);
-  check_stops(checks, call.sampling, names.sampling, vocab_size);
+  check_lists(checks, call.sampling, names.sampling, vocab_size);
   check_biases(checks, call.sampling, names.sampling, vocab_size);
   return std::move(checks.found);
 }

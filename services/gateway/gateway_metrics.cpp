@@ -77,12 +77,7 @@ void GatewayMetrics::record(const CallRecord& call) {
   if (call.generated_tokens < 1) return;
   book_.observe(kGatewayQueueTime, {model_}, call.queue_time_s);
   book_.observe(kGatewayFirstToken, {model_}, call.time_to_first_token_s);
-  const auto gaps = call.generated_tokens - 1;
-  if (gaps > 0)
-    book_.observe(
-        kGatewayInterToken, {model_},
-        std::max(0.0, call.duration_s - call.time_to_first_token_s) / static_cast<double>(gaps),
-        static_cast<std::uint64_t>(gaps));
+  book_.observe(kGatewayInterToken, {model_}, call.token_gaps);
 }
 
 void GatewayMetrics::take(const actors::GatewayStatus& status, const OpenCalls::Counts& open) {

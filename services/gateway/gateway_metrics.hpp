@@ -32,7 +32,7 @@ inline constexpr MetricSpec kGatewayFirstToken{"troupe_gateway_time_to_first_tok
                                                "From the call to its first token", kLatencyBounds};
 inline constexpr MetricSpec kGatewayInterToken{
     "troupe_gateway_inter_token_latency_seconds", MetricKind::histogram, "model",
-    "Between tokens: the mean of each request, counted once per gap", kLatencyBounds};
+    "Between two tokens of a choice, as they came from the shard", kLatencyBounds};
 inline constexpr MetricSpec kGatewayDuration{"troupe_gateway_request_duration_seconds",
                                              MetricKind::histogram, "model, api",
                                              "From the call to its status", kLatencyBounds};

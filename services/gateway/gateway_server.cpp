@@ -31,7 +31,7 @@ Expected<void> read_tls(const http::ServerSettings& from, GrpcSettings& to) {
 GatewayServer::GatewayServer(const ServedModel& model, actors::RequestEngine& engine,
                              GatewayHooks hooks, const GatewayServerSettings& settings,
                              std::function<std::uint64_t()> placement_epoch)
-    : state_(model, engine, std::move(hooks), settings.requests_max),
+    : state_(model, engine, std::move(hooks), settings.rules),
       period_(settings.health_period),
       keys_file_(settings.api_keys_file),
       placement_epoch_(std::move(placement_epoch)) {}
@@ -117,7 +117,7 @@ void GatewayServer::reload_keys() {
 void GatewayServer::refresh() {
   const std::lock_guard lock(refreshing_);
   if (placement_epoch_) state_.placement_epoch = placement_epoch_();
-  grpc_->set_serving(!state_.refuse_now().has_value());
+  grpc_->set_serving(!state_.draining && state_.engine.readiness().ready());
 }
 
 }  // namespace troupe::services

@@ -19,7 +19,7 @@ struct GatewayServerSettings {
   http::ServerSettings http;
   AnswerStream::Limits stream;                   // of both
   std::string api_keys_file;                     // empty: no keys are asked for
-  std::int64_t requests_max = 1024;              // that generate, at once; beyond: QUEUE_FULL
+  GatewayState::Rules rules;
   std::chrono::milliseconds health_period{250};  // how soon health follows the engine's readiness
 };
 

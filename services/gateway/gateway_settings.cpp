@@ -36,7 +36,7 @@ GatewayServerSettings gateway_server_settings(const ServiceConfig& config) {
   settings.grpc = grpc_settings(config, config.gateway.grpc_listen);
   settings.http = http_settings(config);
   settings.api_keys_file = config.gateway.api_keys_file;
-  settings.requests_max = config.gateway.requests_max;
+  settings.rules = {config.gateway.requests_max, config.gateway.share_prompts};
   settings.stream.pending_bytes_max = static_cast<std::size_t>(config.gateway.stream_pending_kib)
                                       << 10;
   return settings;

@@ -35,6 +35,7 @@ struct CallRecord {
   std::int64_t cached_tokens = 0;  // of the prompt
   double queue_time_s = 0;
   double time_to_first_token_s = 0;
+  Histogram token_gaps{kLatencyBounds};  // seconds from token to token, of every choice
   double duration_s = 0;
   double waited_s = 0;                 // for the client to read
   std::int64_t replay_mismatches = 0;  // must stay 0
@@ -83,13 +84,22 @@ class OpenAnswers {
 
 /// *Threading*: members are atomic, constant or safe.
 struct GatewayState {
+  struct Rules {
+    std::int64_t requests_max = 1024;  // that generate, at once; beyond: QUEUE_FULL
+    bool share_prompts = false;        // computed ones, between API keys
+  };
   GatewayState(const ServedModel& served, actors::RequestEngine& runs, GatewayHooks with,
-               std::int64_t requests_max)
-      : model(served), engine(runs), hooks(std::move(with)), admission(requests_max) {}
+               const Rules& rules)
+      : model(served),
+        engine(runs),
+        hooks(std::move(with)),
+        share_prompts(rules.share_prompts),
+        admission(rules.requests_max) {}
 
   const ServedModel& model;
   actors::RequestEngine& engine;
   const GatewayHooks hooks;
+  const bool share_prompts;
   std::atomic<bool> draining{false};
   std::atomic<std::uint64_t> placement_epoch{0};
   OpenCalls calls_open;
@@ -97,11 +107,16 @@ struct GatewayState {
   Admission admission;             // of requests that generate
   OpenAnswers answers;
 
-  /// Nothing when requests can be served now.
+  /// Says whose `call` is: the key's, or nobody's where `key_name` is empty.
+  void give_owner(GenerateCall& call, const std::string& key_name) const {
+    call.tenant = key_name;
+    if (!share_prompts) call.cache_owner = key_name;
+  }
+  /// Nothing when requests are taken now.
   std::optional<ApiError> refuse_now() const {
     if (draining) return services::draining();
     const auto now = engine.readiness();
-    return now.ready() ? std::nullopt : std::optional(not_ready(now));
+    return now.takes_requests() ? std::nullopt : std::optional(not_ready(now));
   }
 };
 

@@ -67,7 +67,10 @@ struct SamplingFields {
   std::optional<std::uint64_t> seed;
   std::vector<std::string> stop;
   std::vector<std::int32_t> stop_token_ids;
+  bool include_stop = false;  // the stop string that ends the answer is part of it
   bool ignore_eos = false;
+  std::vector<std::int32_t> allowed_token_ids;  // empty: all
+  std::vector<std::string> bad_words;
   std::map<std::int32_t, float> logit_bias;  // by id, so that the order is not the wire's
 };
 
@@ -94,6 +97,7 @@ struct GenerateCall {
   std::optional<std::uint32_t> resume_position;
   std::int32_t priority = 0;  // higher is served sooner
   std::string cache_salt;     // computed prompts are shared among equal salts only
+  std::string cache_owner;    // of an equal one besides; empty: nobody's
   std::string tenant;         // whose it is, as the server knows it; requests share by tenants
   FieldNames names = {};
   std::vector<std::string> not_served;  // paths of given fields that need a later feature

@@ -91,12 +91,24 @@ model::SamplingParams sampling_of(const ServedModel& model, const SamplingFields
   params.seed = fields.seed ? *fields.seed : draw_seed();
   params.logit_bias.assign(fields.logit_bias.begin(), fields.logit_bias.end());
   params.ignore_eos = fields.ignore_eos;
+  params.allowed_token_ids = fields.allowed_token_ids;
   params.stop_token_ids = fields.stop_token_ids;
   if (!fields.ignore_eos) {
     const auto ends = stop_ids(model.model().defaults, model.model().config().eos_token_ids);
     params.stop_token_ids.insert(params.stop_token_ids.end(), ends.begin(), ends.end());
   }
   return params;
+}
+
+/// The ids of each text at the begin of an answer and behind a space, as vLLM has them.
+std::vector<std::vector<std::int32_t>> bad_words_of(const model::Tokenizer& tokenizer,
+                                                    const std::vector<std::string>& texts) {
+  std::vector<std::vector<std::int32_t>> words;
+  for (const std::string& text : texts)
+    for (const char* space : {"", " "})
+      if (auto ids = tokenizer.encode(space + text); ids && !ids->empty())
+        words.push_back(*std::move(ids));
+  return words;
 }
 
 /// 64 bits that nobody can find another text for; 0 for none.
@@ -175,7 +187,7 @@ Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCa
     return invalid_fields(std::move(wrong));
   }
   if (auto refused = refuse_not_served(call)) return *std::move(refused);
-  if (!call.sampling.stop.empty()) {
+  if (!call.sampling.stop.empty() || !call.sampling.bad_words.empty()) {
     if (auto refused = model.refuse_text()) return *std::move(refused);
   }
   auto prompted = prompt_of(model, call);
@@ -194,6 +206,8 @@ Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCa
   plan.request.sampling = sampling_of(model, call.sampling);
   plan.request.valid_vocab = opened.valid_vocab();
   model::SamplingParams& sampling = plan.request.sampling;
+  if (!call.sampling.bad_words.empty())
+    sampling.bad_words = bad_words_of(*model.tokenizer(), call.sampling.bad_words);
   if (auto refused = bound_answer(call, opened.context(), plan.request)) return *std::move(refused);
   if (const auto valid = model::validate(sampling); !valid) {
     return invalid_fields({{"sampling", valid.error().detail}});
@@ -205,13 +219,15 @@ Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCa
   plan.form.tokenizer = model.tokenizer();
   plan.form.silent_ids = sampling.stop_token_ids;
   plan.form.stops = call.sampling.stop;
+  plan.form.include_stop = call.sampling.include_stop;
   plan.form.min_tokens = sampling.min_tokens;
   plan.form.logprobs = call.sampling.logprobs.has_value();
   plan.echo = call.echo;
   if (plan.form.told == 0) plan.request.prompt_logprobs = prompt_logprobs_of(call);
   plan.request.choices = static_cast<std::uint32_t>(call.sampling.n.value_or(1));
   plan.request.priority = call.priority;
-  plan.request.cache_salt = hashed(call.cache_salt);
+  const std::string owner = call.cache_owner.empty() ? "" : call.cache_owner + '\n';
+  plan.request.cache_salt = hashed(owner + call.cache_salt);
   plan.request.tenant = hashed(call.tenant);
   return plan;
 }

@@ -14,7 +14,7 @@ void StopMatcher::push(std::string_view text, std::string& out) {
   for (const char byte : text) {
     held_ += byte;
     if (complete()) {
-      out.append(held_, 0, held_.size() - stops_[*matched_].size());
+      out.append(held_, 0, held_.size() - (include_ ? 0 : stops_[*matched_].size()));
       held_.clear();
       return;
     }

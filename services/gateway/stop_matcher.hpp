@@ -13,14 +13,16 @@ namespace troupe::services {
 /// *Threading*: one thread at a time.
 class StopMatcher {
  public:
-  /// Strings are not empty and valid UTF-8; so is every part: no character is ever cut.
-  explicit StopMatcher(std::vector<std::string> stops) : stops_(std::move(stops)) {}
+  /// Strings are not empty and valid UTF-8; so is every part: no character is ever cut. `include`:
+  /// the one that matches is given out.
+  explicit StopMatcher(std::vector<std::string> stops, bool include = false)
+      : stops_(std::move(stops)), include_(include) {}
 
   /// Adds to `out` what cannot belong to a stop string any more. After a match nothing is added.
   void push(std::string_view text, std::string& out);
   /// Adds what was held back: nothing follows.
   void finish(std::string& out);
-  /// Index of the stop string that came up; it and what follows are left out of the text.
+  /// Index of the stop string that came up; it, unless included, and what follows are left out.
   std::optional<std::size_t> matched() const { return matched_; }
 
  private:
@@ -28,6 +30,7 @@ class StopMatcher {
   std::size_t may_continue() const;
 
   std::vector<std::string> stops_;
+  bool include_;
   std::string held_;  // shorter than the longest stop string between calls
   std::optional<std::size_t> matched_;
 };

@@ -66,6 +66,7 @@ struct Nodes : ::testing::Test {
     settings.join_token = "secret";
     settings.transport = transport;
     settings.engine.threads = 1;
+    settings.engine.uncovered_budget = uncovered_budget;
     settings.lost_after = 60s;  // sanitizers and busy machines included
     return settings;
   }
@@ -119,6 +120,7 @@ struct Nodes : ::testing::Test {
 
   EventLog log;
   std::uint16_t port = 0;
+  std::chrono::milliseconds uncovered_budget{5000};
   Transport transport = Transport::automatic;
   std::unique_ptr<ClusterNode> router, attention, gateway;
   std::unique_ptr<ClusterNode> experts[2];
@@ -154,6 +156,33 @@ TEST_F(Nodes, ServeAgainWhenAnExpertComesBack) {
   experts[1] = start(settings(proto::Role::expert, 1));
   ASSERT_TRUE(ready());
   expect_calm(*generate());
+}
+
+TEST_F(Nodes, TakeRequestsWhileAnExpertIsAwayAndAnswerOnceItIsBack) {
+  uncovered_budget = 120s;
+  start_all();
+  experts[1] = nullptr;
+  Readiness now;
+  ASSERT_TRUE(eventually([&] { return !(now = gateway->readiness()).ready(); }));
+  EXPECT_TRUE(now.takes_requests()) << now.detail;
+  auto heard = std::make_shared<Recorder>();
+  const auto id = gateway->submit(request(), heard);
+  ASSERT_TRUE(id) << id.error().detail;
+  ASSERT_TRUE(eventually([&] { return lacks(*router, "link to expert 1"); }));
+  experts[1] = start(settings(proto::Role::expert, 1));
+  ASSERT_TRUE(heard->wait());
+  expect_calm(*heard);
+}
+
+TEST_F(Nodes, RefuseRequestsOnceAnExpertIsAwayForLongerThanRowsWait) {
+  uncovered_budget = 1ms;
+  start_all();
+  experts[1] = nullptr;
+  ASSERT_TRUE(eventually([&] { return !gateway->readiness().takes_requests(); }));
+  const auto refused = gateway->submit(request(), std::make_shared<Recorder>());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::unavailable);
+  EXPECT_NE(refused.error().detail.find("expert 1"), std::string::npos) << refused.error().detail;
 }
 
 TEST_F(Nodes, AreNotReadyWithoutTheirLinksAndNameThem) {

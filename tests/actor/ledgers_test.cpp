@@ -323,6 +323,21 @@ TEST(SubmitCodec, BringsARequestAcrossUnchanged) {
   EXPECT_EQ(read.grammar_after, 12);
 }
 
+TEST(SubmitCodec, BringsListsOfIdsAcross) {
+  GenerateRequest request;
+  request.prompt = {1};
+  request.sampling.allowed_token_ids = {5, 7, 9};
+  for (const auto& words : std::vector<std::vector<std::vector<std::int32_t>>>{
+           {}, {{5}}, {{5}, {7, 9}}, {{7, 9}, {5}, {0}}}) {
+    request.sampling.bad_words = words;
+    const SubmitBody submit(request, 1, request.prompt);
+    ASSERT_TRUE(submit.check());
+    const auto read = read_submit({}, submit.body(), 0, kSoon).sampling;
+    EXPECT_EQ(read.allowed_token_ids, request.sampling.allowed_token_ids);
+    EXPECT_EQ(read.bad_words, words);
+  }
+}
+
 TEST(SubmitCodec, EveryKindOfGrammarArrivesAsItself) {
   using Kind = model::GrammarSpec::Kind;
   GenerateRequest request;

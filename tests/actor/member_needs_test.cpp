@@ -64,6 +64,24 @@ TEST_F(Needs, AGatewayNamesTheLostAndSinceWhen) {
   EXPECT_EQ(text(), "expert 1 is LOADING since 0.0 s");
 }
 
+TEST_F(Needs, KnowSinceWhenTheClusterHasNotServed) {
+  auto states = all_active();
+  states[kExpert1] = MemberState::loading;
+  follow(states, false);
+  EXPECT_EQ(needs.unserved_since(), std::nullopt);  // it never has
+  follow(all_active(), true);
+  EXPECT_EQ(needs.unserved_since(), std::nullopt);
+  states[kExpert1] = MemberState::lost;
+  const auto lost_at = now += 1s;
+  follow(states, false);
+  now += 1s;
+  states[kExpert1] = MemberState::loading;  // it comes back
+  follow(states, false);
+  EXPECT_EQ(needs.unserved_since(), lost_at);
+  follow(all_active(), true);
+  EXPECT_EQ(needs.unserved_since(), std::nullopt);
+}
+
 TEST_F(Needs, AGatewayNamesEverybodyWhoIsMissing) {
   needs.place(3);
   auto states = all_active();

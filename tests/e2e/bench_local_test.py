@@ -38,6 +38,12 @@ class KernelsTest(program.ProgramTest):
             self.assertAlmostEqual(one["int8_share"], one["gflops"] / found["int8_gops"])
             self.assertIsNone(one["fma_share"])
 
+    def test_weights_with_zero_points_are_measured_with_their_scales(self):
+        (one, *_) = self.measured("bench-1b/linear/q_b/awq/1")["results"]
+        codes = 16 * 192 * 512 // 2
+        self.assertEqual(one["bytes"], codes + codes // 64 * 4)
+        self.assertIsNotNone(one["fma_share"])
+
     def test_every_operation_has_cases(self):
         for operation in ("experts/fp8/1", "attention/prompt", "gate", "rms_norm", "rope"):
             self.assertTrue(self.measured(f"bench-1b/{operation}")["results"], operation)

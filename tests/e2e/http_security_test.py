@@ -88,6 +88,20 @@ class KeysTest(program.ProgramTest):
         self.assertLessEqual(1, int(limited.headers["retry-after"]))
         self.assertLessEqual(int(limited.headers["retry-after"]), 30)
 
+    def test_keys_share_no_computed_prompts_unless_told_to(self):
+        alice, bob = self.add("alice"), self.add("bob")
+        for flags, shared in ((), False), (("--set", "gateway.share_prompts=true"), True):
+            served = self.serve(*flags)
+            words = "In the beginning God created the heaven and the earth. " * 12
+            cached = []
+            for key in (alice, alice, bob, bob):
+                answer = oai.ask(served.url, "/v1/completions",
+                                 {"prompt": words, "max_tokens": 1}, headers=bearer(key))
+                self.assertEqual(answer.status, 200, answer.body)
+                usage = answer.json["usage"]["prompt_tokens_details"]
+                cached.append(usage["cached_tokens"] > 0)
+            self.assertEqual(cached, [False, True, shared, True])
+
     def test_exception_classes_of_the_client(self):
         alice = self.add("alice", "--concurrent", "1")
         reader = self.add("reader", "--rights", "tokenize")

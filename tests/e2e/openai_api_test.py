@@ -80,6 +80,28 @@ class ChatTest(ServedTest):
             joined = "".join(c.choices[0].delta.content or "" for c in chunks)
             self.assertEqual(joined, whole.message.content)
 
+    def test_the_stop_string_is_part_of_the_answer_where_asked_for(self):
+        text = self.chat(max_tokens=40).choices[0].message.content
+        stop = text[len(text) // 2 :][:3]
+        asked = {"max_tokens": 40, "stop": stop,
+                 "extra_body": {"include_stop_str_in_output": True}}
+        whole = self.chat(**asked).choices[0].message.content
+        self.assertEqual(whole, text[: text.index(stop) + len(stop)])
+        chunks = self.chat(**asked, stream=True)
+        self.assertEqual("".join(c.choices[0].delta.content or "" for c in chunks), whole)
+
+    def test_allowed_ids_and_bad_words_bound_the_answer(self):
+        allowed = list(range(300, 320))
+        answer = self.chat(max_tokens=16, temperature=1, seed=3, extra_body={
+            "allowed_token_ids": allowed, "return_token_ids": True})
+        ids = answer.choices[0].token_ids
+        self.assertEqual(len(ids), 16)
+        self.assertLessEqual(set(ids), set(allowed))
+        text = self.chat(max_tokens=40).choices[0].message.content
+        word = max(text.split(), key=len)
+        other = self.chat(max_tokens=40, extra_body={"bad_words": [word]})
+        self.assertNotIn(" " + word, other.choices[0].message.content)
+
     def test_logprobs_are_those_of_the_tokens(self):
         answer = self.chat(logprobs=True)
         entries = answer.choices[0].logprobs.content

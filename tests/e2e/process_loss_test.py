@@ -29,6 +29,8 @@ REASONS = {
 # The longest honest way to an error: three attempts of a hop (2 s each), an uncovered expert (5 s).
 BUDGET_S = patient(30)
 FLAGS = ("--experts", 2, "--set", "drain.timeout_s=10")
+# A killed expert is back within it, on any machine.
+WAIT_FOR_AN_EXPERT_S = 120
 ROLES = ("expert", "attention", "router", "gateway")
 FREEZE_EVERY = 5  # rounds
 FROZEN_S = 5  # longer than a service may be silent before it is LOST (3 s)
@@ -41,7 +43,8 @@ class LossTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.up = up_cluster.Up(*FLAGS)
+        wait = f"budget.uncovered_ms={1000 * WAIT_FOR_AN_EXPERT_S}"
+        cls.up = up_cluster.Up(*FLAGS, "--set", wait)
         cls.expected = client.stream(cls.up, request(**ASKED)).ids
         assert len(cls.expected) == 48
 
@@ -77,13 +80,16 @@ class LossTest(unittest.TestCase):
             self.assertIn("RetryInfo", failure.details, failure.message)
 
     def kill(self, role):
+        """Gives back what clients were answered meanwhile."""
         old = eventually(lambda: self.up.pid(role), f"a {role}")
         load = up_cluster.Load(self.up, request(**ASKED))
         eventually(lambda: len(load.answers) >= 2, "load")
         os.kill(old, signal.SIGKILL)
         eventually(lambda: self.replaced(role, old), f"another {role}: {self.up.text}")
         eventually(self.served_again, f"service after the {role} was killed: {self.up.text}")
-        self.check(role, load.stop())
+        answers = load.stop()
+        self.check(role, answers)
+        return answers
 
     def freeze(self, role):
         pid = eventually(lambda: self.up.pid(role), f"a {role}")
@@ -112,7 +118,9 @@ class LossTest(unittest.TestCase):
 
     def test_kill_an_expert_service(self):
         before = self.links("errors"), self.links("reconnects")
-        self.kill("expert")
+        answers = self.kill("expert")
+        # Whoever was being answered waits for it, and so does whoever asks meanwhile.
+        self.assertEqual([a.failure.message for a in answers if a.failure], [])
         # The router's link to it: lost, and there again.
         self.assertGreater(self.links("errors"), before[0])
         self.assertGreater(self.links("reconnects"), before[1])

@@ -38,6 +38,8 @@ struct FrameSamples {
   std::vector<std::int32_t> token_ids{0, 17, 128799};
   std::vector<proto::LogitBias> biases{{5, -1.5f}, {6, 100.0f}};
   std::vector<std::int32_t> stop_ids{1};
+  std::vector<std::int32_t> allowed_ids{3, 5, 8};
+  std::vector<std::int32_t> bad_words{6, 7, -1};
   std::vector<std::uint64_t> work_ids{7, 0x8182838485868788};
   std::vector<proto::TokenEntry> entries{{40, 9, -0.5f}, {41, 10, -2.0f}};
   std::vector<proto::TokenLogprob> top{{9, -0.5f}, {8, -1.0f}, {10, -2.0f}, {11, -3.0f}};
@@ -87,6 +89,8 @@ struct FrameSamples {
     x.priority = -1;
     x.flags = proto::kWantPromptLogits | proto::kIgnoreEos;
     x.stop_ids = stop_ids;
+    x.allowed_ids = allowed_ids;
+    x.bad_words = bad_words;
     x.tenant = 0xa1a2a3a4a5a6a7a8;
     x.cache_salt = 0xb1b2b3b4b5b6b7b8;
     x.choices = 4;

@@ -20,8 +20,8 @@ EXCUSES = (
     # Which texts are patterns, and which JSON is a schema that can be kept to.
     ("invalid_value", r"(guided_|structured_outputs\.|response_format\.).*", "cannot be kept to"),
     ("invalid_value", "(guided_|structured_outputs|response_format).*", "one form too many"),
-    ("invalid_value", r"(prompt|tokens|stop_token_ids|logit_bias)\b.*", VOCABULARY),
-    ("invalid_value", "(cache_salt|stop).*", "bytes"),  # schemas count characters
+    ("invalid_value", r"(prompt|tokens|(stop|allowed)_token_ids|logit_bias)\b.*", VOCABULARY),
+    ("invalid_value", "(cache_salt|stop|bad_words).*", "bytes"),  # schemas count characters
     ("invalid_value", "n", "times the prompts"),
     ("invalid_value", "min_tokens", "max_"),  # no more than max_tokens
     ("invalid_value", "max_tokens", "from 1 to"),  # 0 goes with echo or prompt_logprobs

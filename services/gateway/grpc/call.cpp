@@ -72,7 +72,9 @@ std::optional<std::chrono::nanoseconds> Call::remaining() const {
   return deadline - std::chrono::system_clock::now();
 }
 
-grpc::Status Call::close(const std::optional<ApiError>& error) {
+grpc::Status Call::close(std::optional<ApiError> error) {
+  if (error && error->reason == "QUEUE_FULL" && place_)
+    error->retry_after = state_.admission.turn_away(std::move(place_));
   context_.AddTrailingMetadata("x-request-id", record_.request_id);
   context_.AddTrailingMetadata("x-placement-epoch", std::to_string(state_.placement_epoch.load()));
   const std::chrono::duration<double> lived = std::chrono::steady_clock::now() - started_;

@@ -32,7 +32,7 @@ class Call {
   std::optional<ApiError> admit();
 
   /// The status to finish with. Sets the trailing metadata; call once, just before.
-  grpc::Status close(const std::optional<ApiError>& error);
+  grpc::Status close(std::optional<ApiError> error);
 
  private:
   GatewayState& state_;

@@ -21,7 +21,7 @@ Answered<StartedCall> start_answers(GatewayState& state, Call& call,
   if (auto refused = state.refuse_now()) return *std::move(refused);
   if (auto full = call.admit()) return *std::move(full);
   GenerateCall asked = to_call(request);
-  asked.tenant = call.record().key_name;
+  state.give_owner(asked, call.record().key_name);
   auto planned = plan_request(state.model, asked);
   if (auto* error = std::get_if<ApiError>(&planned)) return std::move(*error);
   auto& plan = std::get<PlannedRequest>(planned);

@@ -26,7 +26,11 @@ SamplingFields to_fields(const v1::SamplingParams& params) {
   take(params.has_prompt_logprobs(), params.prompt_logprobs(), fields.prompt_logprobs);
   fields.stop.assign(params.stop().begin(), params.stop().end());
   fields.stop_token_ids.assign(params.stop_token_ids().begin(), params.stop_token_ids().end());
+  fields.include_stop = params.include_stop_str_in_output();
   fields.ignore_eos = params.ignore_eos();
+  const auto& allowed = params.allowed_token_ids();
+  fields.allowed_token_ids.assign(allowed.begin(), allowed.end());
+  fields.bad_words.assign(params.bad_words().begin(), params.bad_words().end());
   fields.logit_bias.insert(params.logit_bias().begin(), params.logit_bias().end());
   return fields;
 }

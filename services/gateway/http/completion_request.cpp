@@ -27,7 +27,10 @@ void read_sampling(FieldReader& fields, SamplingFields& out) {
   out.min_tokens = fields.whole("min_tokens");
   out.stop = fields.texts("stop");
   out.stop_token_ids = fields.ids("stop_token_ids");
+  out.include_stop = fields.boolean("include_stop_str_in_output").value_or(false);
   out.ignore_eos = fields.boolean("ignore_eos").value_or(false);
+  out.allowed_token_ids = fields.ids("allowed_token_ids");
+  out.bad_words = fields.texts("bad_words");
 }
 
 /// {"15": -100}: ids are keys, and keys are strings.

@@ -86,7 +86,7 @@ std::optional<ApiError> Generation::plan_one(const GenerateCall& one,
 std::optional<ApiError> Generation::start(const CompletionRequest& request) {
   std::vector<PlannedRequest> plans;
   for (GenerateCall one : request.calls) {
-    one.tenant = call_.record().key_name;
+    state_.give_owner(one, call_.record().key_name);
     if (auto error = plan_one(one, plans)) return error;
   }
   for (PlannedRequest& plan : plans) {
@@ -101,7 +101,8 @@ std::optional<ApiError> Generation::start(const CompletionRequest& request) {
 
 /// The counts hear of it, what is open is withdrawn.
 ApiError Generation::fail(ApiError error) {
-  if (error.reason == "QUEUE_FULL") error.retry_after = state_.admission.retry_after();
+  if (error.reason == "QUEUE_FULL" && place_)
+    error.retry_after = state_.admission.turn_away(std::move(place_));
   group_.cancel();
   while (group_.next()) {
   }

@@ -207,8 +207,9 @@ void add_engine(Table& table) {
             "How long an idle loop spins before it sleeps");
   table.add(whole("budget.hop_ms", kDuration, TROUPE_AT(budget.hop)), kRouting | kGateway, kMore,
             "Time for the routed experts of one work item");
-  table.add(whole("budget.uncovered_ms", kDuration, TROUPE_AT(budget.uncovered)), kRouting, kMore,
-            "How long rows wait for an expert that no live shard holds");
+  table.add(whole("budget.uncovered_ms", kDuration, TROUPE_AT(budget.uncovered)),
+            kRouting | kGateway, kMore,
+            "How long rows, and new requests, wait for an expert that no live shard holds");
 }
 
 void add_roles(Table& table) {
@@ -237,6 +238,8 @@ void add_roles(Table& table) {
             kGateway, kMore, "Time for an answer over HTTP; beyond: 504");
   table.add(words("gateway.api_keys_file", "FILE", TROUPE_AT(gateway.api_keys_file)), kGateway,
             kFirst, "Keys that clients of HTTP and gRPC need, by `troupe keys add`; empty: none");
+  table.add(truth("gateway.share_prompts", TROUPE_AT(gateway.share_prompts)), kGateway, kMore,
+            "Whether requests of different keys share computed prompts; timing tells of them");
   table.add(whole("gateway.requests_max", {1, 1 << 20}, TROUPE_AT(gateway.requests_max)), kGateway,
             kMore, "Requests answered at once, over all APIs; beyond: 429, QUEUE_FULL");
   table.add(truth("gateway.strict_api", TROUPE_AT(gateway.strict_api)), kGateway, kMore,

@@ -77,6 +77,7 @@ struct ServiceConfig {
     std::chrono::seconds http_request{3600};
     bool strict_api = false;
     std::string api_keys_file;
+    bool share_prompts = false;
     std::int64_t requests_max = 1024;
     std::int64_t stream_pending_kib = 1024;
   } gateway;

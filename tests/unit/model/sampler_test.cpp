@@ -174,6 +174,40 @@ TEST_F(SamplerTest, StopIdsWaitForMinTokens) {
   EXPECT_EQ(draw().token, 1);
 }
 
+TEST_F(SamplerTest, OnlyAllowedIdsAreDrawn) {
+  params_.allowed_token_ids = {4, 0, 4, 77};
+  EXPECT_EQ(support(2000), (std::set<std::int32_t>{0, 4}));
+  const std::vector<std::uint64_t> grammar{0b00101};
+  allowed_ = grammar;
+  EXPECT_EQ(support(100), (std::set<std::int32_t>{0})) << "both masks hold";
+  params_.allowed_token_ids = {4};
+  expect_fault(Errc::invalid_argument, "the grammar, allowed_token_ids");
+}
+
+TEST_F(SamplerTest, ABadWordIsForbiddenWhereItWouldBeComplete) {
+  params_.temperature = 0;
+  const auto best = draw().token;
+  params_.bad_words = {{best}};
+  const auto second = draw().token;
+  EXPECT_NE(second, best);
+  params_.bad_words = {{0, 3, best}};
+  EXPECT_EQ(draw().token, best) << "not begun";
+  generated_ = {0};
+  EXPECT_EQ(draw().token, best);
+  generated_ = {2, 0, 3};
+  EXPECT_EQ(draw().token, second);
+  generated_ = {0, 3, 2};
+  EXPECT_EQ(draw().token, best) << "broken off";
+  prompt_ = {0};
+  generated_ = {3};
+  EXPECT_EQ(draw().token, best) << "the prompt is not the answer";
+}
+
+TEST_F(SamplerTest, BadWordsThatForbidEverythingAreNamed) {
+  params_.bad_words = {{0}, {1}, {2}, {3}, {4}};
+  expect_fault(Errc::invalid_argument, "bad_words");
+}
+
 TEST_F(SamplerTest, NoiseDependsOnSeedPositionAndTokenOnly) {
   const auto first = draws(100);
   EXPECT_EQ(draws(100), first);

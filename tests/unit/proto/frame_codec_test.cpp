@@ -69,6 +69,8 @@ TEST(FrameCodec, FieldsComeOutAsTheyWentIn) {
   EXPECT_EQ(submit.sampling.repetition_penalty, 1.5f);
   EXPECT_EQ(submit.sampling.top_k, 40);
   EXPECT_EQ(submit.stop_ids[0], 1);
+  EXPECT_EQ(submit.allowed_ids.to_vector(), samples.allowed_ids);
+  EXPECT_EQ(submit.bad_words.to_vector(), samples.bad_words);
   const auto reply_bytes = encoded(samples.expert_reply());
   const auto reply = body_of<ExpertReply>(reply_bytes);
   EXPECT_EQ(reply.newest_term, 7u);
@@ -234,7 +236,9 @@ TEST(FrameCodec, RefusesCountsPastTheirBounds) {
                   {"too many stop ids", 76, (5u << 16) | (kStopIdsMax + 1), bound},
                   {"request id too long", 76, (65u << 16) | 1, bound},
                   {"no request id", 76, 1, length},
-                  {"grammar too long", 108, kGrammarBytesMax + 1, bound}});
+                  {"grammar too long", 108, kGrammarBytesMax + 1, bound},
+                  {"too many allowed ids", 116, kAllowedIdsMax + 1, bound},
+                  {"too many ids of bad words", 104, ((kBadWordIdsMax + 1) << 16) | 3, bound}});
   expect_refused(encoded(samples.tokens()), {{"too many tokens", 0, kTokensMax + 1, bound},
                                              {"alternatives", 4, (4u << 16) | 21, bound},
                                              {"finish reason", 4, (5u << 16) | 2, value},
@@ -271,12 +275,10 @@ TEST(FrameCodec, RefusesValuesWithoutMeaning) {
                                              {"129 choices", 96, 129, value},
                                              {"prompt_logprobs 21", 100, 21, value},
                                              {"prompt_logprobs -2", 100, 0xfffffffe, value},
-                                             {"grammar 5", 104, 5, value},
-                                             {"json_object with a text", 104, 1, value},
-                                             {"no grammar with a text", 104, 0, value},
-                                             {"grammar_after -2", 112, 0xfffffffe, value},
-                                             {"reserved", 104, (1u << 16) | 3, reserved},
-                                             {"more reserved", 116, 1, reserved}});
+                                             {"grammar 5", 104, (3u << 16) | 5, value},
+                                             {"json_object with text", 104, (3u << 16) | 1, value},
+                                             {"no grammar with a text", 104, 3u << 16, value},
+                                             {"grammar_after -2", 112, 0xfffffffe, value}});
   expect_refused(encoded(samples.prompt_logprobs()), {{"position 0", 0, 0, value},
                                                       {"no positions", 4, 0, length},
                                                       {"reserved", 8, (1u << 16) | 2, reserved}});

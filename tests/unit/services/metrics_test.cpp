@@ -168,6 +168,7 @@ TEST(RoleMetrics, GatewayCountsCallsByApiAndCode) {
   call.generated_tokens = 5;
   call.time_to_first_token_s = 0.1;
   call.duration_s = 0.5;
+  for (const double gap : {0.002, 0.002, 0.2, 0.002}) call.token_gaps.observe(gap);
   metrics.record(call);
   call.code = "SOMETHING_NEW";
   metrics.record(call);
@@ -179,6 +180,8 @@ TEST(RoleMetrics, GatewayCountsCallsByApiAndCode) {
               R"(troupe_gateway_requests_total{model="m",api="grpc_generate",code="UNKNOWN"} 1)");
   expect_line(text, R"(troupe_gateway_generated_tokens_total{model="m"} 10)");
   expect_line(text, R"(troupe_gateway_inter_token_latency_seconds_count{model="m"} 8)");
+  expect_line(text,
+              R"(troupe_gateway_inter_token_latency_seconds_bucket{model="m",le="0.1"} 6)");
   EXPECT_EQ(text.find("no_such_api"), std::string::npos);
 }
 

@@ -41,15 +41,15 @@ TEST(KernelCases, EveryNameIsThereOnce) {
   std::set<std::string> names;
   for (const KernelCase& one : all) names.insert(one.name());
   EXPECT_EQ(names.size(), all.size());
-  // Three presets of 5 linears in 7 formats, experts in 6, spread and one alone, attention in 2,
+  // Three presets of 5 linears in 8 formats, experts in 7, spread and one alone, attention in 2,
   // gate and 4 without weights.
-  EXPECT_EQ(all.size(), 3u * 5 * (5 * 7 + 2 * 6 + 2 + 1 + 4));
+  EXPECT_EQ(all.size(), 3u * 5 * (5 * 8 + 2 * 7 + 2 + 1 + 4));
 }
 
 TEST(KernelCases, TheFilterLooksIntoTheWholeName) {
   for (const KernelCase& one : kernel_cases("kimi-k2/experts"))
     EXPECT_TRUE(one.name().starts_with("kimi-k2/experts/")) << one.name();
-  EXPECT_EQ(kernel_cases("kimi-k2/experts").size(), 60u);  // spread, and on one expert
+  EXPECT_EQ(kernel_cases("kimi-k2/experts").size(), 70u);  // spread, and on one expert
   EXPECT_EQ(kernel_cases("linear/q_b/fp8/8").size(), 3u);
   EXPECT_TRUE(kernel_cases("zeppelin").empty());
 }
@@ -139,6 +139,16 @@ TEST(WeightPool, GoesThroughAllBytesBeforeItBeginsAgain) {
   const auto int4 = pool->matrix(DType::i32, 512, 1024);
   EXPECT_EQ(int4.scales, nullptr);
   EXPECT_EQ(int4.group_scales, int4.data + 512 * 512);
+}
+
+TEST(WeightPool, GoesThroughScalesWithZeroPointsAsThroughCodes) {
+  auto pool = WeightPool::make(kMiB);
+  const auto first = pool->zeroed_matrix(512, 1024);  // a quarter of the codes
+  EXPECT_EQ(first.group_cols, kZeroedGroup);
+  EXPECT_EQ(kernels::zero_point_of(*first.zeroed_scales), 8);
+  EXPECT_EQ(pool->zeroed_matrix(512, 1024).zeroed_scales, first.zeroed_scales + 512 * 8);
+  for (int i = 0; i < 2; ++i) pool->zeroed_matrix(512, 1024);
+  EXPECT_EQ(pool->zeroed_matrix(512, 1024).zeroed_scales, first.zeroed_scales);
 }
 
 TEST(WeightPool, HoldsNumbersInEveryDtype) {

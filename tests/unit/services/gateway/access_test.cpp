@@ -134,11 +134,26 @@ TEST(Admission, TellsTheRefusedApart) {
   std::get<Admission::Place>(place).release();  // its end comes below, at a time of ours
   admission.leave(now + seconds(4));
   auto again = admission.enter();
-  const auto first = admission.retry_after(), second = admission.retry_after();
+  const auto wait = [&] { return *std::get<ApiError>(admission.enter()).retry_after; };
+  const auto first = wait(), second = wait();
   EXPECT_NEAR(static_cast<double>(first.count()), 4000, 100);
   EXPECT_NEAR(static_cast<double>(second.count()), 8000, 200);
-  for (int i = 0; i < 100; ++i) admission.retry_after();
-  EXPECT_EQ(admission.retry_after(), seconds(60));
+  for (int i = 0; i < 100; ++i) wait();
+  EXPECT_EQ(wait(), seconds(60));
+}
+
+TEST(Admission, LearnsFromThoseWhomAShardTurnsAway) {
+  Admission admission(100);
+  const auto place = [&] { return std::get<Admission::Place>(admission.enter()); };
+  auto served = place();
+  EXPECT_EQ(admission.turn_away(place()), seconds(1)) << "nothing is known yet";
+  EXPECT_EQ(admission.open(), 1);
+  served.release();
+  admission.leave(Admission::Clock::now() + seconds(6));  // the shard had room again
+  const auto first = admission.turn_away(place()), second = admission.turn_away(place());
+  EXPECT_NEAR(static_cast<double>(first.count()), 6000, 100);
+  EXPECT_NEAR(static_cast<double>(second.count()), 12000, 200);
+  EXPECT_EQ(admission.open(), 0);
 }
 
 }  // namespace

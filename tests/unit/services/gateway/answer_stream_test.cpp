@@ -258,6 +258,15 @@ TEST_F(AnswerStreamTest, ItEndsWithItsOnlyCallAndSaysSo) {
   EXPECT_EQ(next<AnswerFinish>().reason, AnswerFinish::Reason::tool_calls);
 }
 
+TEST_F(AnswerStreamTest, CountsTheGapsBetweenTokens) {
+  ASSERT_EQ(start(), std::nullopt);
+  EXPECT_EQ(stream->gaps().count(), 0u);
+  for (std::uint64_t token = 0; token < 4; ++token) {
+    stream->on_token({3, id("a"), 0, {}});
+    EXPECT_EQ(stream->gaps().count(), token);
+  }
+}
+
 TEST_F(AnswerStreamTest, AGatewayCanGiveItUp) {
   ASSERT_EQ(start(), std::nullopt);
   stream->abort(draining());

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <functional>
+#include <set>
 
 #include "tests/unit/services/gateway/tiny_model.hpp"
 
@@ -39,6 +40,34 @@ TEST(RequestPlanner, TakesDefaultsOfTheModel) {
             4096 - static_cast<std::int32_t>(plan.request.prompt.size()));
   EXPECT_EQ(plan.request.valid_vocab, tiny_model().valid_vocab());
   EXPECT_EQ(plan.drawn_seed, plan.request.sampling.seed);
+}
+
+TEST(RequestPlanner, ComputedPromptsAreSharedAmongEqualSaltsOfOneOwner) {
+  std::set<std::uint64_t> salts;
+  for (const char* owner : {"", "a", "b"}) {
+    for (const char* salt : {"", "x", "a"}) {
+      GenerateCall call = text_call();
+      call.cache_owner = owner;
+      call.cache_salt = salt;
+      salts.insert(plan_of(call).request.cache_salt);
+      EXPECT_EQ(salts.count(plan_of(call).request.cache_salt), 1u);
+    }
+  }
+  EXPECT_EQ(salts.size(), 9u);
+  EXPECT_EQ(plan_of(text_call()).request.cache_salt, 0u);
+}
+
+TEST(RequestPlanner, BadWordsAreIdsAtTheBeginAndBehindASpace) {
+  GenerateCall call = text_call();
+  call.sampling.bad_words = {"light", "In"};
+  call.sampling.allowed_token_ids = {5, 6};
+  const auto sampling = plan_of(call).request.sampling;
+  const auto& tokenizer = *tiny_served().tokenizer();
+  ASSERT_EQ(sampling.bad_words.size(), 4u);
+  EXPECT_EQ(sampling.bad_words[0], *tokenizer.encode("light"));
+  EXPECT_EQ(sampling.bad_words[1], *tokenizer.encode(" light"));
+  EXPECT_NE(sampling.bad_words[0], sampling.bad_words[1]);
+  EXPECT_EQ(sampling.allowed_token_ids, (std::vector<std::int32_t>{5, 6}));
 }
 
 TEST(RequestPlanner, TakesWhatTheClientSays) {
@@ -151,6 +180,9 @@ TEST(RequestPlanner, EverySamplingFieldOutOfRangeIsNamed) {
        },
        "sampling.stop_token_ids[1]"},
       {[](auto& c) { c.sampling.stop_token_ids.assign(1025, 1); }, "sampling.stop_token_ids"},
+      {[](auto& c) { c.sampling.allowed_token_ids = {-1}; }, "sampling.allowed_token_ids[0]"},
+      {[](auto& c) { c.sampling.bad_words = {"a", ""}; }, "sampling.bad_words[1]"},
+      {[](auto& c) { c.sampling.bad_words.assign(65, "a"); }, "sampling.bad_words"},
       {[](auto& c) {
          c.sampling.logit_bias = {{-1, 0}};
        },

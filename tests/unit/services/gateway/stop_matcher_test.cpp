@@ -74,6 +74,14 @@ TEST(StopMatcher, SaysNothingBehindAMatch) {
   EXPECT_EQ(out, "a");
 }
 
+TEST(StopMatcher, GivesTheStopStringOutWhereItIsIncluded) {
+  StopMatcher matcher({"END", "."}, true);
+  std::string out;
+  for (const char* part : {"a E", "N", "Dings."}) matcher.push(part, out);
+  EXPECT_EQ(out, "a END");
+  EXPECT_EQ(matcher.matched(), 0u);
+}
+
 TEST(StopMatcher, NeverCutsACharacter) {
   StopMatcher matcher({"…"});  // E2 80 A6
   std::string out;
