@@ -15,6 +15,11 @@ struct NodeModels {
   std::shared_ptr<const model::AttentionModel> attention;
   std::shared_ptr<const model::RouterModel> router;
   std::shared_ptr<const model::ExpertModel> expert;
+
+  /// Of copies made at load, beside the mapped weights (design I5).
+  std::int64_t derived_bytes() const {
+    return (attention ? attention->derived_bytes() : 0) + (expert ? expert->derived_bytes() : 0);
+  }
 };
 
 /// Blocks until the weights are there; a gateway has none. `on_progress` hears how far it is while

@@ -182,7 +182,9 @@ Expected<void> NodeProcess::load() {
   if (!loaded) return unexpected(loaded.error());
   models_ = std::move(*loaded);
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began);
-  say(NodeEvent::Severity::info, "weights_loaded", "ms=" + std::to_string(took.count()));
+  say(NodeEvent::Severity::info, "weights_loaded",
+      "ms=" + std::to_string(took.count()) +
+          " copied_bytes=" + std::to_string(models_.derived_bytes()));
   spawn_roles();
   set_state(MemberState::active);
   return {};

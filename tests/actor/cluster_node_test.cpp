@@ -132,6 +132,8 @@ TEST_F(Nodes, GenerateTheSameBitsAsOneProcessOverTcp) {
   expect_calm(*generate());
   EXPECT_EQ(lanes(*router), "tcp;tcp;tcp;");
   EXPECT_TRUE(log.has({"expert 1: link_joined", "peer=router 0", "lanes=tcp"}));
+  EXPECT_TRUE(log.has({"attention 0: weights_loaded", "copied_bytes="}));
+  EXPECT_TRUE(log.has({"gateway 0: weights_loaded", "copied_bytes=0"}));
 }
 
 TEST_F(Nodes, GenerateTheSameBitsAsOneProcessOverSharedMemory) {
