@@ -2,6 +2,7 @@
 # Installs what building Troupe needs on Debian 12; quick and silent when everything is there.
 #
 #   bash deploy/install-deps.sh            what `cmake --preset release` and the target troupe need
+#   bash deploy/install-deps.sh --python   also Python and its environments
 #   bash deploy/install-deps.sh --tests    also Python with tests/requirements.txt, in .venv-tests
 #
 # Environment: TROUPE_TEST_VENV = another place for the tests' Python environment.
@@ -23,8 +24,9 @@ test_packages=(python3 python3-venv git binutils iproute2 chromium-headless-shel
 with_tests=no
 for argument in "$@"; do
   case "$argument" in
+    --python) packages+=(python3 python3-venv) ;;
     --tests) with_tests=yes ;;
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) echo "error: install-deps.sh: unknown argument '$argument'. Try --help." >&2; exit 2 ;;
   esac
 done

@@ -88,6 +88,7 @@ struct ComputePool::State {
   std::condition_variable loop_left;  // a helper has left a loop
   std::deque<Job> jobs;               // at most jobs_max
   std::size_t jobs_max = 0;
+  int callers = 0;  // that compute, beside the threads here
   std::vector<Loop*> loops;  // those with shares left, oldest first
   bool stopping = false;
   std::atomic<std::int64_t> offers{0};  // counts pushes, so that spinning threads see them
@@ -180,13 +181,16 @@ struct ComputePool::State {
 ComputePool::ComputePool(Settings settings) : state_(std::make_unique<State>()) {
   const int threads = settings.threads > 0 ? settings.threads : usable_cores();
   state_->jobs_max = settings.jobs_max;
-  for (int i = 0; i < threads; ++i)
+  state_->callers = settings.with_caller ? 1 : 0;
+  for (int i = state_->callers; i < threads; ++i)
     state_->threads.emplace_back([state = state_.get()] { state->thread_main(); });
 }
 
 ComputePool::~ComputePool() = default;
 
-int ComputePool::threads() const { return static_cast<int>(state_->threads.size()); }
+int ComputePool::threads() const {
+  return static_cast<int>(state_->threads.size()) + state_->callers;
+}
 
 bool ComputePool::submit(Job job) {
   {

@@ -8,7 +8,7 @@
 namespace troupe::services {
 namespace {
 
-constexpr std::array<std::int64_t, 5> kRowCounts{1, 8, 32, 128, 512};
+constexpr std::array<std::int64_t, 6> kRowCounts{1, 8, 32, 64, 128, 512};
 
 struct Format {
   DType dtype = DType::f32;

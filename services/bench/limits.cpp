@@ -14,7 +14,7 @@ Expected<BenchEngine> BenchEngine::make(const kernels::KernelTable* table, int t
   if (threads > 1) {
     try {
       made.pool_ = std::make_unique<kernels::ComputePool>(
-          kernels::ComputePool::Settings{.threads = threads - 1});
+          kernels::ComputePool::Settings{.threads = threads, .with_caller = true});
     } catch (const std::system_error& error) {
       return unexpected(Errc::resource_exhausted, "--threads " + std::to_string(threads) +
                                                       ": the system has not so many (" +
@@ -27,7 +27,7 @@ Expected<BenchEngine> BenchEngine::make(const kernels::KernelTable* table, int t
 
 MachineLimits BenchEngine::limits() const {
   MachineLimits limits;
-  limits.threads = engine_.pool == nullptr ? 1 : engine_.pool->threads() + 1;
+  limits.threads = engine_.pool == nullptr ? 1 : engine_.pool->threads();
   limits.level = engine_.table->name;
   limits.read_gbs = kernels::read_bandwidth_gbs(engine_);
   limits.fma_gflops = kernels::fma_peak_gflops(engine_);

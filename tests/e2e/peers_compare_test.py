@@ -162,7 +162,7 @@ class PeersTest(program.ProgramTest):
         run = [os.path.join(PEERS, "run.sh"), program.TINY]
         done = self.run_words(run, DIR=self.folder, TROUPE=self.path("nothing"))
         self.assertEqual(done.returncode, 2)
-        self.assertIn("TROUPE=", done.stderr)
+        self.assertIn("leave TROUPE out", done.stderr)
         python = self.script("python", "sys.exit(1)")
         done = self.run_words(run, DIR=self.folder, TROUPE=program.binary(), PYTHON=python)
         self.assertEqual(done.returncode, 2)

@@ -89,8 +89,6 @@ struct FrameSamples {
     x.priority = -1;
     x.flags = proto::kWantPromptLogits | proto::kIgnoreEos;
     x.stop_ids = stop_ids;
-    x.allowed_ids = allowed_ids;
-    x.bad_words = bad_words;
     x.tenant = 0xa1a2a3a4a5a6a7a8;
     x.cache_salt = 0xb1b2b3b4b5b6b7b8;
     x.choices = 4;
@@ -98,6 +96,13 @@ struct FrameSamples {
     x.grammar = proto::GrammarKind::regex;
     x.grammar_text = "[0-9]+";
     x.grammar_after = 128799;
+    return x;
+  }
+  /// With what senders of before had no words for.
+  proto::Submit bounded_submit() const {
+    proto::Submit x = submit();
+    x.allowed_ids = allowed_ids;
+    x.bad_words = bad_words;
     return x;
   }
   proto::Cancel cancel() const { return {10}; }

@@ -1,27 +1,37 @@
 #!/usr/bin/env bash
 # Troupe and llama.cpp on the same weights in one run, in turns: ratios with min / median / max.
 #   run.sh [CHECKPOINT] [flags of compare.py, as --rounds 3 --threads 1,2]
-#   TROUPE=build/ci/troupe   DIR=build/peers (all that is made)   PYTHON=python3 (numpy, gguf)
+#   DIR=build/peers: for all that is made
+#   TROUPE=PROGRAM, else build/release/troupe, built if it is not there
+#   PYTHON=one with numpy and gguf, else an environment in DIR
 #   LLAMA_BIN=FOLDER of llama-bench, llama-batched-bench, llama-quantize: else they are built
 # CHECKPOINT is one with FP8 weights; without it bench-1b of make_model.py is made. Compared are its
-# FP8 and INT8 with Q8_0, INT4 of all layers with Q4_0, and both as BF16; w8a8 and w4a8 are INT8 and
+# FP8 and INT8 with Q8_0, INT4 of all layers with Q4_0, FP8 and BF16 with BF16; w8a8 and w4a8 are INT8 and
 # INT4 with activations in INT8, as llama.cpp has them. Whatever is in DIR already
 # is used again: 13 GB with bench-1b.
 set -euo pipefail
 peers=$(cd "$(dirname "$0")" && pwd)
 source=$(cd "$peers/../../.." && pwd)
 dir=${DIR:-$source/build/peers}
-troupe=${TROUPE:-$source/build/ci/troupe}
-python=${PYTHON:-python3}
+troupe=${TROUPE:-$source/build/release/troupe}
+python=${PYTHON:-$dir/venv/bin/python3}
 checkpoint=$dir/bench-1b
 if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then
   checkpoint=$(cd "$1" && pwd)
   shift
 fi
 
-if ! [ -x "$troupe" ]; then
-  echo "run.sh: no program at $troupe. Build it, or name it by TROUPE=" >&2
+if [ -z "${TROUPE:-}" ]; then
+  bash "$source/deploy/install-deps.sh" --python >&2
+  (cd "$source" && cmake --preset release && cmake --build build/release --target troupe) >&2
+elif ! [ -x "$troupe" ]; then
+  echo "run.sh: no program at $troupe. Build it, or leave TROUPE out" >&2
   exit 2
+fi
+if [ -z "${PYTHON:-}" ] && ! [ -e "$dir/venv/whole" ]; then
+  python3 -m venv --clear "$dir/venv" >&2
+  "$dir/venv/bin/python3" -m pip install --quiet numpy==2.4.6 gguf==0.19.0 >&2
+  touch "$dir/venv/whole"
 fi
 if ! "$python" -c "import numpy, gguf"; then
   echo "run.sh: $python lacks numpy or gguf. Install them, or name another by PYTHON=" >&2
@@ -71,6 +81,7 @@ echo "# $(date -u +%FT%TZ)  $(lscpu | sed -n 's/^Model name: *//p')  $(nproc) co
 echo "# troupe $(git -C "$source" rev-parse --short HEAD 2>/dev/null || echo 'of no repository')"
 exec "$python" "$peers/compare.py" --troupe "$troupe" --llama "$llama" \
   --pair fp8/Q8_0 "$checkpoint" bf16 "$dir/$name-q8_0.gguf" \
+  --pair fp8/BF16 "$checkpoint" bf16 "$dir/$name-bf16.gguf" \
   --pair int8/Q8_0 "$dir/$name-int8" bf16 "$dir/$name-q8_0.gguf" \
   --pair w8a8/Q8_0 "$dir/$name-int8" int8-act "$dir/$name-q8_0.gguf" \
   --pair int4/Q4_0 "$dir/$name-int4" bf16 "$dir/$name-q4_0.gguf" \

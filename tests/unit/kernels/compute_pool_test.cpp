@@ -9,7 +9,9 @@
 #include <atomic>
 #include <fstream>
 #include <future>
+#include <mutex>
 #include <new>
+#include <set>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -32,6 +34,23 @@ TEST(ComputePool, CoversEveryItemOnceInWholeGrains) {
     for (const auto& times : seen) EXPECT_EQ(times.load(), 1);
   }
   pool.parallel_for(0, 8, [](std::int64_t, std::int64_t) { FAIL() << "nothing to do"; });
+}
+
+TEST(ComputePool, CountsTheCallerAmongItsThreadsWhereToldTo) {
+  ComputePool pool({.threads = 2, .with_caller = true});
+  EXPECT_EQ(pool.threads(), 2);
+  std::mutex mutex;
+  std::set<std::thread::id> seen;
+  std::atomic<int> inside{0};
+  // Both shares wait for each other, so that two threads must be there, and no third has work.
+  pool.parallel_for(2, 1, [&](std::int64_t, std::int64_t) {
+    ++inside;
+    while (inside < 2) std::this_thread::yield();
+    const std::lock_guard lock(mutex);
+    seen.insert(std::this_thread::get_id());
+  });
+  EXPECT_EQ(seen.size(), 2u);
+  EXPECT_TRUE(seen.contains(std::this_thread::get_id()));
 }
 
 TEST(ComputePool, SharesOutTheLoopsOfSeveralJobsAtOnce) {

@@ -69,8 +69,6 @@ TEST(FrameCodec, FieldsComeOutAsTheyWentIn) {
   EXPECT_EQ(submit.sampling.repetition_penalty, 1.5f);
   EXPECT_EQ(submit.sampling.top_k, 40);
   EXPECT_EQ(submit.stop_ids[0], 1);
-  EXPECT_EQ(submit.allowed_ids.to_vector(), samples.allowed_ids);
-  EXPECT_EQ(submit.bad_words.to_vector(), samples.bad_words);
   const auto reply_bytes = encoded(samples.expert_reply());
   const auto reply = body_of<ExpertReply>(reply_bytes);
   EXPECT_EQ(reply.newest_term, 7u);
@@ -209,6 +207,16 @@ void expect_refused(const std::vector<std::byte>& good, std::initializer_list<Ch
   }
 }
 
+TEST(FrameCodec, CarriesListsOfIds) {
+  const FrameSamples samples;
+  const auto bytes = encoded(samples.bounded_submit());
+  const auto submit = body_of<Submit>(bytes);
+  EXPECT_EQ(submit.allowed_ids.to_vector(), samples.allowed_ids);
+  EXPECT_EQ(submit.bad_words.to_vector(), samples.bad_words);
+  EXPECT_EQ(submit.stop_ids.to_vector(), samples.stop_ids);
+  EXPECT_EQ(submit.grammar_text, "[0-9]+");
+}
+
 TEST(FrameCodec, RefusesCountsPastTheirBounds) {
   using enum MalformedReason;
   const FrameSamples samples;
@@ -275,9 +283,9 @@ TEST(FrameCodec, RefusesValuesWithoutMeaning) {
                                              {"129 choices", 96, 129, value},
                                              {"prompt_logprobs 21", 100, 21, value},
                                              {"prompt_logprobs -2", 100, 0xfffffffe, value},
-                                             {"grammar 5", 104, (3u << 16) | 5, value},
-                                             {"json_object with text", 104, (3u << 16) | 1, value},
-                                             {"no grammar with a text", 104, 3u << 16, value},
+                                             {"grammar 5", 104, 5, value},
+                                             {"json_object with a text", 104, 1, value},
+                                             {"no grammar with a text", 104, 0, value},
                                              {"grammar_after -2", 112, 0xfffffffe, value}});
   expect_refused(encoded(samples.prompt_logprobs()), {{"position 0", 0, 0, value},
                                                       {"no positions", 4, 0, length},

@@ -43,13 +43,13 @@ TEST(KernelCases, EveryNameIsThereOnce) {
   EXPECT_EQ(names.size(), all.size());
   // Three presets of 5 linears in 8 formats, experts in 7, spread and one alone, attention in 2,
   // gate and 4 without weights.
-  EXPECT_EQ(all.size(), 3u * 5 * (5 * 8 + 2 * 7 + 2 + 1 + 4));
+  EXPECT_EQ(all.size(), 3u * 6 * (5 * 8 + 2 * 7 + 2 + 1 + 4));
 }
 
 TEST(KernelCases, TheFilterLooksIntoTheWholeName) {
   for (const KernelCase& one : kernel_cases("kimi-k2/experts"))
     EXPECT_TRUE(one.name().starts_with("kimi-k2/experts/")) << one.name();
-  EXPECT_EQ(kernel_cases("kimi-k2/experts").size(), 70u);  // spread, and on one expert
+  EXPECT_EQ(kernel_cases("kimi-k2/experts").size(), 84u);  // spread, and on one expert
   EXPECT_EQ(kernel_cases("linear/q_b/fp8/8").size(), 3u);
   EXPECT_TRUE(kernel_cases("zeppelin").empty());
 }
