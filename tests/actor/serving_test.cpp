@@ -8,8 +8,12 @@
 #include "actors/local_cluster.hpp"
 #include "core/hexadecimal.hpp"
 #include "core/sha256.hpp"
+#include "model/grammar/grammar.hpp"
+#include "model/tokenizer/tokenizer.hpp"
 #include "tests/support/actor_listener.hpp"
 #include "tests/support/source_dir.hpp"
+#include "tests/support/temp_dir.hpp"
+#include "tests/unit/model/tokenizer/small_tokenizer.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -17,9 +21,17 @@ namespace {
 using testing::greedy;
 using testing::Recorder;
 
+/// v3-mini with a tokenizer, which grammars need.
 const model::Checkpoint& mini() {
-  static const auto opened =
-      model::Checkpoint::open(std::string(kSourceDir) + "/tests/goldens/v3-mini/model");
+  namespace fs = std::filesystem;
+  static const troupe::testing::TempDir dir;
+  static const auto opened = [] {
+    const auto model = fs::path(kSourceDir) / "tests/goldens/v3-mini/model";
+    for (const auto& file : fs::directory_iterator(model))
+      fs::create_symlink(file.path(), dir / file.path().filename().string());
+    troupe::testing::write_bytes(dir / "tokenizer.json", model::small_tokenizer().dump());
+    return model::Checkpoint::open(dir.path());
+  }();
   EXPECT_TRUE(opened) << (opened ? "" : opened.error().detail);
   return *opened;
 }
@@ -39,9 +51,10 @@ std::shared_ptr<Recorder> submit(LocalCluster& cluster, GenerateRequest request)
   return heard;
 }
 
-/// SHA-256 over the ids and the logprob bits, alternatives and prompt logprobs included.
+/// SHA-256 over the ids and the logprob bits, alternatives and prompt logprobs included, and why it
+/// ended.
 std::string digest(const Recorder& heard) {
-  std::vector<std::uint32_t> words;
+  std::vector<std::uint32_t> words{static_cast<std::uint32_t>(heard.reason)};
   const auto add = [&](std::int32_t token, float logprob) {
     words.push_back(static_cast<std::uint32_t>(token));
     words.push_back(std::bit_cast<std::uint32_t>(logprob));
@@ -64,8 +77,19 @@ constexpr std::uint32_t kRequests = 24;  // fifteen times slower
 constexpr std::uint32_t kRequests = 64;
 #endif
 
+/// Long answers that never end by themselves, and short ones that may.
+model::GrammarSpec grammar_of(std::uint32_t i) {
+  using Kind = model::GrammarSpec::Kind;
+  if (i % 16 == 5) return {Kind::regex, "[a-z]+( [a-z]+)*"};
+  if (i % 16 == 13) return {Kind::json_schema, R"({"type": "array", "minItems": 100})"};
+  if (i % 8 == 2) return {Kind::json_schema, R"({"type": "integer"})"};
+  return {};
+}
+
+constexpr std::uint64_t kFirstSeed = 1000;
+
 /// What a client may send, kRequests times: short and long prompts, some of which begin alike, all
-/// kinds of sampling, choices, priorities, tenants, logprobs.
+/// kinds of sampling, choices, priorities, tenants, logprobs, forms of the answer.
 std::vector<GenerateRequest> mixed_requests() {
   std::vector<GenerateRequest> all;
   std::uint32_t state = 4711;
@@ -89,13 +113,14 @@ std::vector<GenerateRequest> mixed_requests() {
     sampling.min_p = i % 6 == 0 ? 0.02f : 0.0f;
     sampling.repetition_penalty = i % 5 == 4 ? 1.2f : 1.0f;
     sampling.presence_penalty = i % 7 == 3 ? 0.5f : 0.0f;
-    sampling.seed = 1000u + i;
+    sampling.seed = kFirstSeed + i;
     // A fourth of them grow by more than a page, so that a small cache overflows while they run.
     sampling.max_tokens = static_cast<std::int32_t>((i % 4 == 1 ? 130 : 8) + draw(50));
     sampling.ignore_eos = true;
     sampling.top_logprobs = static_cast<std::int32_t>(i % 4);
     request.priority = static_cast<std::int32_t>(i % 3) - 1;
     request.tenant = i % 5;
+    request.grammar = grammar_of(i);
     if (i % 9 == 0) request.prompt_logprobs = 2;
     if (i % 16 == 5) {
       request.choices = 4;
@@ -106,9 +131,28 @@ std::vector<GenerateRequest> mixed_requests() {
   return all;
 }
 
-/// Each request with nothing else on the cluster, every position computed.
-const std::vector<std::string>& solo(model::KvCache kv_cache) {
-  static std::map<model::KvCache, std::vector<std::string>> once;
+bool has_grammar(const GenerateRequest& request) {
+  return request.grammar.kind != model::GrammarSpec::Kind::none;
+}
+
+void expect_good_end(const Recorder& heard, const GenerateRequest& request) {
+  const bool may_stop = has_grammar(request) && heard.reason == FinishReason::stop;
+  EXPECT_TRUE(may_stop || heard.reason == FinishReason::length)
+      << to_string(heard.reason) << ": " << heard.error.detail;
+}
+
+void expect_grammar_kept(const Recorder& heard, const GenerateRequest& request) {
+  static const auto table =
+      std::make_shared<const model::TokenTable>(model::Tokenizer::load(mini().directory()).value());
+  const auto grammar = model::Grammar::compile(request.grammar, table);
+  ASSERT_TRUE(grammar) << grammar.error().detail;
+  model::GrammarState state(*grammar);
+  for (const auto token : heard.tokens) ASSERT_TRUE(state.advance(token)) << token;
+}
+
+/// Each request with nothing else on the cluster, every position computed. By its seed.
+const std::map<std::uint64_t, std::string>& solo(model::KvCache kv_cache) {
+  static std::map<model::KvCache, std::map<std::uint64_t, std::string>> once;
   auto& all = once[kv_cache];
   if (!all.empty()) return all;
   ClusterSettings settings;
@@ -118,27 +162,44 @@ const std::vector<std::string>& solo(model::KvCache kv_cache) {
   for (auto& request : mixed_requests()) {
     auto heard = submit(*cluster, request);
     EXPECT_TRUE(heard->wait());
-    EXPECT_EQ(heard->reason, FinishReason::length) << heard->error.detail;
-    all.push_back(digest(*heard));
+    expect_good_end(*heard, request);
+    if (has_grammar(request)) expect_grammar_kept(*heard, request);
+    all[request.sampling.seed] = digest(*heard);
   }
   return all;
 }
 
-ClusterStatus expect_solo_bits_at_once(const ClusterSettings& settings) {
+/// What was seen of a cluster that served many requests.
+struct Served {
+  ClusterStatus end;
+  std::int64_t kv_pages_used_most = 0;  // by sequences, at any of many looks
+  std::vector<std::int64_t> rows;       // computed by each attention shard
+};
+
+Served expect_solo_bits_at_once(const ClusterSettings& settings,
+                                const std::vector<GenerateRequest>& requests = mixed_requests()) {
+  const auto& alone = solo(settings.kv_cache);
   auto cluster = start(settings);
+  Served served;
   std::vector<std::shared_ptr<Recorder>> heard;
-  for (auto& request : mixed_requests()) heard.push_back(submit(*cluster, request));
+  for (const auto& request : requests) heard.push_back(submit(*cluster, request));
+  const auto deadline = Clock::now() + std::chrono::minutes(4);
   for (std::size_t i = 0; i < heard.size(); ++i) {
+    while (!heard[i]->finished() && Clock::now() < deadline)
+      served.kv_pages_used_most =
+          std::max(served.kv_pages_used_most, cluster->status().kv_pages_used);
     EXPECT_TRUE(heard[i]->wait());
-    EXPECT_EQ(heard[i]->reason, FinishReason::length) << heard[i]->error.detail;
-    EXPECT_EQ(digest(*heard[i]), solo(settings.kv_cache).at(i)) << "request " << i;
+    expect_good_end(*heard[i], requests[i]);
+    EXPECT_EQ(digest(*heard[i]), alone.at(requests[i].sampling.seed)) << "request " << i;
     EXPECT_EQ(heard[i]->usage.replay_mismatches, 0);
   }
-  const auto status = cluster->status();
-  EXPECT_EQ(status.running + status.waiting, 0);
-  EXPECT_EQ(status.kv_pages_used, 0);
-  EXPECT_EQ(status.stale_frames_total, 0);
-  return status;
+  served.end = cluster->status();
+  EXPECT_EQ(served.end.running + served.end.waiting, 0);
+  EXPECT_EQ(served.end.kv_pages_used, 0);
+  EXPECT_EQ(served.end.stale_frames_total, 0);
+  for (const auto& [index, shard] : cluster->roles().attention)
+    served.rows.push_back(shard.rows_total);
+  return served;
 }
 
 /// With each format of the latent cache.
@@ -152,16 +213,44 @@ class Serving : public ::testing::TestWithParam<model::KvCache> {
 };
 
 TEST_P(Serving, ManyMixedRequestsHaveTheBitsOfEachAlone) {
-  const auto status = expect_solo_bits_at_once(plain());
-  EXPECT_GT(status.cached_tokens_total, 0) << "some prompts begin alike";
+  const auto served = expect_solo_bits_at_once(plain());
+  EXPECT_GT(served.end.cached_tokens_total, 0) << "some prompts begin alike";
 }
 
 TEST_P(Serving, AlsoWhenTheCacheIsTooSmallAndSequencesArePreempted) {
   ClusterSettings settings = plain();
   settings.kv_tokens_max = 12 * 64;  // the longest alone needs 10 pages
-  const auto status = expect_solo_bits_at_once(settings);
-  // Only when every page is in use is anybody preempted for pages; priorities add to it.
-  EXPECT_GT(status.preemptions_total, 0);
+  const auto served = expect_solo_bits_at_once(settings);
+  EXPECT_GT(served.end.preemptions_total, 0) << "for pages or by priority";
+}
+
+/// Nobody is preempted by priority where all are equal: only for a page when none is free.
+std::vector<GenerateRequest> with_equal_priorities(std::vector<GenerateRequest> requests) {
+  for (auto& request : requests) request.priority = 0;
+  return requests;
+}
+
+void expect_full(const Served& served) {
+  EXPECT_GT(served.end.preemptions_total, 0);
+  EXPECT_GE(served.kv_pages_used_most * 100, served.end.kv_pages_max * 95)
+      << served.kv_pages_used_most << " of " << served.end.kv_pages_max << " pages";
+}
+
+TEST_P(Serving, AlsoWhenEveryPageIsInUse) {
+  ClusterSettings settings = plain();
+  settings.kv_tokens_max = 12 * 64;
+  expect_full(expect_solo_bits_at_once(settings, with_equal_priorities(mixed_requests())));
+}
+
+TEST_P(Serving, AlsoWhenAnswersWithGrammarsArePreempted) {
+  ClusterSettings settings = plain();
+  settings.kv_tokens_max = 8 * 64;  // the longest of them alone needs 7 pages
+  auto requests = with_equal_priorities(mixed_requests());
+  std::erase_if(requests, [](const auto& request) { return !has_grammar(request); });
+  EXPECT_GE(requests.size(), kRequests / 4);
+  const auto once = requests;  // twice: more than the pages hold, whoever is done first
+  requests.insert(requests.end(), once.begin(), once.end());
+  expect_full(expect_solo_bits_at_once(settings, requests));
 }
 
 TEST_P(Serving, AlsoWithoutAPrefixCacheAndWithSmallSteps) {
@@ -170,8 +259,8 @@ TEST_P(Serving, AlsoWithoutAPrefixCacheAndWithSmallSteps) {
   settings.kv_tokens_max = 24 * 64;
   settings.chunk = 17;
   settings.step_rows_max = 40;
-  const auto status = expect_solo_bits_at_once(settings);
-  EXPECT_EQ(status.cached_tokens_total, 0);
+  const auto served = expect_solo_bits_at_once(settings);
+  EXPECT_EQ(served.end.cached_tokens_total, 0);
 }
 
 TEST_P(Serving, AlsoWhenPromptsHaveLittleOfEachStep) {
@@ -185,7 +274,9 @@ TEST_P(Serving, AlsoThroughTwoAttentionShards) {
   settings.attention = 2;
   settings.routers = 2;
   settings.kv_tokens_max = 16 * 64;
-  expect_solo_bits_at_once(settings);
+  const auto served = expect_solo_bits_at_once(settings);
+  ASSERT_EQ(served.rows.size(), 2u);
+  for (const auto rows : served.rows) EXPECT_GT(rows, 0) << "a shard had nothing to do";
 }
 
 TEST_P(Serving, AlsoInMicroBatchesThatTakeTurns) {
@@ -194,8 +285,8 @@ TEST_P(Serving, AlsoInMicroBatchesThatTakeTurns) {
   settings.routers = 2;
   settings.kv_tokens_max = 16 * 64;
   settings.micro_batches = MicroBatching::always;
-  const auto status = expect_solo_bits_at_once(settings);
-  EXPECT_GT(status.cut_steps_total, status.steps_total / 4);
+  const auto served = expect_solo_bits_at_once(settings);
+  EXPECT_GT(served.end.cut_steps_total, served.end.steps_total / 4);
 }
 
 /// The answers to both turns of a chat, and what of the second prompt was cached.

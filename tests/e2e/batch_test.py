@@ -10,9 +10,16 @@ import signal
 import threading
 import unittest
 
-from tests.support import grpc_client, poll_until, program
+from tests.support import grpc_client, openai_client, poll_until, program
 
 QUESTIONS = {"lighthouse": "shoals", "doctor": "medical"}
+EVERY_PARAMETER = {
+    "temperature": 1.1, "top_p": 0.9, "top_k": 30, "min_p": 0.01, "frequency_penalty": 0.3,
+    "presence_penalty": -0.7, "repetition_penalty": 1.05, "seed": 2**64 - 3, "n": 2,
+    "max_tokens": 20, "min_tokens": 5, "ignore_eos": True, "stop": ["qq"], "stop_token_ids": [9],
+    "logit_bias": {"77": 4.5, "5": -100}, "logprobs": True, "top_logprobs": 3,
+    "prompt_logprobs": 2, "return_token_ids": True,
+}
 
 
 def line(custom_id, body=None, **members):
@@ -102,10 +109,11 @@ class BatchTest(program.ProgramTest):
         text = {"prompt": "In the beginning", "max_tokens": 3, "temperature": 0}
         lines.append(json.dumps({"custom_id": "text", "method": "POST", "url": "/v1/completions",
                                  "body": text}))
+        lines.append(line("every", EVERY_PARAMETER))
         source = self.input(*lines)
         self.succeeds("batch", source, self.out)
         here = self.answers()
-        self.assertEqual(set(here), {*QUESTIONS, "text"})
+        self.assertEqual(set(here), {*QUESTIONS, "text", "every"})
         for name, word in QUESTIONS.items():
             response = here[name]["response"]
             self.assertEqual((response["status_code"], here[name]["error"]), (200, None))
@@ -119,6 +127,17 @@ class BatchTest(program.ProgramTest):
         for name in here:
             choices = [one[name]["response"]["body"]["choices"] for one in (here, there)]
             self.assertEqual(choices[0], choices[1])
+        body = json.loads(lines[-1])["body"]
+        asked = openai_client.ask(served.url, "/v1/chat/completions", body).json
+        self.assertEqual(here["every"]["response"]["body"]["choices"], asked["choices"])
+
+    def test_the_server_gets_the_body_as_it_stands(self):
+        server = self.server()
+        source = self.input(line("every", EVERY_PARAMETER))
+        self.succeeds("batch", source, self.out, "--url", server.url)
+        (_, body, _), = server.asked
+        with open(source, encoding="utf-8") as file:
+            self.assertEqual(body, json.load(file)["body"])
 
     def test_bad_lines_become_errors_and_the_rest_is_answered(self):
         server = self.server()
