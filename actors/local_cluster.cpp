@@ -154,7 +154,8 @@ Expected<void> LocalCluster::Impl::prepare() {
   identity = {random_id(random), numerics_number, 0};
   for (auto& byte : join_token) byte = static_cast<std::byte>(random() & 0xff);
   pool = std::make_unique<kernels::ComputePool>(
-      kernels::ComputePool::Settings{settings.threads, 1024});
+      kernels::ComputePool::Settings{
+          .threads = settings.threads, .jobs_max = 1024, .pin = settings.pin_threads});
   engine = {settings.table, pool.get()};
   auto loaded = load(checkpoint, numerics, engine, ranges(), settings);
   if (!loaded) return unexpected(loaded.error());

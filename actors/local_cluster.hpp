@@ -31,6 +31,7 @@ struct ClusterSettings {
   model::KvCache kv_cache = model::KvCache::automatic;
   const kernels::KernelTable* table = nullptr;  // null: the fastest level of this machine
   int threads = 0;                              // compute threads; 0: the cores of this process
+  bool pin_threads = false;                     // each on a core of its own
   std::int64_t chunk = 256;                     // prompt tokens of one sequence in a step
   std::int64_t step_rows_max = 256;  // rows of a step over all sequences; at least `chunk`
   std::chrono::milliseconds prompt_budget{0};  // of a step in which others decode; 0: all of it

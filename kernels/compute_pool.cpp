@@ -53,6 +53,22 @@ int usable_cores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+/// Keeps this thread on the `index`th of the cores that it may use, round and round. A refusal
+/// costs nothing but the pinning.
+void pin_to_core(int index) {
+  cpu_set_t may;
+  if (sched_getaffinity(0, sizeof(may), &may) != 0) return;
+  int left = index % std::max(1, CPU_COUNT(&may));
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (!CPU_ISSET(core, &may) || left-- > 0) continue;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    static_cast<void>(sched_setaffinity(0, sizeof(one), &one));
+    return;
+  }
+}
+
 /// One parallel_for being shared out. Lives on its caller's stack.
 struct Loop {
   const ComputePool::Share* share = nullptr;
@@ -183,7 +199,10 @@ ComputePool::ComputePool(Settings settings) : state_(std::make_unique<State>()) 
   state_->jobs_max = settings.jobs_max;
   state_->callers = settings.with_caller ? 1 : 0;
   for (int i = state_->callers; i < threads; ++i)
-    state_->threads.emplace_back([state = state_.get()] { state->thread_main(); });
+    state_->threads.emplace_back([state = state_.get(), i, pin = settings.pin] {
+      if (pin) pin_to_core(i);
+      state->thread_main();
+    });
 }
 
 ComputePool::~ComputePool() = default;

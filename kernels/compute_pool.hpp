@@ -21,6 +21,7 @@ class ComputePool {
   struct Settings {
     int threads = 0;             // 0: the cores this process may use
     std::size_t jobs_max = 256;  // ring size
+    bool pin = false;            // each thread to a core of its own, as far as there are any
     bool with_caller = false;    // one of them is whoever calls parallel_for, no thread of its own
   };
   /// Throws std::system_error when the system has no more threads.

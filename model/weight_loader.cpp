@@ -100,8 +100,9 @@ Expected<void> WeightLoader::scan(const Part& part) {
   const auto& [name, matrix, place] = to_scan_[part.matrix];
   if (place) return repack(part);
   const auto bytes = static_cast<std::size_t>((part.last - part.first) * matrix.row_bytes());
-  populate({matrix.data + part.first * matrix.row_bytes(), bytes});
-  auto fine = check_codes(name, matrix, {part.first, part.last});
+  auto fine =
+      bring_in({matrix.data + part.first * matrix.row_bytes(), bytes}, checkpoint_.pages());
+  if (fine) fine = check_codes(name, matrix, {part.first, part.last});
   if (progress_ != nullptr) progress_->finish(name, bytes);
   if (fine) return fine;
   return at(checkpoint_.find_weight(name)->file, fine.error());

@@ -18,6 +18,7 @@ namespace troupe::model {
 
 struct Checkpoint::State {
   std::filesystem::path dir;
+  PageUse pages;
   ModelConfig config;
   std::string config_canonical;  // config.json, compact, keys sorted
   ShardSet shards;
@@ -91,7 +92,7 @@ Checkpoint::Checkpoint(Checkpoint&&) noexcept = default;
 Checkpoint& Checkpoint::operator=(Checkpoint&&) noexcept = default;
 Checkpoint::~Checkpoint() = default;
 
-Expected<Checkpoint> Checkpoint::open(const std::filesystem::path& dir) {
+Expected<Checkpoint> Checkpoint::open(const std::filesystem::path& dir, PageUse pages) {
   if (const auto fine = check_directory(dir); !fine) return unexpected(fine.error());
   // The configuration comes first, so that an unsupported model is refused for what it is.
   Expected<ModelConfig> config = load_config(dir, {.q_proj = true});
@@ -102,6 +103,7 @@ Expected<Checkpoint> Checkpoint::open(const std::filesystem::path& dir) {
   Checkpoint checkpoint(std::make_unique<State>());
   State& state = *checkpoint.state_;
   state.dir = dir;
+  state.pages = pages;
   state.shards = *std::move(shards);
   if (checkpoint.find_weight(layer_prefix(0) + "self_attn.q_proj.weight") == nullptr)
     config = load_config(dir, {.q_proj = false});
@@ -126,6 +128,7 @@ Expected<Checkpoint> Checkpoint::open(const std::filesystem::path& dir) {
 
 const ModelConfig& Checkpoint::config() const { return state_->config; }
 const std::filesystem::path& Checkpoint::directory() const { return state_->dir; }
+PageUse Checkpoint::pages() const { return state_->pages; }
 bool Checkpoint::has_mtp() const { return state_->has_mtp; }
 std::span<const TensorView> Checkpoint::tensors() const { return state_->shards.tensors; }
 std::span<const SafetensorsFile> Checkpoint::files() const { return state_->shards.files; }

@@ -30,7 +30,8 @@ class Checkpoint {
   /// tensor that is missing, `malformed` for one of another shape or another format than
   /// config.json says, `unsupported` for another dtype or an attention indexer. *Source*:
   /// specification 2.
-  static Expected<Checkpoint> open(const std::filesystem::path& dir);
+  /// `pages`: for whoever brings its weights in.
+  static Expected<Checkpoint> open(const std::filesystem::path& dir, PageUse pages = {});
 
   Checkpoint(Checkpoint&&) noexcept;
   Checkpoint& operator=(Checkpoint&&) noexcept;
@@ -38,6 +39,7 @@ class Checkpoint {
 
   const ModelConfig& config() const;
   const std::filesystem::path& directory() const;
+  PageUse pages() const;
   /// The configured MTP layers are there and complete (their two duplicates may be missing).
   bool has_mtp() const;
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -153,15 +154,38 @@ void MappedFile::forget_pages() const {
   static_cast<void>(::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_DONTNEED));
 }
 
+namespace {
+
+/// The pages that hold these bytes; mappings are made of nothing else.
+std::span<std::byte> whole_pages(std::span<const std::byte> bytes) {
+  static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const std::uintptr_t first = begin - begin % page;
+  return {reinterpret_cast<std::byte*>(first), begin + bytes.size() - first};
+}
+
+}  // namespace
+
 void populate(std::span<const std::byte> bytes) {
 #ifndef MADV_POPULATE_READ
   constexpr int MADV_POPULATE_READ = 22;  // of kernels younger than these headers
 #endif
-  static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
-  const std::uintptr_t first = begin - begin % page;
-  static_cast<void>(
-      ::madvise(reinterpret_cast<void*>(first), begin + bytes.size() - first, MADV_POPULATE_READ));
+  const auto pages = whole_pages(bytes);
+  static_cast<void>(::madvise(pages.data(), pages.size(), MADV_POPULATE_READ));
+}
+
+Expected<void> bring_in(std::span<const std::byte> bytes, PageUse use) {
+  const auto pages = whole_pages(bytes);
+  if (use.huge) static_cast<void>(::madvise(pages.data(), pages.size(), MADV_HUGEPAGE));
+  populate(bytes);
+  if (!use.locked || ::mlock(pages.data(), pages.size()) == 0) return {};
+  const std::string why = std::strerror(errno);
+  struct rlimit limit {};
+  ::getrlimit(RLIMIT_MEMLOCK, &limit);
+  return unexpected(Errc::resource_exhausted,
+                    "weights cannot be locked in memory: " + why + ". Of locked memory the system "
+                    "allows " + std::to_string(limit.rlim_cur >> 10) +
+                        " KiB (ulimit -l): raise that, or do without engine.lock_weights");
 }
 
 void forget(std::span<const std::byte> bytes) {

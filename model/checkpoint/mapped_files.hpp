@@ -50,6 +50,16 @@ inline constexpr std::size_t kMappedFilesMax = 4096;
 /// nothing happens: whoever reads the bytes finds out.
 void populate(std::span<const std::byte> bytes);
 
+/// What is asked of the system for weights beyond reading them.
+struct PageUse {
+  bool huge = false;    // large pages where the file system has them: fewer address translations
+  bool locked = false;  // never written out or dropped while the process lives
+};
+
+/// As `populate`, with pages as `use` says. *Errors*: `resource_exhausted` where they cannot be
+/// locked, with the limit. That there are no huge pages is none.
+Expected<void> bring_in(std::span<const std::byte> bytes, PageUse use);
+
 /// Lets the kernel take back the pages that hold nothing but these mapped bytes; reading them again
 /// reads the file.
 void forget(std::span<const std::byte> bytes);

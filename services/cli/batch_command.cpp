@@ -112,7 +112,7 @@ int run(const Flags& flags, BatchOutput& output, std::size_t lines, const BatchE
 /// The model's own OpenAI API in this process, without a port.
 int run_local(const Flags& flags, BatchOutput& output, std::size_t lines) {
   if (const auto failed = check_engine(flags.engine)) return *failed;
-  auto model = open_model(flags.model);
+  auto model = open_model(flags.model, {.pages = flags.engine.pages()});
   if (!model) return report(model_fault(model.error().code), model.error().detail);
   tell_activations(flags.engine, model->config().quantisation.format);
   const std::int64_t parallel = flags.parallel.value_or(BatchSettings{}.parallel);

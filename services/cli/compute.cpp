@@ -99,6 +99,7 @@ actors::ClusterSettings settings_of(const EngineOptions& options, model::WeightF
   settings.mode = numerics.mode;
   settings.kv_cache = numerics.kv_cache;
   settings.threads = static_cast<int>(options.threads.value_or(0));
+  settings.pin_threads = options.pin_threads;
   settings.chunk = options.chunk.value_or(settings.chunk);
   settings.kv_tokens_max = options.kv_tokens.value_or(0);
   settings.prefix_cache = options.prefix_cache == "on";

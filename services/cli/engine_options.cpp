@@ -129,9 +129,20 @@ void EngineOptions::declare(OptionSet& options, Spread spread) {
                integer(prompt_ms, {0, kPromptMsMax}),
                {},
                Shown::help_all});
+  declare_memory(options);
   Option quiet{"--no-progress", "", "No progress bar and no progress lines", yes_no(no_progress)};
   quiet.shown = Shown::help_all;
   options.add(std::move(quiet));
+}
+
+void EngineOptions::declare_memory(OptionSet& options) {
+  const auto add = [&](const char* name, const char* help, bool& flag) {
+    options.add({name, "", help, yes_no(flag), {}, Shown::help_all});
+  };
+  add("--pin-threads", "Keep each compute thread on a core of its own", pin_threads);
+  add("--huge-pages", "Ask for huge pages for weights, where the file system has them", huge_pages);
+  add("--lock-weights", "Lock weights in memory; needs ulimit -l as large as they are",
+      lock_weights);
 }
 
 Option EngineOptions::transport_option() {

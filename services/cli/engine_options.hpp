@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/expected.hpp"
+#include "model/checkpoint/mapped_files.hpp"
 #include "services/runtime/option_set.hpp"
 
 namespace troupe::services {
@@ -46,13 +47,16 @@ struct EngineOptions {
   std::optional<std::int64_t> chunk;      // none: the scheduler's default
   std::optional<std::int64_t> prompt_ms;  // of a step in which others decode; none: no limit
   bool no_progress = false;
+  bool pin_threads = false, huge_pages = false, lock_weights = false;
 
   void declare(OptionSet& options, Spread spread);
   /// --level, --mode and --kv-cache alone, for commands with flags of their own for the rest.
   void declare_numerics(OptionSet& options);
+  model::PageUse pages() const { return {huge_pages, lock_weights}; }
 
  private:
   Option transport_option();
+  void declare_memory(OptionSet& options);
 };
 
 }  // namespace troupe::services

@@ -36,7 +36,7 @@ void GenerationFlags::declare_model(OptionSet& options) {
 
 std::optional<int> Generation::open() {
   if (const auto failed = check_engine(flags_.engine)) return failed;
-  auto model = open_model(flags_.model);
+  auto model = open_model(flags_.model, {.pages = flags_.engine.pages()});
   if (!model) return report(model_fault(model.error().code), model.error().detail);
   model_.emplace(*std::move(model));
   return std::nullopt;

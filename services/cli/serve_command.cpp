@@ -178,7 +178,7 @@ int serve(Flags& flags) {
   ::signal(SIGTERM, on_terminate);
   if (const auto failed = read_settings(flags)) return *failed;
   if (const auto failed = check_engine(flags.engine)) return *failed;
-  auto model = open_model(flags.model);
+  auto model = open_model(flags.model, {.pages = flags.engine.pages()});
   if (!model) return report(model_fault(model.error().code), model.error().detail);
   flags.served.name = served_name(flags.served.name, flags.model);
   Logger log({"serve"}, Logger::Format::human, LogLevel::warning);  // its other lines are text, too

@@ -53,6 +53,7 @@ Expected<actors::ClusterSettings> engine_settings(const ServiceConfig& config) {
   engine.kv_cache = *kv_cache;
   engine.table = *table;
   engine.threads = static_cast<int>(config.engine.threads);
+  engine.pin_threads = config.engine.pin_threads;
   engine.chunk = config.engine.chunk_tokens;
   engine.step_rows_max = config.engine.step_rows_max;
   engine.prompt_budget = config.engine.prompt_budget;

@@ -27,10 +27,11 @@ bool human(const ServiceConfig& config) {
   return log_format(config.log.format, stderr_is_terminal()) == Logger::Format::human;
 }
 
-Expected<std::shared_ptr<const model::Checkpoint>> open_checkpoint(const std::string& path) {
-  auto directory = find_model(path);
+Expected<std::shared_ptr<const model::Checkpoint>> open_checkpoint(const ServiceConfig& config) {
+  auto directory = find_model(config.model.path);
   if (!directory) return unexpected(directory.error());
-  auto checkpoint = model::Checkpoint::open(*directory);
+  auto checkpoint = model::Checkpoint::open(*directory,
+                                            {config.engine.huge_pages, config.engine.lock_weights});
   if (!checkpoint) return unexpected(checkpoint.error());
   return std::shared_ptr<const model::Checkpoint>(
       std::make_shared<model::Checkpoint>(*std::move(checkpoint)));
@@ -131,8 +132,8 @@ std::optional<int> Service::load() {
 }
 
 int Service::load_and_start() {
-  const auto open = order_.parts.open ? order_.parts.open : open_checkpoint;
-  auto checkpoint = open(order_.config.model.path);
+  const auto& own = order_.parts.open;
+  auto checkpoint = own ? own(order_.config.model.path) : open_checkpoint(order_.config);
   if (!checkpoint) return fail(model_fault(checkpoint.error().code), checkpoint.error().detail);
   checkpoint_ = *std::move(checkpoint);
   const auto mode = model::decide_activation_mode(order_.config.engine.mode,

@@ -27,7 +27,7 @@ std::int64_t OpenModel::valid_vocab() const {
 Expected<OpenModel> open_model(const std::string& named, ModelParts parts) {
   auto directory = find_model(named);
   if (!directory) return unexpected(std::move(directory).error());
-  auto checkpoint = model::Checkpoint::open(*directory);
+  auto checkpoint = model::Checkpoint::open(*directory, parts.pages);
   if (!checkpoint) return unexpected(std::move(checkpoint).error());
   OpenModel opened{*std::move(checkpoint), std::nullopt, {}, {}};
   if (parts.defaults) {

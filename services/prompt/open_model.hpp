@@ -27,6 +27,7 @@ struct OpenModel {
 struct ModelParts {
   bool tokenizer = true;
   bool defaults = true;  // generation_config.json
+  model::PageUse pages = {};
 };
 
 /// Finds (`model_lookup`), maps and checks. A missing or refused tokenizer is no error here; one

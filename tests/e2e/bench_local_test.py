@@ -64,7 +64,7 @@ class KernelsTest(program.ProgramTest):
         limits = r"read [\d.]+ GB/s, FMA [\d.]+ GFLOP/s, (BF16 [\d.]+ GFLOP/s, )?INT8 [\d.]+ GOP/s"
         self.assertRegex(lines[0], rf"^level \w+, threads 1: {limits}$")
         self.assertEqual(lines[3].split()[:4], ["model", "operation", "part", "dtype"])
-        self.assertEqual(len(lines), 4 + 5)
+        self.assertEqual(len(lines), 4 + 6)
 
     def test_mistakes(self):
         for says, *flags in (

@@ -195,6 +195,12 @@ void add_engine(Table& table) {
             "CPU level: auto, reference, avx2, avx512, avx512_vnni, avx512_bf16");
   table.add(whole("engine.threads", {0, 4096}, TROUPE_AT(engine.threads)), kAllRoles, kFirst,
             "Compute threads; 0: the cores of this machine");
+  table.add(truth("engine.pin_threads", TROUPE_AT(engine.pin_threads)), kAllRoles, kMore,
+            "Keep each compute thread on a core of its own");
+  table.add(truth("engine.huge_pages", TROUPE_AT(engine.huge_pages)), kAllRoles, kMore,
+            "Ask for huge pages for weights, where the file system has them");
+  table.add(truth("engine.lock_weights", TROUPE_AT(engine.lock_weights)), kAllRoles, kMore,
+            "Lock weights in memory; needs `ulimit -l` as large as they are");
   table.add(whole("engine.chunk_tokens", {1, 1 << 20}, TROUPE_AT(engine.chunk_tokens)), kAttention,
             kMore, "Prompt tokens of one sequence computed per step");
   table.add(whole("engine.step_rows_max", {1, 1 << 20}, TROUPE_AT(engine.step_rows_max)),

@@ -57,6 +57,9 @@ struct ServiceConfig {
     std::string kv_cache = "auto";
     std::string level = "auto";
     std::int64_t threads = 0;
+    bool pin_threads = false;
+    bool huge_pages = false;
+    bool lock_weights = false;
     std::int64_t chunk_tokens = 256;
     std::int64_t step_rows_max = 256;
     std::chrono::milliseconds prompt_budget{125};

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <immintrin.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -51,6 +52,23 @@ TEST(ComputePool, CountsTheCallerAmongItsThreadsWhereToldTo) {
   });
   EXPECT_EQ(seen.size(), 2u);
   EXPECT_TRUE(seen.contains(std::this_thread::get_id()));
+}
+
+TEST(ComputePool, KeepsEachThreadOnACoreWhereToldTo) {
+  const auto cores = [](bool pin) {
+    ComputePool pool({.threads = 1, .pin = pin});
+    std::promise<int> count;
+    EXPECT_TRUE(pool.submit([&] {
+      cpu_set_t set;
+      EXPECT_EQ(sched_getaffinity(0, sizeof(set), &set), 0);
+      count.set_value(CPU_COUNT(&set));
+    }));
+    return count.get_future().get();
+  };
+  cpu_set_t mine;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(mine), &mine), 0);
+  EXPECT_EQ(cores(false), CPU_COUNT(&mine));
+  EXPECT_EQ(cores(true), 1);
 }
 
 TEST(ComputePool, SharesOutTheLoopsOfSeveralJobsAtOnce) {

@@ -3,7 +3,12 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <sstream>
 
 #include "model/checkpoint/weight_files.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -34,6 +39,59 @@ TEST(MappedFile, CanBeOpenedMoreOftenThanTheTableHasSlots) {
 void read_all(const MappedFile& file) {
   volatile int sum = 0;
   for (const std::byte byte : file.bytes()) sum = sum + std::to_integer<int>(byte);
+}
+
+/// "VmLck:  12 kB" of /proc/self/status; what /proc/self/smaps says of the mapping at `bytes`.
+std::int64_t locked_kib() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;)
+    if (word == "VmLck:") {
+      std::int64_t kib = 0;
+      status >> kib;
+      return kib;
+    }
+  return -1;
+}
+std::string flags_of(std::span<const std::byte> bytes) {
+  std::ostringstream begin;
+  begin << std::hex << reinterpret_cast<std::uintptr_t>(bytes.data()) << '-';
+  std::ifstream maps("/proc/self/smaps");
+  bool inside = false;
+  for (std::string line; std::getline(maps, line);) {
+    inside |= line.starts_with(begin.str());
+    if (inside && line.starts_with("VmFlags:")) return line + " ";
+  }
+  return "";
+}
+
+TEST(BringIn, AsksForHugePagesAndLocksOnlyWhereTold) {
+  TempDir dir;
+  testing::write_bytes(dir / "a", std::string(100'000, 'a'));
+  const auto file = MappedFile::open(dir / "a");
+  const auto before = locked_kib();
+  ASSERT_TRUE(bring_in(file->bytes(), {}));
+  EXPECT_EQ(locked_kib(), before);
+  EXPECT_EQ(flags_of(file->bytes()).find(" hg "), std::string::npos);
+  ASSERT_TRUE(bring_in(file->bytes(), {.huge = true, .locked = true}));
+  EXPECT_EQ(locked_kib(), before + 100);
+  EXPECT_NE(flags_of(file->bytes()).find(" hg "), std::string::npos) << flags_of(file->bytes());
+}
+
+[[noreturn]] void end_with_what_locking_says(const MappedFile& file) {
+  const struct rlimit little{8192, 8192};
+  ::setrlimit(RLIMIT_MEMLOCK, &little);
+  if (::getuid() == 0 && ::setuid(65534) != 0) ::_exit(1);  // root may lock all
+  const auto locked = bring_in(file.bytes(), {.locked = true});
+  std::fputs(locked ? "locked" : locked.error().detail.c_str(), stderr);
+  ::_exit(0);
+}
+
+TEST(BringInDeathTest, SaysWhatTheSystemAllowsToLock) {
+  TempDir dir;
+  testing::write_bytes(dir / "a", std::string(100'000, 'a'));
+  const auto file = MappedFile::open(dir / "a");
+  EXPECT_EXIT(end_with_what_locking_says(*file), ::testing::ExitedWithCode(0),
+              "allows 8 KiB .*engine.lock_weights");
 }
 
 TEST(MappedFileDeathTest, TruncationEndsTheProcessWithExitFourAndTheName) {

@@ -15,6 +15,7 @@ const std::string kSharedMembers = R"(
     "frequency_penalty": 0.25, "presence_penalty": -0.375, "repetition_penalty": 1.125,
     "logit_bias": {"300": 2.25, "5": -1.5}, "seed": 99, "n": 3, "max_tokens": 40, "min_tokens": 6,
     "ignore_eos": true, "stop": ["END", "\n\n"], "stop_token_ids": [12, 9],
+    "include_stop_str_in_output": true, "allowed_token_ids": [20, 8, 31], "bad_words": ["evil"],
     "prompt_logprobs": 4, "priority": -8, "cache_salt": "salt")";
 
 v1::GenerateRequest grpc_request() {
@@ -41,6 +42,9 @@ v1::GenerateRequest grpc_request() {
   sampling.add_stop("\n\n");
   sampling.add_stop_token_ids(12);
   sampling.add_stop_token_ids(9);
+  sampling.set_include_stop_str_in_output(true);
+  for (const std::int32_t id : {20, 8, 31}) sampling.add_allowed_token_ids(id);
+  sampling.add_bad_words("evil");
   sampling.set_logprobs(7);
   sampling.set_prompt_logprobs(4);
   return request;
@@ -68,8 +72,8 @@ PlannedRequest plan_of(const GenerateCall& call) {
 /// expected here.
 void expect_all(const model::SamplingParams& planned, std::uint32_t expected_choice) {
   const auto& [temperature, top_p, top_k, min_p, presence_penalty, frequency_penalty,
-               repetition_penalty, logit_bias, seed, max_tokens, min_tokens, ignore_eos,
-               stop_token_ids, top_logprobs, choice] = planned;
+               repetition_penalty, logit_bias, allowed_token_ids, bad_words, seed, max_tokens,
+               min_tokens, ignore_eos, stop_token_ids, top_logprobs, choice] = planned;
   EXPECT_EQ(temperature, 0.5f);
   EXPECT_EQ(top_p, 0.75f);
   EXPECT_EQ(top_k, 11);
@@ -78,6 +82,9 @@ void expect_all(const model::SamplingParams& planned, std::uint32_t expected_cho
   EXPECT_EQ(frequency_penalty, 0.25f);
   EXPECT_EQ(repetition_penalty, 1.125f);
   EXPECT_EQ(logit_bias, (std::vector<std::pair<std::int32_t, float>>{{5, -1.5f}, {300, 2.25f}}));
+  EXPECT_EQ(allowed_token_ids, (std::vector<std::int32_t>{20, 8, 31}));
+  ASSERT_EQ(bad_words.size(), 2u) << "with and without a space";
+  EXPECT_EQ(bad_words[0], *tiny_served().tokenizer()->encode("evil"));
   EXPECT_EQ(seed, 99u);
   EXPECT_EQ(max_tokens, 40);
   EXPECT_EQ(min_tokens, 6);
@@ -91,6 +98,7 @@ void expect_arrival(const GenerateCall& call) {
   const auto plan = plan_of(call);
   EXPECT_EQ(plan.drawn_seed, std::nullopt);
   EXPECT_EQ(plan.form.stops, (std::vector<std::string>{"END", "\n\n"}));
+  EXPECT_TRUE(plan.form.include_stop);
   EXPECT_EQ(plan.form.silent_ids, (std::vector<std::int32_t>{12, 9}));
   EXPECT_EQ(plan.form.min_tokens, 6);
   EXPECT_TRUE(plan.form.logprobs);
