@@ -203,6 +203,7 @@ int serve(Flags& flags) {
   if (!admin) return report(Fault::cannot_bind, "--admin-listen: " + admin.error().detail);
   GatewayServerSettings settings = gateway_server_settings(flags.config);
   settings.grpc = grpc_settings(flags, flags.grpc_listen, {});
+  settings.http.api.health = ops.health();
   if (flags.stream_pending_kib) {
     settings.stream.pending_bytes_max = static_cast<std::size_t>(*flags.stream_pending_kib) << 10;
   }

@@ -13,14 +13,18 @@ constexpr std::chrono::seconds kStuckAfter{15};
 
 }  // namespace
 
-Expected<void> ServeOps::open(const Address& listen, StrangerSink on_stranger) {
+HealthSources ServeOps::health() {
   HealthSources sources;
   sources.live = [this] { return live_checks(); };
   sources.ready = [this] { return ready_checks(); };
   sources.started = [this] { return start_checks(); };
   sources.load_progress = [this] { return loaded_share(loading_.whole->snapshot()); };
   sources.metrics = [this] { return metrics_.text(); };
-  auto server = OpsServer::start(listen, std::move(sources), std::move(on_stranger));
+  return sources;
+}
+
+Expected<void> ServeOps::open(const Address& listen, StrangerSink on_stranger) {
+  auto server = OpsServer::start(listen, health(), std::move(on_stranger));
   if (!server) return unexpected(server.error());
   server_ = *std::move(server);
   return {};

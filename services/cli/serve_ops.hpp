@@ -25,6 +25,8 @@ class ServeOps {
   /// *Errors*: `unavailable` when the port cannot be opened.
   Expected<void> open(const Address& listen, StrangerSink on_stranger);
   std::string address() const { return server_->address().text(); }
+  /// The probes, for the public port. They are asked as long as this lives.
+  HealthSources health();
 
   /// The model is known: the metrics of its roles exist. Returns what counts the loading.
   const LoadCounters& begin_loading(const EngineOptions& options, const model::ModelConfig& config);

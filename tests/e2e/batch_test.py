@@ -6,11 +6,12 @@ import fcntl
 import http.server
 import json
 import os
+import re
 import signal
 import threading
 import unittest
 
-from tests.support import grpc_client, openai_client, poll_until, program
+from tests.support import grpc_client, openai_client, poll_until, program, pty_program
 
 QUESTIONS = {"lighthouse": "shoals", "doctor": "medical"}
 EVERY_PARAMETER = {
@@ -296,6 +297,23 @@ class BatchTest(program.ProgramTest):
         self.assertEqual(run.returncode, program.INTERRUPTED, said)
         self.assertIn(b"goes on where it stopped", said)
         self.assertEqual((self.count(), len(server.asked)), (2, 2))
+
+    def test_a_terminal_shows_a_bar_with_the_tokens_a_second(self):
+        lines = 50_000  # nobody answers so many before there is a bar
+        source = self.input(*(line(str(i)) for i in range(lines)))
+        words = ("batch", source, self.out, "--url", self.server().url)
+        terminal = pty_program.Terminal(*words, columns=200)
+        self.addCleanup(terminal.close)
+        terminal.until(b" tok/s")
+        terminal.until(b" ETA ")
+        os.kill(terminal.child.pid, signal.SIGINT)
+        terminal.until(b"goes on where it stopped")
+        self.assertEqual(terminal.child.wait(program.TIMEOUT_S), program.INTERRUPTED)
+        bar = r"\[[#.]{24}\] batch  (\d+) tok/s  (\d+)/50000 requests  ([\d.]+) requests/s  ETA "
+        tokens, done, requests = map(float, re.search(bar, terminal.raw.decode()).groups())
+        self.assertGreater(done, 0)
+        # Each answer has two tokens; both speeds are of the same seconds, but for their start.
+        self.assertAlmostEqual(tokens, 2 * requests, delta=2 + tokens / 5)
 
     @staticmethod
     def has_taken_signals(pid):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import unittest
 
-from tests.support import program, pty_program
+from tests.support import grpc_client, program, pty_program
 
 LIGHTHOUSE = (
     "lighthouse (noun): a tower with a light that gives warning of shoals to passing ships.\n"
@@ -168,14 +168,21 @@ class TurnsTest(program.ProgramTest):
 
 
 class TerminalTest(unittest.TestCase):
-    def setUp(self):
-        self.terminal = pty_program.Terminal(
-            "chat", "--temperature", 0, "--ignore-eos", "--max-tokens", 3000
-        )
-        self.addCleanup(self.terminal.close)
-
     def test_interrupt_stops_the_answer_only_and_end_of_input_leaves(self):
-        terminal = self.terminal
+        self.talk()
+
+    def test_an_answer_from_a_gateway_has_the_same_live_line(self):
+        served = grpc_client.Served()
+        self.addCleanup(served.stop)
+        for url in (served.url, served.address):
+            with self.subTest(url=url):
+                self.talk("--url", url)
+
+    def talk(self, *flags):
+        """Interrupts an answer once its speed is shown, and leaves."""
+        endless = ("--temperature", 0, "--ignore-eos", "--max-tokens", 3000)
+        terminal = pty_program.Terminal("chat", *endless, *flags)
+        self.addCleanup(terminal.close)
         terminal.until(b"> ")
         terminal.type(b"What is a doctor?\n")
         terminal.until(b"medical")

@@ -12,10 +12,11 @@ import unittest
 import urllib.error
 import urllib.request
 
-from tests.support import browser, grpc_client, program
+from tests.support import browser, grpc_client, openai_client, program
 
 CHAT = "**/v1/chat/completions"
 LENGTH = 2000  # two such answers and their questions fit the bundled model's 4096 positions
+PROMPT = ("In the beginning God created the heaven and the earth. " * 8).strip()
 LIGHTHOUSE = "a tower with a light that gives warning of shoals to passing ships."
 HOSTILE = (
     "<script>alert('script')</script>\n\n<img src=x onerror=\"alert('image')\">\n\n"
@@ -65,8 +66,8 @@ class WebPageTest(unittest.TestCase):
         cls.served = grpc_client.Served()
         cls.addClassCleanup(cls.served.stop)
 
-    def open(self, **options):
-        page = self.browser.open(self.served.url + "/", **options)
+    def open(self, url=None, **options):
+        page = self.browser.open((url or self.served.url) + "/", **options)
         self.addCleanup(page.context.close)
         self.addCleanup(self.check_notes, page.noted)
         page.click("#open-settings")
@@ -235,14 +236,55 @@ class WebPageTest(unittest.TestCase):
         progress = {"choices": [], "prompt_progress": {"done": 3, "total": 8}}
         # An answer that never ends: the page shows how far the prompt is.
         page.evaluate(
-            """body => { window.fetch = async () => new Response(new ReadableStream({
-                start(c) { c.enqueue(new TextEncoder().encode(body)); } })); }""",
+            """body => { window.fetch = async (path, { body: asked }) => {
+                window.asked = JSON.parse(asked);
+                return new Response(new ReadableStream({
+                    start(c) { c.enqueue(new TextEncoder().encode(body)); } })); }; }""",
             events(progress, done=False),
         )
         self.ask(page, "What is a doctor?")
         self.browser.expect(page, "#live", "reading the prompt, 3 of 8 tokens")
         self.assertEqual(page.get_attribute("#prompt-bar", "max"), "8")
         self.assertEqual(page.evaluate("document.getElementById('prompt-bar').value"), 3)
+        asked = page.evaluate("window.asked")
+        self.assertIs(asked["include_prompt_progress"], True)
+        self.assertIs(asked["stream"], True)
+
+    def test_progress_of_a_long_prompt_is_shown_before_the_first_token(self):
+        slow = ("--level", "reference", "--threads", 1, "--chunk", 1)  # one token a step
+        served = grpc_client.Served(*slow)
+        self.addCleanup(served.stop)
+        page = self.open(url=served.url)
+        answer_at_length(page)
+        page.evaluate(
+            """() => { window.shown = [];
+                const live = document.getElementById("live");
+                const bar = document.getElementById("prompt-bar");
+                new MutationObserver(() => window.shown.push(
+                    { words: live.textContent, done: bar.value, of: bar.max, bar: !bar.hidden }
+                )).observe(live, { childList: true, characterData: true, subtree: true }); }"""
+        )
+        self.ask(page, PROMPT)
+        self.browser.expect(page, "#live", re.compile(r" tok/s$"))
+        page.keyboard.press("Escape")
+        self.last_answer(page)
+        shown = page.evaluate("window.shown")
+        prompt = self.tokens_of(served, PROMPT)
+        first = next(i for i, one in enumerate(shown) if one["words"].endswith(" tok/s"))
+        reading = [one for one in shown[:first] if one["words"].startswith("reading")]
+        self.assertGreater(len(reading), 2, shown[: first + 1])
+        counts = [one["done"] for one in reading]
+        self.assertEqual(counts, sorted(counts))
+        for one in reading:
+            words = f"reading the prompt, {one['done']} of {prompt} tokens"
+            self.assertEqual(one, {"words": words, "done": one["done"], "of": prompt, "bar": True})
+        self.assertTrue(all(not one["bar"] for one in shown[first:]), "gone with the first token")
+
+    @staticmethod
+    def tokens_of(served, question):
+        """How many tokens the prompt of a conversation of one question has."""
+        body = {"messages": [{"role": "user", "content": question}]}
+        return openai_client.ask(served.url, "/tokenize", body).json["count"]
 
     def test_conversations_are_made_renamed_and_deleted(self):
         page = self.open()

@@ -117,8 +117,9 @@ def stop_all(services):
 class Cluster:
     """A router, an attention shard, some experts and a gateway, told so by one file."""
 
-    def __init__(self, folder, experts=2, settings="", gateway=True, token_file="", within=None):
-        """`within`: role -> words in front of its program."""
+    def __init__(self, folder, experts=2, settings="", gateway=True, token_file="", within=None,
+                 absent=()):
+        """`within`: role -> words in front of its program; `absent`: ranks not started yet."""
         self.within = within or {}
         self.control = free_port()
         self.config = f"{folder}/cluster.yaml"
@@ -135,7 +136,7 @@ class Cluster:
             )
         self.started = []
         self.router = self.start("router")
-        self.experts = [self.start("expert", "--expert-rank", i) for i in range(experts)]
+        self.experts = [self.start_expert(i) for i in range(experts) if i not in absent]
         self.attention = self.start("attention")
         self.gateway = self.start("gateway") if gateway else None
 
@@ -144,6 +145,9 @@ class Cluster:
         within = self.within.get(role, ())
         self.started.append(Service(role, "--config", self.config, *flags, env=env, within=within))
         return self.started[-1]
+
+    def start_expert(self, rank):
+        return self.start("expert", "--expert-rank", rank)
 
     def close(self):
         """For the end of a test: nothing of it is left."""

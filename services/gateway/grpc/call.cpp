@@ -9,6 +9,11 @@
 namespace troupe::services {
 namespace {
 
+/// A client's clock ends a call before ours does: grpc-timeout has three digits, rounded up, so it
+/// tells a hundredth too much at most, and the request was under way for a while.
+constexpr double kTimeoutRounding = 0.01;
+constexpr std::chrono::milliseconds kUnderWay{20};
+
 /// The last thing protobuf complained about on this thread.
 thread_local std::string complaint;
 
@@ -70,6 +75,14 @@ std::optional<std::chrono::nanoseconds> Call::remaining() const {
   // No deadline is a time so far that its difference from now would not fit.
   if (deadline > std::chrono::system_clock::now() + std::chrono::hours(24 * 365)) return {};
   return deadline - std::chrono::system_clock::now();
+}
+
+std::optional<ApiError> Call::cause_of(std::optional<ApiError> error) const {
+  if (!error || error->code != ApiCode::cancelled) return error;
+  const auto left = remaining();
+  const std::chrono::duration<double> lived = std::chrono::steady_clock::now() - started_;
+  if (!left || *left > lived * kTimeoutRounding + kUnderWay) return error;
+  return from_engine({Errc::deadline_exceeded, "the request's deadline has passed"});
 }
 
 grpc::Status Call::close(std::optional<ApiError> error) {

@@ -24,6 +24,9 @@ class Call {
   const std::string& request_id() const { return record_.request_id; }
   /// Time until the client's deadline; nothing without one.
   std::optional<std::chrono::nanoseconds> remaining() const;
+  /// What ended the call, where `error` ended its answers: a client whose deadline passes hangs up,
+  /// and is not told from one that goes away but by the time.
+  std::optional<ApiError> cause_of(std::optional<ApiError> error) const;
   CallRecord& record() { return record_; }
   /// Nothing when the client's key allows it, or none is needed; else why not. `right` null: any
   /// key will do.

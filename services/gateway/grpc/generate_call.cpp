@@ -97,6 +97,7 @@ class StreamedAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   }
   void finish(std::optional<ApiError> error) {
     finished_ = true;
+    error = call_.cause_of(std::move(error));
     if (error) answers_.cancel();
     answers_.record(call_.record(), error);
     Finish(call_.close(error));
@@ -155,6 +156,7 @@ class WholeAnswer final : public grpc::ServerUnaryReactor,
   }
   void finish(std::optional<ApiError> error) {
     finished_ = true;
+    error = call_.cause_of(std::move(error));
     if (error) answers_.cancel();
     answers_.record(call_.record(), error);
     if (!error) response_ = serialize_message(response());

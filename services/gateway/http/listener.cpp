@@ -116,10 +116,7 @@ void Listener::admit(Accepted peer) {
       if (one->second.until < oldest->second.until) oldest = one;
     }
     if (oldest == idle_.end()) {  // all are being served: this one has to come again
-      if (!settings_.tls) {
-        (void)::send(peer.socket.get(), settings_.busy_reply.data(), settings_.busy_reply.size(),
-                     MSG_NOSIGNAL | MSG_DONTWAIT);
-      }
+      refuse(peer.socket.get());
       return;
     }
     close_one(oldest);
@@ -144,11 +141,15 @@ void Listener::dispatch(std::shared_ptr<ConnectionStream> stream) {
     const std::lock_guard lock(mutex_);
     serving_.erase(stream.get());
   }
-  if (!settings_.tls) {
-    (void)::send(stream->socket(), settings_.busy_reply.data(), settings_.busy_reply.size(),
-                 MSG_NOSIGNAL | MSG_DONTWAIT);
-  }
+  refuse(stream->socket());
   --connections_;
+}
+
+/// Without waiting. A TLS client would first have to shake hands: it hears nothing.
+void Listener::refuse(int socket) const {
+  if (settings_.tls) return;
+  const std::string reply = settings_.busy_reply();
+  (void)::send(socket, reply.data(), reply.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 void Listener::serve(const std::shared_ptr<ConnectionStream>& stream) {

@@ -22,7 +22,7 @@ struct ListenerSettings {
   std::size_t requests_max = 512;      // at once, each on a thread; beyond: `busy_reply`
   std::chrono::milliseconds idle_time_max{75'000};  // of a connection between requests
   std::shared_ptr<const TlsContext> tls;            // null: plain
-  std::string busy_reply;                           // bytes of a whole reply
+  std::function<std::string()> busy_reply;          // bytes of a whole reply; must not wait
 };
 
 /// One thread accepts and watches; requests have threads of their own. *Threading*: any.
@@ -56,6 +56,7 @@ class Listener {
   void accept_all();
   void admit(Accepted peer);
   void dispatch(std::shared_ptr<ConnectionStream> stream);
+  void refuse(int socket) const;
   void serve(const std::shared_ptr<ConnectionStream>& stream);
   void give_back(std::shared_ptr<ConnectionStream> stream);
   void take_back();

@@ -89,7 +89,7 @@ std::string bare_reply(std::string_view status, const HttpError& error, const st
   const std::string body = error_body(error, id);
   return "HTTP/1.1 " + std::string(status) +
          "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
-         "\r\nConnection: close\r\n\r\n" + body;
+         "\r\nX-Request-Id: " + id + "\r\nConnection: close\r\n\r\n" + body;
 }
 
 class Answers final : public httplib::Server {
@@ -118,6 +118,16 @@ class Answers final : public httplib::Server {
     Post(".*",
          [this](const httplib::Request& request, httplib::Response& response,
                 const httplib::ContentReader& content) { answer(request, response, content); });
+  }
+
+  /// What a connection hears that nobody has time for: none of its request was read.
+  std::string busy_reply() const {
+    HttpCall call(state_, "", "");
+    call.count_as("unknown");
+    const HttpError error = to_http(queue_full(0, std::chrono::milliseconds(1000)));
+    (void)call.fail(error);
+    const std::string head = "429 Too Many Requests\r\nRetry-After: 1\r\ntraceparent: ";
+    return bare_reply(head + call.traceparent(), error, call.request_id());
   }
 
   /// The library streams a reply only while it thinks that it listens.
@@ -306,11 +316,6 @@ class Answers final : public httplib::Server {
   BodyBudget bodies_;
 };
 
-std::string busy_reply() {
-  const HttpError error = to_http(queue_full(0, std::chrono::milliseconds(1000)));
-  return bare_reply("429 Too Many Requests\r\nRetry-After: 1", error, "none");
-}
-
 }  // namespace
 
 struct Server::Impl {
@@ -343,8 +348,8 @@ Expected<std::unique_ptr<Server>> Server::start(GatewayState& state,
   listening.connections_max = settings.connections_max;
   listening.requests_max = settings.requests_max;
   listening.idle_time_max = settings.idle_time_max;
-  listening.busy_reply = busy_reply();
   auto impl = std::make_unique<Impl>(state, settings);
+  listening.busy_reply = [raw = impl.get()] { return raw->answers.busy_reply(); };
   impl->listen = settings.listen;
   impl->tls = listening.tls != nullptr;
   impl->answers.pretend_to_listen(socket->get());

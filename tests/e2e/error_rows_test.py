@@ -1,0 +1,370 @@
+#!/usr/bin/env python3
+"""Each row of docs/http_api.md's table of errors, by real requests over HTTP and gRPC."""
+
+import http.client
+import json
+import os
+import tempfile
+import threading
+import unittest
+
+from tests.support import grpc_client as client
+from tests.support import openai_client as oai
+from tests.support import ops, program
+from tests.support.error_rows import ErrorRows
+from tests.support.free_ports import free_ports
+from tests.support.grpc_client import pb, request
+from tests.support.poll_until import eventually
+from tests.support.services import Cluster
+
+CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
+QUESTION = [("user", "What is a lighthouse?")]
+MESSAGES = [{"role": role, "content": content} for role, content in QUESTION]
+ENDLESS = {"max_tokens": 4000, "ignore_eos": True}
+
+
+def settings(*pairs):
+    return [word for pair in pairs for word in ("--set", pair)]
+
+
+def bearer(key):
+    """What a call over HTTP and one over gRPC take to show a key."""
+    words = f"Bearer {key}"
+    return {"headers": {"Authorization": words}}, {"metadata": [("authorization", words)]}
+
+
+class RowTest(ErrorRows, program.ProgramTest):
+    """`self.served`, and how it is asked."""
+
+    served = None
+
+    def serve(self, *flags):
+        self.served = client.Served(*flags)
+        self.addCleanup(self.served.stop)
+        return self.served
+
+    def over_http(self, code, path=TEXT, body=None, **options):
+        body = {"prompt": "a", "max_tokens": 1} if body is None else body
+        return self.is_row_over_http(code, oai.ask(self.served.url, path, body, **options))
+
+    def over_grpc(self, code, asked=None, call=None, **options):
+        asked = request(text="a", max_tokens=1) if asked is None else asked
+        call = call or self.served.inference.Generate
+        return self.is_row_over_grpc(code, client.failure_of(call, asked, **options))
+
+    def stream(self, **options):
+        """A gRPC stream that goes on until it is cancelled; its first token is there."""
+        call = self.served.inference.Generate(request(text="a", **ENDLESS), **options)
+        self.addCleanup(call.cancel)
+        while next(call).WhichOneof("event") != "delta":
+            pass
+        return call
+
+    def calls(self, **labels):
+        """How many calls have ended so."""
+        name = "troupe_gateway_requests_total"
+        return sum(ops.values(self.served.addresses["ops"], name, labels))
+
+    def answers(self):
+        """Whether a request goes well now."""
+        return oai.ask(self.served.url, TEXT, {"prompt": "a", "max_tokens": 1}).status == 200
+
+
+class RequestRowTest(RowTest):
+    """What only the request itself is to blame for, and what comes of being one of many."""
+
+    def setUp(self):
+        super().setUp()
+        limits = ("requests_max=1", "http_body_mib=1", "http_request_s=1")
+        self.serve(*settings(*(f"gateway.{limit}" for limit in limits)))
+
+    def test_a_request_to_be_changed(self):
+        with_grammar = request(text="a")
+        with_grammar.response_format.grammar = "root ::= x"
+        raw = self.served.channel.unary_stream(f"/{client.INFERENCE}/Generate")
+        for code, body, asked, call in (
+            ("invalid_json", b"{", b"\xff\xff", raw),
+            ("invalid_value", {"prompt": "a", "temperature": 9},
+             request(text="a", temperature=9), None),
+            ("unsupported_parameter", {"prompt": "a", "suffix": "b"}, with_grammar, None),
+            ("context_length_exceeded", {"prompt": [5] * 4000, "max_tokens": 97},
+             request(ids=[5] * 4000, max_tokens=97), None),
+            ("model_not_found", {"prompt": "a", "model": "b"}, request(text="a", model="b"), None),
+            ("request_too_large", b" " * ((1 << 20) + 1), request(text="a" * (64 << 20)), None),
+        ):
+            with self.subTest(code):
+                self.over_http(code, TEXT, body)
+                self.over_grpc(code, asked, call)
+
+    def test_one_more_than_are_answered_at_once(self):
+        running = self.stream()
+        self.over_http("queue_full")
+        self.over_grpc("queue_full")
+        running.cancel()
+        eventually(self.answers, "the place is free")
+
+    def test_a_deadline_is_kept_by_the_server(self):
+        self.over_http("deadline_exceeded", TEXT, {"prompt": ["a"] * 48, **ENDLESS})
+        eventually(lambda: self.calls(api="completions", code="504") == 1, "it counts as 504")
+        # The client's library ends its call by itself, and a little early: what it has told the
+        # server is rounded up to 1.01 s. The server must still know it from one that goes away.
+        for kind, api in (("Generate", "grpc_generate"), ("GenerateUnary", "grpc_generate_unary")):
+            asked = request(text="a", n=48, **ENDLESS)
+            if kind == "GenerateUnary":
+                asked = pb.GenerateUnaryRequest(request=asked)
+            call = getattr(self.served.inference, kind)
+            for calls in (1, 2):
+                eventually(self.answers, "the call before has gone")
+                failed = client.failure_of(call, asked, timeout=1.001)
+                self.assertEqual(failed.code, client.grpc.StatusCode.DEADLINE_EXCEEDED)
+                eventually(lambda api=api, n=calls: self.calls(api=api) == n, "it has ended")
+            self.assertEqual(self.calls(api=api, code="DEADLINE_EXCEEDED"), 2, api)
+
+    def in_flight(self, api):
+        name = "troupe_gateway_requests_in_flight"
+        return sum(ops.values(self.served.addresses["ops"], name, {"api": api}))
+
+    def test_a_client_that_goes_is_counted_as_that(self):
+        self.stream().cancel()
+        eventually(lambda: self.calls(api="grpc_generate"), "the call has ended")
+        self.assertEqual(self.calls(api="grpc_generate", code="CANCELLED"), 1)
+        whole = pb.GenerateUnaryRequest(request=request(text="a", n=48, **ENDLESS))
+        eventually(self.answers, "the place is free")
+        call = self.served.inference.GenerateUnary.future(whole, timeout=program.TIMEOUT_S)
+        eventually(lambda: self.in_flight("grpc_generate_unary"), "it is being answered")
+        call.cancel()
+        eventually(lambda: self.calls(api="grpc_generate_unary"), "the call has ended")
+        self.assertEqual(self.calls(api="grpc_generate_unary", code="CANCELLED"), 1)
+        place = self.served.url.removeprefix("http://")
+        for count, streams in enumerate((True, False), start=1):
+            eventually(self.answers, "the place is free")
+            connection = http.client.HTTPConnection(place, timeout=program.TIMEOUT_S)
+            body = {"prompt": ["a"] * 48, "stream": streams, **ENDLESS}
+            connection.request("POST", TEXT, json.dumps(body))
+            eventually(lambda: self.in_flight("completions"), "it is being answered")
+            connection.close()
+            gone = lambda count=count: self.calls(api="completions", code="499") == count
+            eventually(gone, "it counts as 499")
+
+    def test_a_server_that_goes(self):
+        running = self.stream()
+        self.served.process.terminate()
+        eventually(lambda: oai.ask(self.served.url, "/readyz").status == 503, "it drains")
+        self.over_http("draining")
+        self.over_grpc("draining")
+        running.cancel()
+
+
+class KeyRowTest(RowTest):
+    def test_keys_rights_and_limits(self):
+        file = self.path("keys.txt")
+        keys = {
+            name: self.succeeds("keys", "add", file, name, *flags).strip()
+            for name, *flags in (
+                ("reader", "--rights", "tokenize"), ("slow", "--requests-per-minute", "1"),
+                ("single", "--concurrent", "1"),
+            )
+        }
+        self.serve(*settings(f"gateway.api_keys_file={file}"))
+        for code, key in (("invalid_api_key", "x"), ("insufficient_permissions", keys["reader"])):
+            http_options, grpc_options = bearer(key)
+            self.over_http(code, **http_options)
+            self.over_grpc(code, **grpc_options)
+        self.over_http("invalid_api_key")
+        self.over_grpc("invalid_api_key")
+
+        http_options, grpc_options = bearer(keys["slow"])
+        self.assertEqual(client.unary(self.served, request(text="a", max_tokens=1),
+                                      **grpc_options)[1].usage.completion_tokens, 1)
+        # The minute is one for both faces.
+        told = self.over_http("rate_limit_exceeded", **http_options)
+        self.assertLessEqual(int(told.headers["retry-after"]), 60)
+        self.assertIn("1 requests a minute", told.error["message"])
+        failed = self.over_grpc("rate_limit_exceeded", **grpc_options)
+        self.assertLessEqual(failed.details["RetryInfo"].retry_delay.seconds, 60)
+
+        http_options, grpc_options = bearer(keys["single"])
+        running = self.stream(**grpc_options)
+        self.over_http("rate_limit_exceeded", **http_options)
+        failed = self.over_grpc("rate_limit_exceeded", **grpc_options)
+        self.assertIn("1 requests at once", failed.message)
+        running.cancel()
+        asked = {"prompt": "a", "max_tokens": 1}
+        again = lambda: oai.ask(self.served.url, TEXT, asked, **http_options).status == 200
+        eventually(again, "the stream that was cancelled counts no more")
+
+
+class ModelRowTest(RowTest):
+    """Models that lack something, and one whose cache is too small."""
+
+    def model_without(self, name, config=None):
+        """A copy of the bundled model; `config` changes its tokenizer_config.json."""
+        folder = self.path("model")
+        os.mkdir(folder)
+        for file in set(os.listdir(program.TINY)) - {name}:
+            os.symlink(os.path.join(program.TINY, file), os.path.join(folder, file))
+        if config is not None:
+            with open(os.path.join(program.TINY, name), encoding="utf-8") as file:
+                whole = json.load(file)
+            self.file(f"model/{name}", json.dumps(config(whole)))
+        return folder
+
+    def test_a_model_without_a_tokenizer(self):
+        self.serve(self.model_without("tokenizer.json"))
+        for path, body in (
+            (TEXT, {"prompt": "a"}), (CHAT, {"messages": MESSAGES}),
+            ("/tokenize", {"prompt": "a"}), ("/detokenize", {"tokens": [5]}),
+            ("/apply-template", {"messages": MESSAGES}),
+        ):
+            self.over_http("tokenizer_missing", path, body)
+        stub = self.served.inference
+        for asked, call in (
+            (request(text="a"), stub.Generate), (request(messages=QUESTION), stub.Generate),
+            (pb.TokenizeRequest(text="a"), stub.Tokenize),
+            (pb.DetokenizeRequest(token_ids=[5]), stub.Detokenize),
+            (pb.ApplyChatTemplateRequest(), stub.ApplyChatTemplate),
+        ):
+            self.over_grpc("tokenizer_missing", asked, call)
+        body = {"prompt": [5, 6], "max_tokens": 2, "return_token_ids": True, "ignore_eos": True}
+        answer = oai.ask(self.served.url, TEXT, body)
+        self.assertEqual(len(answer.json["choices"][0]["token_ids"]), 2)
+
+    def test_a_model_without_a_chat_template(self):
+        drop = lambda whole: {key: whole[key] for key in whole if key != "chat_template"}
+        self.serve(self.model_without("tokenizer_config.json", drop))
+        for path in (CHAT, "/apply-template", "/tokenize"):
+            self.over_http("chat_template_missing", path, {"messages": MESSAGES})
+        chat = pb.ApplyChatTemplateRequest()
+        chat.chat.messages.add(role="user", content="x")
+        self.over_grpc("chat_template_missing", request(messages=QUESTION))
+        self.over_grpc("chat_template_missing", chat, self.served.inference.ApplyChatTemplate)
+        self.assertTrue(self.answers())
+
+    def test_a_request_that_the_cache_cannot_hold(self):
+        self.serve("--kv-tokens", 256)
+        more = {"max_tokens": 400, "ignore_eos": True}
+        told = self.over_http("memory_exhausted", TEXT, {"prompt": "a", **more})
+        failed = self.over_grpc("memory_exhausted", request(text="a", **more))
+        for message in (told.error["message"], failed.message):
+            self.assertIn("max_tokens 400", message)
+            self.assertIn("lower max_tokens", message)
+        self.assertTrue(self.answers())
+
+
+class ClusterRowTest(RowTest):
+    """One expert service comes late, goes and comes again; then the attention shard goes."""
+
+    def setUp(self):
+        super().setUp()
+        more = "  uncovered_ms: 100\n"
+        self.cluster = Cluster(self.folder, experts=2, settings=more, absent=(1,))
+        self.addCleanup(self.cluster.close)
+        self.served = self.cluster
+        channel = client.grpc.insecure_channel(self.cluster.address)
+        self.addCleanup(channel.close)
+        self.cluster.inference = client.inference_pb2_grpc.InferenceServiceStub(channel)
+
+    def probe(self, path):
+        answer = oai.ask(self.cluster.url, path)
+        return answer.status, answer.body
+
+    def sequences(self):
+        return self.cluster.attention.total("troupe_attention_sequences_running")
+
+    def test_what_requests_hear_while_services_come_and_go(self):
+        self.over_http("model_loading")
+        self.over_http("model_loading", CHAT, {"messages": MESSAGES, "stream": True})
+        self.over_grpc("model_loading")
+        self.assertEqual(self.probe("/health")[0], 503)
+        status, text = self.probe("/readyz?verbose")
+        self.assertEqual(status, 503)
+        self.assertIn(b"[-]", text)
+        expert = self.cluster.start_expert(1)
+        eventually(self.answers, "the model is loaded")
+        self.assertEqual(self.probe("/health"), (200, b'{"status":"ok"}'))
+
+        self.lose_in_mid_answer(expert)
+        told = self.over_http("expert_uncovered")
+        self.assertIn("expert 1", told.error["message"])
+        self.over_grpc("expert_uncovered")
+        self.assertEqual(self.probe("/health")[0], 503)
+        self.cluster.start_expert(1)
+        eventually(self.answers, "the expert is back")
+
+        self.cluster.attention.kill()
+        eventually(lambda: self.probe("/readyz")[0] == 503, "the loss is noticed")
+        self.over_http("service_lost")
+        self.over_grpc("service_lost")
+
+    def lose_in_mid_answer(self, expert):
+        """Kills it under a stream and a whole answer over HTTP, and a stream over gRPC."""
+        url, answers = self.cluster.url, {}
+
+        def ask(streams):
+            body = {"prompt": "a", "stream": streams, **ENDLESS}
+            answers[streams] = oai.ask(url, TEXT, body)
+
+        threads = [threading.Thread(target=ask, args=(streams,)) for streams in (True, False)]
+        for thread in threads:
+            thread.start()
+        call = self.stream()
+        eventually(lambda: self.sequences() == 3, "all are being answered")
+        expert.kill()
+        for thread in threads:
+            thread.join(program.TIMEOUT_S)
+        failed = self.is_row_over_grpc("expert_uncovered", client.failure_of(lambda: call))
+        self.assertGreaterEqual(int(failed.metadata["expert"]), 16)  # those of rank 1
+        told = self.is_row_over_http("expert_uncovered", answers[False])
+        self.assertRegex(told.error["message"], r"layer \d+, experts \d+")
+        events = answers[True].events
+        self.assertTrue(events[0]["choices"])
+        error = events[-1]["error"]  # and no [DONE]
+        self.assertEqual((error["type"], error["code"]),
+                         ("service_unavailable", "expert_uncovered"))
+        self.assertEqual(error["request_id"], answers[True].headers["x-request-id"])
+
+
+class ServeLoadingTest(unittest.TestCase):
+    """What `troupe serve` answers between the moment its ports open and the last weight."""
+
+    def start_and_watch(self):
+        """(what /health says, what /startupz said before) of a start until all is well."""
+        url = f"http://127.0.0.1:{free_ports(1)[0]}"
+        ports = [word for port in client.PORTS for word in (f"--{port}-listen", "127.0.0.1:0")]
+        log = tempfile.TemporaryFile()
+        self.addCleanup(log.close)
+        process = program.start(
+            "serve", *ports, "--http-listen", url.removeprefix("http://"), stderr=log
+        )
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        seen = []
+
+        def is_well():
+            self.assertIsNone(process.poll(), "it has ended")
+            try:
+                startup, health = oai.ask(url, "/startupz"), oai.ask(url, "/health")
+            except ConnectionRefusedError:
+                return False
+            if health.status != 200:
+                seen.append((health, startup))
+            return health.status == 200
+
+        eventually(is_well, "it serves")
+        process.terminate()
+        self.assertEqual(process.wait(program.TIMEOUT_S), 0)
+        return seen
+
+    def test_health_says_loading_until_it_says_ok(self):
+        seen = eventually(self.start_and_watch, "/health was asked while the model was loading")
+        for health, startup in seen:
+            self.assertEqual(set(health.json), {"status", "progress"}, health.body)
+            self.assertEqual((health.status, health.json["status"]), (503, "loading"))
+            self.assertLessEqual(0, health.json["progress"])
+            self.assertLessEqual(health.json["progress"], 1)
+            self.assertEqual(startup.status, 503, startup.body)
+            self.assertRegex(startup.body.decode(), "^weights: (reading|loading)")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Limits of the gateway's connections, with settings so small that each is met in seconds."""
+
+import http.client
+import json
+import socket
+import struct
+import unittest
+
+from tests.support import grpc_client as client
+from tests.support import openai_client as oai
+from tests.support import ops, program
+from tests.support.error_rows import ErrorRows
+from tests.support.patience import patient
+from tests.support.poll_until import eventually
+
+TEXT = "/v1/completions"
+ENDLESS = {"prompt": "a", "max_tokens": 4000, "ignore_eos": True, "stream": True}
+EMPTY_SETTINGS = b"\0\0\0\x04\0\0\0\0\0"  # a frame of HTTP/2
+GET = b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class LimitTest(ErrorRows, unittest.TestCase):
+    def serve(self, *limits):
+        flags = [word for limit in limits for word in ("--set", f"gateway.{limit}")]
+        self.served = client.Served(*flags)
+        self.addCleanup(self.served.stop)
+        self.url = self.served.url
+        self.place = tuple(self.url.removeprefix("http://").split(":"))
+
+    def connect(self, receive_bytes=None, timeout=program.TIMEOUT_S):
+        """A connection; `receive_bytes`: what the kernel takes for a client that does not read."""
+        peer = socket.socket()
+        self.addCleanup(peer.close)
+        peer.settimeout(timeout)
+        if receive_bytes is not None:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        peer.connect((self.place[0], int(self.place[1])))
+        return peer
+
+    def post(self, peer, body, path=TEXT):
+        data = json.dumps(body).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+        peer.sendall(head.encode() + data)
+
+    def answers_on(self, peer):
+        """Whether a request on this connection goes well."""
+        peer.sendall(GET)
+        response = http.client.HTTPResponse(peer)
+        response.begin()
+        response.read()
+        return response.status == 200
+
+    def streaming(self):
+        """A connection on which an answer is under way."""
+        peer = self.connect()
+        self.post(peer, ENDLESS)
+        got = b""
+        while b"data: " not in got:
+            got += peer.recv(4096)
+        return peer
+
+    def total(self, name, **labels):
+        return sum(ops.values(self.served.addresses["ops"], name, labels))
+
+    def calls(self, **labels):
+        return self.total("troupe_gateway_requests_total", **labels)
+
+    def busy(self, answer):
+        self.is_row_over_http("queue_full", answer)
+        self.assertEqual(answer.headers["connection"], "close")
+
+
+class HttpLimitTest(LimitTest):
+    def test_a_client_that_takes_nothing_of_its_reply_is_cut_off(self):
+        # All that may wait behind the kernel's buffers: it is not the answer's own bound that ends.
+        self.serve("http_write_ms=200", "stream_pending_kib=262144")
+        peer = self.connect(receive_bytes=4096)
+        self.post(peer, {**ENDLESS, "n": 16})
+        eventually(lambda: self.calls(api="completions"), "its request has ended")
+        self.assertEqual(self.calls(api="completions", code="499"), 1)
+        running = "troupe_attention_sequences_running"
+        eventually(lambda: self.total(running) == 0, "and is withdrawn")
+        got = b""
+        try:
+            while part := peer.recv(1 << 16):
+                got += part
+        except ConnectionResetError:
+            pass
+        self.assertTrue(got.startswith(b"HTTP/1.1 200 "), got[:100])
+        self.assertNotIn(b"[DONE]", got)
+        self.assertEqual(oai.ask(self.url, "/livez").status, 200)
+
+    def test_a_connection_that_is_idle_is_closed(self):
+        self.serve("http_idle_ms=200")
+        # Longer than it takes, and shorter than the 75 s there are without the setting.
+        timeout = min(patient(30), 60)
+        fresh, used = (self.connect(timeout=timeout) for _ in range(2))
+        self.assertTrue(self.answers_on(used))
+        self.assertEqual((fresh.recv(1), used.recv(1)), (b"", b""))
+        # One whose answer takes longer is not idle.
+        answer = oai.ask(self.url, TEXT, {**ENDLESS, "max_tokens": 1500})
+        self.assertEqual(answer.events[-1], "[DONE]")
+
+    def test_one_connection_more_takes_the_place_of_the_longest_idle_one(self):
+        self.serve("http_connections_max=2")
+        first, second = self.connect(), self.connect()
+        self.assertTrue(self.answers_on(self.connect()))
+        self.assertEqual(first.recv(1), b"")
+        self.assertTrue(self.answers_on(second))
+
+    def test_where_none_is_idle_one_connection_more_is_refused(self):
+        self.serve("http_connections_max=2")
+        streams = [self.streaming() for _ in range(2)]
+        self.busy(oai.ask(self.url, "/version"))
+        streams.pop().close()
+        eventually(lambda: oai.ask(self.url, "/version").status == 200, "a place is free")
+
+    def test_one_request_more_than_there_may_be_threads_is_refused(self):
+        self.serve("http_requests_max=1")
+        stream = self.streaming()
+        for path, body in (("/version", None), (TEXT, {"prompt": "a"})):
+            self.busy(oai.ask(self.url, path, body))
+        self.assertEqual(self.calls(api="unknown", code="429"), 2)
+        stream.close()
+        eventually(lambda: oai.ask(self.url, "/version").status == 200, "the thread is free")
+
+    def test_bodies_of_too_many_at_once_are_refused(self):
+        self.serve("http_body_mib=1")
+        head = b"POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n"
+        peers = [self.connect() for _ in range(16)]
+        for peer in peers:
+            peer.sendall(head)  # and its body stays away
+        asked = lambda: oai.ask(self.url, "/tokenize", {"prompt": "a" * 1000})
+        eventually(lambda: asked().status == 503, "all memory for bodies is taken")
+        self.is_row_over_http("overloaded", asked())
+        peers.pop().close()
+        eventually(lambda: asked().status == 200, "there is some again")
+
+
+class GrpcLimitTest(LimitTest):
+    def test_a_connection_is_told_how_many_streams_it_may_have(self):
+        self.serve()
+        host, port = self.served.address.split(":")
+        with socket.create_connection((host, int(port)), timeout=program.TIMEOUT_S) as peer:
+            peer.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + EMPTY_SETTINGS)
+            stream = peer.makefile("rb")
+            head = stream.read(9)
+            told = stream.read(int.from_bytes(head[:3], "big"))
+        self.assertEqual(head[3], 4)  # SETTINGS
+        pairs = dict(struct.iter_unpack(">HI", told))
+        self.assertEqual(pairs[3], 1024)  # SETTINGS_MAX_CONCURRENT_STREAMS
+
+
+if __name__ == "__main__":
+    unittest.main()
