@@ -41,8 +41,9 @@ Expected<void> NodeProcess::open() {
   join_token_ = join_token_of(settings.join_token);
   if (settings.role != proto::Role::gateway)
     pool_ = std::make_unique<kernels::ComputePool>(
-        kernels::ComputePool::Settings{
-          .threads = settings.engine.threads, .jobs_max = 1024, .pin = settings.engine.pin_threads});
+        kernels::ComputePool::Settings{.threads = settings.engine.threads,
+                                       .jobs_max = 1024,
+                                       .pin = settings.engine.pin_threads});
   engine_ = {*table, pool_.get()};
   if (hooks.protocol) join_.versions = *hooks.protocol;
   join_.cluster_id = identity_.cluster_id;

@@ -25,6 +25,7 @@ constexpr Format kBf16{DType::bf16};
 constexpr Format kF32{DType::f32};
 constexpr std::array kWeightTypes{kFp8, kInt8, kW8a8, kInt4, kW4a8, kAwq, kBf16, kF32};
 constexpr std::array kExpertTypes{kFp8, kInt8, kW8a8, kInt4, kW4a8, kAwq, kBf16};
+constexpr std::array kDerivedTypes{kBf16, kW8a8};  // what W_UK, W_UV and heads are kept in
 constexpr std::array kCacheTypes{kBf16, kFp8};
 constexpr std::array kGateTypes{kBf16};
 constexpr std::array kRowTypes{kF32};
@@ -62,8 +63,9 @@ class Collector {
 }  // namespace
 
 std::string_view to_string(KernelOperation operation) {
-  constexpr std::array<std::string_view, 8> kNames{"linear",   "experts", "attention", "gate",
-                                                   "rms_norm", "rope",    "swiglu",    "quantise"};
+  constexpr std::array<std::string_view, 10> kNames{
+      "linear", "experts",  "absorb", "attention", "write_cache",
+      "gate",   "rms_norm", "rope",   "swiglu",    "quantise"};
   return kNames[static_cast<std::size_t>(operation)];
 }
 
@@ -95,6 +97,7 @@ std::vector<KernelCase> kernel_cases(std::string_view filter) {
   for (const BenchPreset& preset : bench_presets()) {
     const model::ModelConfig& c = preset.config;
     const std::int64_t heads = c.num_heads;
+    collector.linear(preset, "q_a", c.q_lora_rank, c.hidden_size);
     collector.linear(preset, "q_b", heads * c.qk_head_dim(), c.q_lora_rank);
     collector.linear(preset, "kv_a", c.kv_lora_rank + c.qk_rope_head_dim, c.hidden_size);
     collector.linear(preset, "o", c.hidden_size, heads * c.v_head_dim);
@@ -102,7 +105,14 @@ std::vector<KernelCase> kernel_cases(std::string_view filter) {
     collector.linear(preset, "expert down", c.hidden_size, c.moe_intermediate_size);
     collector.add({.preset = &preset, .operation = experts}, kExpertTypes);
     collector.add({.preset = &preset, .operation = experts, .part = kOneExpert}, kExpertTypes);
+    collector.add({.preset = &preset,
+                   .part = "head",
+                   .features = std::int64_t{c.vocab_size},
+                   .inputs = std::int64_t{c.hidden_size}},
+                  kDerivedTypes);
+    collector.add({.preset = &preset, .operation = absorb}, kDerivedTypes);
     collector.add({.preset = &preset, .operation = attention}, kCacheTypes);
+    collector.add({.preset = &preset, .operation = write_cache}, kCacheTypes);
     collector.add({.preset = &preset, .operation = gate}, kGateTypes);
     for (const KernelOperation operation : {rms_norm, rope, swiglu, quantise})
       collector.add({.preset = &preset, .operation = operation}, kRowTypes);

@@ -13,7 +13,9 @@ namespace troupe::services {
 enum class KernelOperation : std::uint8_t {
   linear,
   experts,
+  absorb,
   attention,
+  write_cache,
   gate,
   rms_norm,
   rope,

@@ -186,6 +186,36 @@ PreparedKernel prepare_experts(const KernelCase& one, const Engine& engine, Weig
   return made;
 }
 
+/// W_UK of every head, from queries to the latent, and W_UV, from the latent to values.
+PreparedKernel prepare_absorb(const KernelCase& one, const Engine& engine, WeightPool& pool) {
+  const model::ModelConfig& c = one.preset->config;
+  const std::int64_t heads = c.num_heads;
+  const std::int64_t nope = c.qk_nope_head_dim, latent = c.kv_lora_rank, v = c.v_head_dim;
+  const Rows q(random_values(one.rows * heads * nope), one.rows * heads, nope, one.int8_rows);
+  const Rows o(random_values(one.rows * heads * latent), one.rows * heads, latent, one.int8_rows);
+  const auto y = zeros(one.rows * heads * std::max(latent, v));
+  PreparedKernel made;
+  made.bytes = as_double(heads) * (weight_bytes(one, latent, nope) + weight_bytes(one, v, latent));
+  made.flops = 2 * as_double(one.rows * heads * latent * (nope + v));
+  made.from_memory = true;
+  made.once = [=, &pool] {
+    for (const Rows& x : {q, o}) {
+      const std::int64_t features = x.width() == nope ? latent : v;
+      x.quantise(engine);
+      std::vector<LinearArgs> group;
+      for (std::int64_t head = 0; head < heads; ++head) {
+        LinearArgs args = x.input(head * one.rows, one.rows);
+        args.w = weight(one, features, x.width(), pool);
+        args.y = y->data() + head * one.rows * features;
+        args.y_stride = features;
+        group.push_back(args);
+      }
+      engine.linears(group);
+    }
+  };
+  return made;
+}
+
 /// Decode: every row a sequence of its own with kDecodeKeys positions. Prefill: one sequence from
 /// its first position on.
 PreparedKernel prepare_attention(const KernelCase& one, const Engine& engine, WeightPool& pool) {
@@ -224,6 +254,24 @@ PreparedKernel prepare_attention(const KernelCase& one, const Engine& engine, We
                         .first_position = keys - rows,
                         .scale = 0.01F});
     engine.mla_attention(slices);
+  };
+  return made;
+}
+
+PreparedKernel prepare_write_cache(const KernelCase& one, const Engine& engine) {
+  const model::ModelConfig& c = one.preset->config;
+  const kernels::CacheEntry entry{one.dtype, c.kv_lora_rank, c.qk_rope_head_dim};
+  const std::int64_t width = c.kv_lora_rank + c.qk_rope_head_dim;
+  const auto x = random_values(one.rows * width);
+  const auto cache = std::make_shared<std::vector<std::byte>>(
+      static_cast<std::size_t>(one.rows * entry.bytes()));
+  PreparedKernel made;
+  made.bytes = as_double(one.rows * (width * std::int64_t{sizeof(float)} + entry.bytes()));
+  made.once = [=, rows = one.rows] {
+    std::vector<std::byte*> at;
+    for (std::int64_t row = 0; row < rows; ++row)
+      at.push_back(cache->data() + row * entry.bytes());
+    engine.write_cache({.x = x->data(), .entry = entry, .at = at.data(), .rows = rows});
   };
   return made;
 }
@@ -352,7 +400,9 @@ PreparedKernel prepare_kernel(const KernelCase& one, const Engine& engine, Weigh
   switch (one.operation) {
     case KernelOperation::linear: return prepare_linear(one, engine, pool);
     case KernelOperation::experts: return prepare_experts(one, engine, pool);
+    case KernelOperation::absorb: return prepare_absorb(one, engine, pool);
     case KernelOperation::attention: return prepare_attention(one, engine, pool);
+    case KernelOperation::write_cache: return prepare_write_cache(one, engine);
     case KernelOperation::gate: return prepare_gate(one, engine, pool);
     case KernelOperation::rms_norm: return prepare_rms_norm(one, engine);
     case KernelOperation::rope: return prepare_rope(one, engine);

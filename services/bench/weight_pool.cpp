@@ -15,8 +15,8 @@ namespace troupe::services {
 namespace {
 
 constexpr std::size_t kPageBytes = 4096;
-// The largest matrix of a preset, o_proj of DeepSeek-V3 [7168, 16384], has 56 x 128 blocks.
-constexpr std::size_t kScalesMax = std::size_t{1} << 16;
+// The largest matrix of a preset, the head of Kimi K2 [163840, 7168], has 1280 x 56 blocks.
+constexpr std::size_t kScalesMax = std::size_t{1} << 17;
 constexpr std::uint32_t kMiddleCode = 8;  // of 0 to 15
 
 std::vector<std::byte> some_codes() {

@@ -24,7 +24,8 @@ constexpr std::int64_t kPoolBytes = 256 << 20;  // many times the level-3 cache
 struct Machine {
   explicit Machine(int threads) {
     if (threads > 1)
-      pool = std::make_unique<ComputePool>(ComputePool::Settings{.threads = threads, .with_caller = true});
+      pool = std::make_unique<ComputePool>(
+          ComputePool::Settings{.threads = threads, .with_caller = true});
     engine = {.table = *select_level("auto"), .pool = pool.get()};
     read_gbs = read_bandwidth_gbs(engine);
     peak_gflops = fma_peak_gflops(engine);

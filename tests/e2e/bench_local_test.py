@@ -45,7 +45,8 @@ class KernelsTest(program.ProgramTest):
         self.assertIsNotNone(one["fma_share"])
 
     def test_every_operation_has_cases(self):
-        for operation in ("experts/fp8/1", "attention/prompt", "gate", "rms_norm", "rope"):
+        for operation in ("experts/fp8/1", "absorb/bf16/1", "attention/prompt",
+                          "write_cache", "gate", "rms_norm", "rope"):
             self.assertTrue(self.measured(f"bench-1b/{operation}")["results"], operation)
         for operation in ("swiglu", "quantise"):
             (one, *_) = self.measured(f"bench-1b/{operation}")["results"]

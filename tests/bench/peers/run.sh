@@ -6,9 +6,9 @@
 #   PYTHON=one with numpy and gguf, else an environment in DIR
 #   LLAMA_BIN=FOLDER of llama-bench, llama-batched-bench, llama-quantize: else they are built
 # CHECKPOINT is one with FP8 weights; without it bench-1b of make_model.py is made. Compared are its
-# FP8 and INT8 with Q8_0, INT4 of all layers with Q4_0, FP8 and BF16 with BF16; w8a8 and w4a8 are INT8 and
-# INT4 with activations in INT8, as llama.cpp has them. Whatever is in DIR already
-# is used again: 13 GB with bench-1b.
+# FP8 and INT8 with Q8_0, INT4 of all layers with Q4_0, FP8 and BF16 with BF16; w8a8 and w4a8 are
+# INT8 and INT4 with activations in INT8, as llama.cpp has them. Whatever is in DIR already is used
+# again: 13 GB with bench-1b.
 set -euo pipefail
 peers=$(cd "$(dirname "$0")" && pwd)
 source=$(cd "$peers/../../.." && pwd)

@@ -41,9 +41,9 @@ TEST(KernelCases, EveryNameIsThereOnce) {
   std::set<std::string> names;
   for (const KernelCase& one : all) names.insert(one.name());
   EXPECT_EQ(names.size(), all.size());
-  // Three presets of 5 linears in 8 formats, experts in 7, spread and one alone, attention in 2,
-  // gate and 4 without weights.
-  EXPECT_EQ(all.size(), 3u * 6 * (5 * 8 + 2 * 7 + 2 + 1 + 4));
+  // Three presets of 6 linears in 8 formats and the head in 2, experts in 7, spread and one alone,
+  // W_UK and W_UV, attention and cache in 2, gate and 4 without weights.
+  EXPECT_EQ(all.size(), 3u * 6 * (6 * 8 + 2 + 2 * 7 + 3 * 2 + 1 + 4));
 }
 
 TEST(KernelCases, TheFilterLooksIntoTheWholeName) {
