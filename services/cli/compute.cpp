@@ -54,9 +54,13 @@ LocalPlan plan_of(const OpenModel& model, const EngineOptions& options,
   plan.colocated = options.layout.colocated;
   plan.threads = settings.threads;
   const auto step_rows = std::max(settings.step_rows_max, settings.chunk);
+  const auto truth = [](bool value) { return std::string(value ? "true" : "false"); };
   plan.settings = {{"engine.mode", std::string(to_string(settings.mode))},
                    {"engine.kv_cache", options.kv_cache},
                    {"engine.level", options.level},
+                   {"engine.pin_threads", truth(options.pin_threads)},
+                   {"engine.huge_pages", truth(options.huge_pages)},
+                   {"engine.lock_weights", truth(options.lock_weights)},
                    {"engine.chunk_tokens", std::to_string(settings.chunk)},
                    {"engine.step_rows_max", std::to_string(step_rows)},
                    {"engine.prompt_ms", std::to_string(settings.prompt_budget.count())},

@@ -196,7 +196,7 @@ void add_engine(Table& table) {
   table.add(whole("engine.threads", {0, 4096}, TROUPE_AT(engine.threads)), kAllRoles, kFirst,
             "Compute threads; 0: the cores of this machine");
   table.add(truth("engine.pin_threads", TROUPE_AT(engine.pin_threads)), kAllRoles, kMore,
-            "Keep each compute thread on a core of its own");
+            "Keep each compute thread on a core of its own; for services that share no cores");
   table.add(truth("engine.huge_pages", TROUPE_AT(engine.huge_pages)), kAllRoles, kMore,
             "Ask for huge pages for weights, where the file system has them");
   table.add(truth("engine.lock_weights", TROUPE_AT(engine.lock_weights)), kAllRoles, kMore,
