@@ -21,8 +21,8 @@ Expected<ActivationMode> decide_activation_mode(std::string_view name, WeightFor
 bool quantises_inputs(ActivationMode mode, WeightFormat weights);
 
 /// Mean KL divergence in nats of the mode from mode bf16 with the same weights, of the bundled
-/// model in that format; 0 where it quantises nothing. *Source*: docs/performance.md, "What
-/// quantising costs".
-double quantised_inputs_kl(ActivationMode mode, WeightFormat weights);
+/// model in that format, INT4 in all layers or in the experts alone as in these weights; 0 where it
+/// quantises nothing. *Source*: docs/performance.md, "What quantising costs".
+double quantised_inputs_kl(ActivationMode mode, const Quantisation& weights);
 
 }  // namespace troupe::model

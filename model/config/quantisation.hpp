@@ -35,7 +35,7 @@ struct Quantisation {
   bool scale_fmt_ue8m0 = false;  // activation scales are powers of two (V3.1)
   /// Modules that are not quantised. int4_groups: names, or "re:" and a regular expression that
   /// matches the beginning of such names. awq: parts of names.
-  std::vector<std::string> ignore;
+  std::vector<std::string> ignore = {};
   /// awq and gptq: columns that share a scale and a zero point; -1: all of a row.
   std::int64_t group_size = 0;
   bool zeros_less_one = false;  // gptq: zero points are stored less one (all but gptq_v2)

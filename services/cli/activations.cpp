@@ -25,7 +25,7 @@ std::string_view meant_for(ActivationMode mode) {
   return "int8, int8-channel and int4, which `troupe model quantize` makes";
 }
 
-std::string cost_of(ActivationMode mode, model::WeightFormat weights) {
+std::string cost_of(ActivationMode mode, const model::Quantisation& weights) {
   std::array<char, 96> text{};
   std::snprintf(text.data(), text.size(),
                 "; costs a mean KL of about %.4f nats on the bundled model, docs/performance.md",
@@ -40,11 +40,11 @@ ActivationMode mode_of(std::string_view asked, model::WeightFormat weights) {
 
 }  // namespace
 
-std::string activations_line(std::string_view asked, model::WeightFormat weights) {
-  const ActivationMode mode = mode_of(asked, weights);
+std::string activations_line(std::string_view asked, const model::Quantisation& weights) {
+  const ActivationMode mode = mode_of(asked, weights.format);
   const std::string named = "mode " + std::string(to_string(mode));
-  const std::string format(to_string(weights));
-  const bool quantises = model::quantises_inputs(mode, weights);
+  const std::string format(to_string(weights.format));
+  const bool quantises = model::quantises_inputs(mode, weights.format);
   if (!quantises && (mode == ActivationMode::fp8_act || mode == ActivationMode::int8_act))
     return "activations: BF16 (" + named + " computes as bf16 does with " + format +
            " weights; it is for " + std::string(meant_for(mode)) + ")";
@@ -55,8 +55,8 @@ std::string activations_line(std::string_view asked, model::WeightFormat weights
          (quantises && chosen ? "; --mode bf16 keeps them as they are" : "") + ")";
 }
 
-void tell_activations(const EngineOptions& options, model::WeightFormat weights) {
-  if (mode_of(options.mode, weights) == ActivationMode::bf16) return;
+void tell_activations(const EngineOptions& options, const model::Quantisation& weights) {
+  if (mode_of(options.mode, weights.format) == ActivationMode::bf16) return;
   std::fprintf(stderr, "%s\n", activations_line(options.mode, weights).c_str());
 }
 

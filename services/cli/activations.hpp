@@ -10,9 +10,9 @@ namespace troupe::services {
 
 /// "activations: INT8, 1x128 (mode int8-act, the default for int8 weights; costs a mean KL of
 /// ...)". `asked`: one of the words of --mode, "auto" included.
-std::string activations_line(std::string_view asked, model::WeightFormat weights);
+std::string activations_line(std::string_view asked, const model::Quantisation& weights);
 
 /// That line on stderr unless the mode is bf16: for commands whose answers are what matters.
-void tell_activations(const EngineOptions& options, model::WeightFormat weights);
+void tell_activations(const EngineOptions& options, const model::Quantisation& weights);
 
 }  // namespace troupe::services

@@ -114,7 +114,7 @@ int run_local(const Flags& flags, BatchOutput& output, std::size_t lines) {
   if (const auto failed = check_engine(flags.engine)) return *failed;
   auto model = open_model(flags.model, {.pages = flags.engine.pages()});
   if (!model) return report(model_fault(model.error().code), model.error().detail);
-  tell_activations(flags.engine, model->config().quantisation.format);
+  tell_activations(flags.engine, model->config().quantisation);
   const std::int64_t parallel = flags.parallel.value_or(BatchSettings{}.parallel);
   StartedLocal started = start_local(*model, flags.engine, static_cast<std::size_t>(parallel));
   if (!started.cluster) return started.exit_code;

@@ -86,7 +86,7 @@ actors::GenerateRequest Generation::request_for(std::vector<std::int32_t> prompt
 
 std::optional<int> Generation::start() {
   if (cluster_) return std::nullopt;
-  tell_activations(flags_.engine, model_->config().quantisation.format);
+  tell_activations(flags_.engine, model_->config().quantisation);
   StartedCluster started = start_cluster(*model_, flags_.engine, 1);
   if (!started.cluster) return started.exit_code;
   cluster_ = std::move(started.cluster);

@@ -187,8 +187,8 @@ int serve(Flags& flags) {
   const LoadCounters& loading = ops.begin_loading(flags.engine, model->config());
   if (const auto opened = ops.open(flags.ops_listen, strangers.sink()); !opened)
     return report(Fault::cannot_bind, "--ops-listen: " + opened.error().detail);
-  const model::WeightFormat weights = model->config().quantisation.format;
-  const model::Numerics numerics = numerics_of(flags.engine, weights);
+  const model::Quantisation& weights = model->config().quantisation;
+  const model::Numerics numerics = numerics_of(flags.engine, weights.format);
   LocalEngine engine(model::numerics_id(model->checkpoint.revision(), numerics),
                      shards_of(flags.engine.layout), model->config().routed_experts);
   engine.set_ops_address(ops.address());

@@ -119,10 +119,10 @@ std::optional<int> check_experts(const LocalPlan& plan, const model::ModelConfig
 }
 
 /// Mode `auto` is decided once, and every service told the same.
-void settle_mode(const std::string& asked, model::WeightFormat weights, LocalPlan& plan) {
+void settle_mode(const std::string& asked, const model::Quantisation& weights, LocalPlan& plan) {
   say(activations_line(asked, weights));
   if (asked != "auto") return;
-  const auto mode = model::default_activation_mode(weights);
+  const auto mode = model::default_activation_mode(weights.format);
   plan.settings.emplace_back("engine.mode", std::string(to_string(mode)));
 }
 
@@ -137,7 +137,7 @@ std::optional<int> fit_to_model(LocalPlan& plan) {
   const auto config = model::load_config(*directory, {.q_proj = true});
   if (!config) return std::nullopt;
   if (const auto failed = check_experts(plan, *config)) return failed;
-  settle_mode(services.engine.mode, config->quantisation.format, plan);
+  settle_mode(services.engine.mode, config->quantisation, plan);
   return std::nullopt;
 }
 

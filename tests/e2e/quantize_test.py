@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
-"""`troupe model quantize`: what it writes, decoded with numpy, and being killed in the middle."""
+"""`troupe model quantize`: what it writes, decoded with numpy; being killed; its memory."""
 
 import json
 import os
+import resource
 import shutil
 import signal
+import struct
+import subprocess
+import sys
 import unittest
 
 from tests.support import requirement
@@ -13,6 +17,7 @@ requirement.require_numpy()
 
 import numpy as np  # noqa: E402
 
+from tests.goldens.tools import make_model  # noqa: E402
 from tests.support import eval_logits, program, safetensors  # noqa: E402
 from tests.support.poll_until import eventually  # noqa: E402
 
@@ -127,6 +132,63 @@ class QuantizeTest(program.ProgramTest):
                     with open(os.path.join(whole, name), "rb") as a:
                         with open(os.path.join(out, name), "rb") as b:
                             self.assertEqual(a.read(), b.read(), name)
+
+
+class QuantizeMemoryTest(program.ProgramTest):
+    """Of 294 MiB: 2 routed experts and a shared one whose weights have 32 MiB of codes each."""
+
+    # What was found to be enough is 18 MiB (INT8) and 20 (INT4): of these 128 rows in F32 are 8, a
+    # band of INT8 codes or the scales of a whole INT4 weight 2, and the program itself takes 8. A
+    # whole weight, be it in INT4 (16 MiB), is too much.
+    PRIVATE_MAX = 32 << 20
+
+    def write_sparse(self, folder):
+        """Codes are holes in the file, which read as zeros; scales are 1. Gives its bytes."""
+        config = json.loads(json.dumps(make_model.PRESETS["v3-mini"]))
+        config.update(hidden_size=2048, moe_intermediate_size=16384, num_hidden_layers=2,
+                      num_nextn_predict_layers=0, n_routed_experts=2, num_experts_per_tok=1,
+                      n_group=1, topk_group=1, _make={"quant": "fp8", "anchors": False})
+        maker = make_model.Maker(config)
+        header, scales, end = {}, {}, 0
+        for name, dtype, shape, _ in maker.plan():
+            count = int(np.prod(shape))
+            begin, end = end, end + count * np.dtype(safetensors.numpy_dtype(dtype)).itemsize
+            header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
+            if name.endswith("_scale_inv"):
+                scales[begin] = np.ones(count, "<f4").tobytes()
+        text = json.dumps(header).encode()
+        start = 8 + len(text)
+        os.makedirs(folder)
+        with open(os.path.join(folder, "model.safetensors"), "wb") as file:
+            file.write(struct.pack("<Q", len(text)) + text)
+            for begin, ones in scales.items():
+                file.seek(start + begin)
+                file.write(ones)
+            file.truncate(start + end)
+        self.file(os.path.join(folder, "config.json"), json.dumps(maker.c))
+        return start + end
+
+    def limited(self):
+        """Linux counts private writable mappings against this, not the mapped input."""
+        resource.setrlimit(resource.RLIMIT_DATA, (self.PRIVATE_MAX, self.PRIVATE_MAX))
+
+    def test_memory_beside_the_mapped_input_is_less_than_a_ninth_of_it(self):
+        if program.has_sanitizer():
+            self.skipTest("sanitizers reserve terabytes of address space")
+        whole = f"bytearray({self.PRIVATE_MAX})"
+        held = subprocess.run([sys.executable, "-c", whole], check=False, stderr=subprocess.DEVNULL,
+                              preexec_fn=self.limited)
+        self.assertNotEqual(held.returncode, 0, "this kernel does not hold anybody to the limit")
+        source = self.path("source")
+        self.assertGreater(self.write_sparse(source), 9 * self.PRIVATE_MAX)
+        for form in FORMATS:
+            with self.subTest(form):
+                out = self.path(form)
+                self.succeeds(
+                    "model", "quantize", "--to", form, source, out, preexec_fn=self.limited
+                )
+                self.assertIn("config.json", os.listdir(out))
+                shutil.rmtree(out)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,13 @@ def binary():
     return os.environ["TROUPE_BIN"]
 
 
+def has_sanitizer():
+    """Whether the program was built with one; these reserve terabytes of address space."""
+    with open(binary(), "rb") as file:
+        content = file.read()
+    return b"__asan_" in content or b"__tsan_" in content
+
+
 def environment(extra=None):
     """The environment without anybody's TROUPE_ variables, plus `extra`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("TROUPE_") and k != "NO_COLOR"}

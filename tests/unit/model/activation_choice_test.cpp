@@ -1,11 +1,12 @@
 // The mode of each weight format, decided by nothing else, and a cost wherever inputs are
-// quantised.
+// quantised; that it is the measured one shows tests/e2e/quantising_costs_test.py.
 #include "model/activation_choice.hpp"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace troupe::model {
 namespace {
@@ -56,18 +57,23 @@ TEST(ActivationCost, IsKnownExactlyWhereInputsAreQuantised) {
       const std::string which =
           std::string(to_string(mode)) + " " + std::string(to_string(weights));
       quantising += quantises_inputs(mode, weights) ? 1 : 0;
-      EXPECT_EQ(quantised_inputs_kl(mode, weights) > 0, quantises_inputs(mode, weights)) << which;
+      EXPECT_EQ(quantised_inputs_kl(mode, {.format = weights}) > 0, quantises_inputs(mode, weights))
+          << which;
     }
   EXPECT_EQ(quantising, 4) << "INT8 in both forms, INT4, FP8";
 }
 
-TEST(ActivationCost, IsWhatTheDocumentSays) {
-  // docs/performance.md, "What quantising costs", to its four digits.
-  const auto int8 = ActivationMode::int8_act;
-  EXPECT_DOUBLE_EQ(quantised_inputs_kl(int8, WeightFormat::int8_channel), 0.0016);
-  EXPECT_DOUBLE_EQ(quantised_inputs_kl(int8, WeightFormat::int8_blocks), 0.0015);
-  EXPECT_DOUBLE_EQ(quantised_inputs_kl(int8, WeightFormat::int4_groups), 0.0018);
-  EXPECT_DOUBLE_EQ(quantised_inputs_kl(ActivationMode::fp8_act, WeightFormat::fp8_blocks), 0.0034);
+double int4_kl(std::vector<std::string> ignore) {
+  return quantised_inputs_kl(ActivationMode::int8_act,
+                             {.format = WeightFormat::int4_groups, .ignore = std::move(ignore)});
+}
+
+TEST(ActivationCost, OfInt4IsThatOfTheLayersThatAreInt4) {
+  const double all = int4_kl({"lm_head", "re:.*kv_b_proj.*"});
+  EXPECT_LT(int4_kl({"lm_head", "re:.*self_attn.*", "re:.*shared_experts.*"}), all);
+  EXPECT_LT(int4_kl({"model.layers.0.self_attn.o_proj"}), all);
+  EXPECT_EQ(int4_kl({}), all);
+  EXPECT_EQ(int4_kl({"re:("}), all) << "no expression: the checkpoint is refused elsewhere";
 }
 
 }  // namespace
