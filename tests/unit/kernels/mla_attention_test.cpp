@@ -264,13 +264,15 @@ TEST(MlaAttention, GivesTheSameBitsOver32768Positions) {
   const auto levels = available_levels();
   for (const DType dtype : {DType::bf16, DType::f8_e4m3}) {
     const Sequence s = random_sequence(dtype, 2, kLatent, kRope, kLong, kRows);
+    // By the fastest level in one call; the reference, which is slow, checks the last three.
     const std::vector<float> want = s.attend_last({.table = levels.back()}, kRows, kRows);
-    expect_same_bits(s, *levels.front(), 3, {{1, 3}, {2}}, want);
+    expect_same_bits(s, *levels.front(), 3, {{1, 3}, {4}}, want);
     for (std::size_t i = 1; i < levels.size(); ++i) {
       // Levels of AVX-512 differ in linears alone.
       if (levels[i]->mla_attention == levels[i - 1]->mla_attention) continue;
-      expect_same_bits(s, *levels[i], kRows, {{1, 3, 16, 64}, {4}}, want);
-      expect_same_bits(s, *levels[i], kRows, {{64}, {1, 2}}, want);
+      expect_same_bits(s, *levels[i], 7, {{1, 3}, {1, 2, 4}}, want);
+      expect_same_bits(s, *levels[i], kRows, {{16}, {2}}, want);
+      expect_same_bits(s, *levels[i], kRows, {{64}, {4}}, want);
     }
   }
 }
