@@ -31,7 +31,7 @@ struct Counted {
 };
 Counted counted(std::string_view name) {
   const auto engine = BenchEngine::make(fastest(), 1);
-  auto pool = WeightPool::make(32 * kMiB);
+  auto pool = WeightPool::make(64 * kMiB);
   const PreparedKernel made = prepare_kernel(only_case(name), engine->engine(), *pool);
   return {made.bytes, made.flops, made.from_memory};
 }
@@ -102,7 +102,7 @@ TEST(KernelCounts, RowWiseOperationsTouchCachedRows) {
 }
 
 TEST(KernelRuns, EveryOperationRunsWithOneAndTwoThreads) {
-  auto pool = WeightPool::make(32 * kMiB);
+  auto pool = WeightPool::make(64 * kMiB);
   for (const int threads : {1, 2}) {
     const auto engine = BenchEngine::make(fastest(), threads);
     for (const KernelCase& one : kernel_cases("bench-1b/")) {
