@@ -96,13 +96,15 @@ void Engine::linears(std::span<const LinearArgs> group) const {
 }
 
 void Engine::mla_attention(std::span<const MlaAttentionArgs> slices) const {
+  std::int64_t total = 0;
+  for (const MlaAttentionArgs& args : slices) total += args.rows * args.heads;
+  // Pairs of one share convert the cache together: as many as leave every thread a share.
+  const std::int64_t together = std::min(kPairsTogether, total / threads_of(pool));
   std::vector<Part> parts;
   for (std::size_t i = 0; i < slices.size(); ++i) {
     const MlaAttentionArgs& args = slices[i];
     const std::int64_t keys = args.first_position + args.rows;
-    // Pairs of one share convert the cache together: as many as leave every thread a share.
     const std::int64_t pairs = args.rows * args.heads;
-    const std::int64_t together = std::min(kPairsTogether, pairs / threads_of(pool));
     append_parts(parts, i, pairs,
                  share_size(pairs, keys * (2 * args.latent + args.rope),
                             std::max<std::int64_t>(together, 1), threads_of(pool)));

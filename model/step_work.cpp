@@ -57,6 +57,23 @@ double token_macs(const ModelConfig& config) {
          n.moe_layers * ((config.experts_per_token + config.shared_experts) * n.expert + n.gate);
 }
 
+void add_flops(Work& work, double macs, Products products) {
+  work.flops += 2 * macs;
+  if (products == Products::bf16) work.bf16_flops += 2 * macs;
+  if (products == Products::int8) work.int8_flops += 2 * macs;
+}
+
+/// Those of `rows` tokens outside attention over the cache, logits apart.
+void add_rows(Work& work, const ModelConfig& config, double rows, const Arithmetic& how) {
+  const Counts n(config);
+  add_flops(work, rows * n.layers * n.attention, how.attention);
+  add_flops(work, rows * n.layers * n.absorbed, how.absorbed);
+  add_flops(work, rows * n.dense_layers * n.dense, how.dense);
+  add_flops(work, rows * n.moe_layers * config.shared_experts * n.expert, how.dense);
+  add_flops(work, rows * n.moe_layers * config.experts_per_token * n.expert, how.experts);
+  add_flops(work, rows * n.moe_layers * n.gate, Products::f32);
+}
+
 /// Multiply-adds of all heads and layers for one row and one cached position: the score over
 /// latent + rope, the value over latent.
 double key_macs(const ModelConfig& config) {
@@ -137,6 +154,33 @@ ValueBytes value_bytes_of(const Checkpoint& checkpoint, const Numerics& numerics
   return bytes;
 }
 
+Arithmetic arithmetic_of(const Checkpoint& checkpoint, const Numerics& numerics) {
+  const ModelConfig& config = checkpoint.config();
+  const auto products = [&](const std::string& name) {
+    const TensorView* weight = checkpoint.find_weight(name);
+    if (weight == nullptr || weight->name.ends_with(".qweight")) return Products::f32;
+    const bool codes = weight->dtype == DType::i8 || weight->dtype == DType::i32;
+    if (numerics.mode == ActivationMode::int8_act && codes) return Products::int8;
+    const bool narrow = weight->dtype == DType::bf16 || weight->dtype == DType::f8_e4m3;
+    const bool bf16_rows =
+        numerics.mode == ActivationMode::bf16 || numerics.mode == ActivationMode::int8_act;
+    return narrow && bf16_rows ? Products::bf16 : Products::f32;
+  };
+  const auto mlp = [&](bool moe) {
+    return "model.layers." + std::to_string(first_layer(config, moe)) + ".mlp.";
+  };
+  const bool has_dense = !config.is_moe(first_layer(config, false));
+  const bool derived = derives_int8(config, numerics);
+  Arithmetic how;
+  how.attention = products("model.layers.0.self_attn.o_proj.weight");
+  how.absorbed = derived ? Products::int8 : Products::f32;
+  how.dense = products(has_dense ? mlp(false) + "gate_proj.weight"
+                                 : mlp(true) + "shared_experts.gate_proj.weight");
+  how.experts = products(mlp(true) + "experts.0.gate_proj.weight");
+  how.head = derived ? Products::int8 : products("lm_head.weight");
+  return how;
+}
+
 ParameterCounts parameter_counts(const ModelConfig& config) {
   const Counts n(config);
   const double experts = config.routed_experts - config.experts_per_token;
@@ -150,7 +194,8 @@ double experts_used(const ModelConfig& config, std::int64_t rows) {
   return experts * (1 - power(1 - config.experts_per_token / experts, rows));
 }
 
-Work prompt_work(const ModelConfig& config, const ValueBytes& bytes, const PromptShape& shape) {
+Work prompt_work(const ModelConfig& config, const ValueBytes& bytes, const PromptShape& shape,
+                 const Arithmetic& how) {
   const std::int64_t rows = shape.sequences * shape.tokens;
   if (rows <= 0) return {};
   const std::int64_t steps = (rows + shape.step_rows - 1) / shape.step_rows;
@@ -163,13 +208,13 @@ Work prompt_work(const ModelConfig& config, const ValueBytes& bytes, const Promp
     const auto positions = static_cast<double>(shape.depth + end);
     work.cache_bytes += prompts * positions * position_bytes(config, bytes);
   }
-  work.flops = 2 * (static_cast<double>(rows) * token_macs(config) +
-                    prompts * keys_of(shape.tokens, shape.depth) * key_macs(config));
+  add_rows(work, config, static_cast<double>(rows), how);
+  add_flops(work, prompts * keys_of(shape.tokens, shape.depth) * key_macs(config), Products::f32);
   return work;
 }
 
 Work generation_work(const ModelConfig& config, const ValueBytes& bytes,
-                     const GenerationShape& shape) {
+                     const GenerationShape& shape, const Arithmetic& how) {
   const Counts n(config);
   const auto steps = static_cast<double>(shape.tokens);
   const auto sequences = static_cast<double>(shape.sequences);
@@ -177,8 +222,9 @@ Work generation_work(const ModelConfig& config, const ValueBytes& bytes,
   Work work;
   work.weight_bytes = steps * (weight_bytes(config, bytes, shape.sequences) + n.head * bytes.head);
   work.cache_bytes = positions * position_bytes(config, bytes);
-  work.flops =
-      2 * (steps * sequences * (token_macs(config) + n.head) + positions * key_macs(config));
+  add_rows(work, config, steps * sequences, how);
+  add_flops(work, steps * sequences * n.head, how.head);
+  add_flops(work, positions * key_macs(config), Products::f32);
   return work;
 }
 

@@ -23,6 +23,19 @@ struct ValueBytes {
 /// taken to be stored like the first.
 ValueBytes value_bytes_of(const Checkpoint& checkpoint, const Numerics& numerics);
 
+/// What multiplies the rows of each kind of matrix: peaks of a machine differ.
+enum class Products : std::uint8_t { f32, bf16, int8 };
+struct Arithmetic {
+  Products attention = Products::f32;
+  Products absorbed = Products::f32;
+  Products dense = Products::f32;
+  Products experts = Products::f32;
+  Products head = Products::f32;
+};
+/// INT8 where rows and weights are codes, BF16 where both are BF16 or e4m3, else F32, as attention
+/// and the gate are in every mode.
+Arithmetic arithmetic_of(const Checkpoint& checkpoint, const Numerics& numerics);
+
 /// Weights of the main model, MTP layers and norms left out.
 struct ParameterCounts {
   double total = 0;
@@ -38,6 +51,7 @@ struct Work {
   double weight_bytes = 0;
   double cache_bytes = 0;
   double flops = 0;
+  double bf16_flops = 0, int8_flops = 0;  // of these
 
   double bytes() const { return weight_bytes + cache_bytes; }
 };
@@ -54,7 +68,8 @@ struct PromptShape {
   std::int64_t step_rows = 256;
   std::int64_t depth = 0;
 };
-Work prompt_work(const ModelConfig& config, const ValueBytes& bytes, const PromptShape& shape);
+Work prompt_work(const ModelConfig& config, const ValueBytes& bytes, const PromptShape& shape,
+                 const Arithmetic& how = {});
 
 /// `tokens` steps of one row for each of `sequences`, from `depth` cached positions on, logits of
 /// every row.
@@ -64,6 +79,6 @@ struct GenerationShape {
   std::int64_t depth = 0;
 };
 Work generation_work(const ModelConfig& config, const ValueBytes& bytes,
-                     const GenerationShape& shape);
+                     const GenerationShape& shape, const Arithmetic& how = {});
 
 }  // namespace troupe::model

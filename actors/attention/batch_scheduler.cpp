@@ -55,7 +55,7 @@ Expected<void> BatchScheduler::check(const SequenceRequest& request) const {
                                               std::to_string(settings_.positions_max) +
                                               " positions; shorten the prompt or lower max_tokens");
   if (pages_needed(request) > pages_.pages_max())
-    return unexpected(Errc::resource_exhausted,
+    return unexpected(Errc::out_of_range,
                       std::to_string(request.prompt_tokens) + " prompt tokens and max_tokens " +
                           std::to_string(wanted) + " need " +
                           std::to_string(pages_needed(request)) + " cache pages, the shard has " +

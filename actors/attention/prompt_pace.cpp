@@ -27,8 +27,8 @@ std::int64_t PromptPace::rows_max() const {
   if (mixed_ >= kMixedSteps) return 0;
   if (!seconds_a_row_) return kRowsUnmeasured;
   const double a_row = std::max(*seconds_a_row_, 1e-9);
-  const double left = std::min((budget_ - decode_step_) / a_row, double{kRowsEven});
-  const double rows = std::max(left, kOfDecodeMin * decode_step_ / a_row);
+  const double step = std::min(budget_, double{kRowsEven} * a_row);
+  const double rows = std::max(step - decode_step_, kOfDecodeMin * decode_step_) / a_row;
   return std::max(kRowsMin, static_cast<std::int64_t>(std::min(rows, 1e9)));
 }
 

@@ -7,12 +7,11 @@
 namespace troupe::actors {
 
 /// Keeps the gap between two tokens of a decoding sequence short while prompts are computed: a step
-/// with prompt rows takes no longer than a budget. Decode rows come first, prompts have what these
-/// leave of it, at least half as long as these take. Where that would be more than 64 rows, on a
-/// machine that is quick for its model, prompts have 64, so that no step stands out. So the more
-/// sequences decode, the slower others join them, and their number settles where a step takes its
-/// budget: under overload requests wait for their first token instead of slowing down every later
-/// one.
+/// with prompt rows takes no longer than a budget, nor than 64 rows of prompts take alone: on a
+/// machine that is quick for its model no step stands out. Decode rows come first, prompts have
+/// what these leave of it, at least half as long as these take. So the more sequences decode, the
+/// slower others join them, and their number settles where a step takes its budget: under overload
+/// requests wait for their first token instead of slowing down every later one.
 ///
 /// What a row takes is what a step with prompts took beyond one of decode rows alone; so now and
 /// then there is one of these. In between decode rows may have become more: their time then counts
@@ -20,7 +19,7 @@ namespace troupe::actors {
 /// bit of what they compute (I1). *Threading*: one thread.
 class PromptPace {
  public:
-  static constexpr std::int64_t kRowsEven = 64;        // a longer step would stand out
+  static constexpr std::int64_t kRowsEven = 64;        // take as long as a step does at most
   static constexpr std::int64_t kRowsUnmeasured = 64;  // before any step had prompt rows
   static constexpr std::int64_t kRowsMin = 16;         // whatever they take: a prompt gets on
   static constexpr double kOfDecodeMin = 0.5;          // of the time of decode rows, for prompts

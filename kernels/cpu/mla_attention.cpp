@@ -199,6 +199,17 @@ HWY_INLINE void add_strip(const Group& g, const Strip& strip, std::size_t begin,
   std::size_t pair = 0;
   for (; pair + kValueRows <= g.pairs; pair += kValueRows)
     value_rows<kValueRows, From>(g, strip, pair, begin, values);
+  // 16 heads leave 4, shared by two threads 8: fewer than 4 rows cannot keep the multipliers busy.
+  if constexpr (kValueRows > 8) {
+    if (pair + 8 <= g.pairs) {
+      value_rows<8, From>(g, strip, pair, begin, values);
+      pair += 8;
+    }
+  }
+  if (pair + 4 <= g.pairs) {
+    value_rows<4, From>(g, strip, pair, begin, values);
+    pair += 4;
+  }
   for (; pair + 2 <= g.pairs; pair += 2) value_rows<2, From>(g, strip, pair, begin, values);
   if (pair < g.pairs) value_rows<1, From>(g, strip, pair, begin, values);
 }

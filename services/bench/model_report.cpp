@@ -48,6 +48,7 @@ JsonValue model_object(const ModelResult& result) {
   add("read_share", fraction(result.gb_per_s(), result.limits.read_gbs));
   add("cache_read_share", fraction(result.cache_gb_per_s(), result.limits.read_gbs));
   add("fma_share", fraction(result.gflops(), result.limits.fma_gflops));
+  add("peak_share", result.peak_share() > 0 ? JsonValue{result.peak_share()} : JsonValue());
   return {std::move(out)};
 }
 
@@ -64,13 +65,21 @@ double ModelResult::gb_per_s() const { return work.bytes() * per_second(*this) *
 double ModelResult::cache_gb_per_s() const { return work.cache_bytes * per_second(*this) * 1e-9; }
 double ModelResult::gflops() const { return work.flops * per_second(*this) * 1e-9; }
 
+double ModelResult::peak_share() const {
+  if (limits.fma_gflops <= 0 || limits.bf16_gflops <= 0 || limits.int8_gops <= 0) return 0;
+  const double f32 = work.flops - work.bf16_flops - work.int8_flops;
+  const double least = f32 / limits.fma_gflops + work.bf16_flops / limits.bf16_gflops +
+                       work.int8_flops / limits.int8_gops;
+  return least * per_second(*this) * 1e-9;
+}
+
 std::string model_table_head(const ModelRun& run) {
   const std::string cache = run.kv_cache == "auto" ? "" : ", KV cache " + run.kv_cache;
   const std::string seed =
       "seed " + std::to_string(run.seed) + ", mode " + run.mode + cache + "\n\n";
   return seed +
          formatted("| %-20s | %10s | %8s | %7s | %5s | %15s | %20s | %6s | %6s | %6s |\n", "model",
-                   "size", "params", "threads", "batch", "test", "t/s", "read", "cache", "FMA") +
+                   "size", "params", "threads", "batch", "test", "t/s", "read", "cache", "peak") +
          "| -------------------- | ---------: | -------: | ------: | ----: | --------------: | "
          "-------------------: | -----: | -----: | -----: |\n";
 }
@@ -85,7 +94,7 @@ std::string model_table_line(const ModelRun& run, const ModelResult& result) {
       static_cast<long long>(result.test.sequences), result.test.name().c_str(), rate.mean,
       rate.deviation, share_text(result.gb_per_s(), result.limits.read_gbs).c_str(),
       share_text(result.cache_gb_per_s(), result.limits.read_gbs).c_str(),
-      share_text(result.gflops(), result.limits.fma_gflops).c_str());
+      share_text(result.peak_share(), 1).c_str());
 }
 
 std::string model_json(const ModelRun& run, const std::vector<ModelResult>& results) {

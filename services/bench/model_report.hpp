@@ -32,6 +32,9 @@ struct ModelResult {
   /// The part of gb_per_s that is the latent cache.
   double cache_gb_per_s() const;
   double gflops() const;
+  /// The time its operations take at the peaks of the limits, each kind at its own, over the time
+  /// they took; 0 where a peak is unknown.
+  double peak_share() const;
 };
 
 std::string model_table_head(const ModelRun& run);

@@ -183,13 +183,14 @@ class ModelBench {
   }
 
   model::Work work_of(const ModelTest& test) const {
-    const auto bytes = model::value_bytes_of(
-        model_.checkpoint, numerics_of(flags_.engine, model_.config().quantisation.format));
+    const auto numerics = numerics_of(flags_.engine, model_.config().quantisation.format);
+    const auto bytes = model::value_bytes_of(model_.checkpoint, numerics);
+    const auto how = model::arithmetic_of(model_.checkpoint, numerics);
     if (test.kind == ModelTest::Kind::prompt)
       return model::prompt_work(model_.config(), bytes,
-                                {test.sequences, test.tokens, step_rows_, test.depth});
+                                {test.sequences, test.tokens, step_rows_, test.depth}, how);
     return model::generation_work(model_.config(), bytes,
-                                  {test.sequences, test.tokens, test.depth});
+                                  {test.sequences, test.tokens, test.depth}, how);
   }
 
   const Flags& flags_;

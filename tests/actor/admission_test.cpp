@@ -27,7 +27,7 @@ TEST(Admission, RefusesWhatCanNeverFitTheCache) {
   Stage stage{options};
   auto heard = stage.submit(greedy(counting_prompt(60), 6));
   ASSERT_TRUE(stage.run(heard));
-  EXPECT_EQ(heard->error.code, Errc::resource_exhausted) << heard->error.detail;
+  EXPECT_EQ(heard->error.code, Errc::out_of_range) << heard->error.detail;
   auto fits = stage.submit(greedy(counting_prompt(60), 5));  // 64 inputs: the last token is none
   ASSERT_TRUE(stage.run(fits));
   EXPECT_EQ(fits->reason, FinishReason::length) << fits->error.detail;

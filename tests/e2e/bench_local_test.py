@@ -122,6 +122,7 @@ class ModelTest(program.ProgramTest):
             self.assertAlmostEqual(one["gflops"], one["flops_per_token"] * rate)
             self.assertAlmostEqual(one["read_share"], one["gb_per_s"] / one["read_gb_per_s"])
             self.assertAlmostEqual(one["fma_share"], one["gflops"] / one["fma_gflops"])
+            self.assertLessEqual(one["peak_share"], one["fma_share"] * (1 + 1e-9))
 
     def test_work_depends_on_the_shape_only(self):
         def work(*flags):

@@ -243,8 +243,10 @@ class ModelRowTest(RowTest):
     def test_a_request_that_the_cache_cannot_hold(self):
         self.serve("--kv-tokens", 256)
         more = {"max_tokens": 400, "ignore_eos": True}
-        told = self.over_http("memory_exhausted", TEXT, {"prompt": "a", **more})
-        failed = self.over_grpc("memory_exhausted", request(text="a", **more))
+        told = self.over_http("invalid_value", TEXT, {"prompt": "a", **more})
+        failed = client.failure_of(self.served.inference.Generate, request(text="a", **more))
+        self.assertEqual((failed.code, failed.reason), (CODE.INVALID_ARGUMENT, "INVALID_VALUE"))
+        self.assertNotIn("RetryInfo", failed.details, "another time it fits no better")
         for message in (told.error["message"], failed.message):
             self.assertIn("max_tokens 400", message)
             self.assertIn("lower max_tokens", message)

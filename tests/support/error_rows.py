@@ -26,7 +26,6 @@ ROWS = {
     "model_not_found": (404, _INVALID, CODE.NOT_FOUND, "MODEL_NOT_FOUND", False),
     "request_too_large": (413, _INVALID, CODE.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", False),
     "queue_full": (429, _RATE, CODE.RESOURCE_EXHAUSTED, "QUEUE_FULL", True),
-    "memory_exhausted": (429, _RATE, CODE.RESOURCE_EXHAUSTED, "MEMORY_EXHAUSTED", True),
     "rate_limit_exceeded": (429, _RATE, CODE.RESOURCE_EXHAUSTED, "RATE_LIMIT_EXCEEDED", True),
     "model_loading": (503, _AWAY, CODE.UNAVAILABLE, "MODEL_LOADING", True),
     "draining": (503, _AWAY, CODE.UNAVAILABLE, "DRAINING", True),

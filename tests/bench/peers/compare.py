@@ -86,7 +86,7 @@ def troupe_rate(troupe, case):
 
     def read(text):
         (one,) = json.loads(text)["results"]
-        shares = [share for share in (one["read_share"], one["fma_share"]) if share is not None]
+        shares = [share for share in (one["read_share"], one["peak_share"]) if share is not None]
         return one["tokens_per_s"], max(shares, default=None)
 
     return parsed(words, output_of(words), read)

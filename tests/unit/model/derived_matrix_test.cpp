@@ -147,6 +147,30 @@ TEST_F(DerivedWeights, AStepReadsWhatIsKept) {
   EXPECT_EQ(static_cast<double>(loaded->derived_bytes()), absorbed + 64 * 160 * int8.head);
 }
 
+TEST_F(DerivedWeights, AStepMultipliesAsTheModeSays) {
+  const Checkpoint checkpoint = quantised(WeightFormat::int8_channel);
+  const Arithmetic int8 = arithmetic_of(checkpoint, kInt8);
+  for (const Products one :
+       {int8.attention, int8.absorbed, int8.dense, int8.experts, int8.head})
+    EXPECT_EQ(one, Products::int8);
+  const Arithmetic bf16 = arithmetic_of(checkpoint, kBf16);
+  EXPECT_EQ(bf16.experts, Products::f32) << "rows are no codes";
+  EXPECT_EQ(bf16.absorbed, Products::f32);
+  EXPECT_EQ(bf16.head, Products::bf16);
+  const ValueBytes bytes = value_bytes_of(checkpoint, kInt8);
+  const PromptShape shape{.sequences = 2, .tokens = 3};
+  const Work work = prompt_work(checkpoint.config(), bytes, shape, int8);
+  EXPECT_EQ(work.flops, prompt_work(checkpoint.config(), bytes, shape).flops);
+  EXPECT_EQ(work.bf16_flops, 0);
+  const ModelConfig& c = checkpoint.config();
+  double layers = 0;  // with a gate
+  for (int layer = 0; layer < c.num_layers; ++layer) layers += c.is_moe(layer) ? 1 : 0;
+  const double gate = 2.0 * 6 * layers * c.hidden_size * c.routed_experts;
+  const double keys = 2.0 * 2 * (1 + 2 + 3) * c.num_layers * c.num_heads *
+                      (2.0 * c.kv_lora_rank + c.qk_rope_head_dim);
+  EXPECT_DOUBLE_EQ(work.flops - work.int8_flops, gate + keys);
+}
+
 TEST_F(DerivedWeights, WhatNobodyReadsAnyMoreIsGivenBack) {
   const auto report = cast_checkpoint(std::string(kSourceDir) + "/examples/troupe-tiny",
                                       dir_ / "tiny", {.to = WeightFormat::int8_blocks});

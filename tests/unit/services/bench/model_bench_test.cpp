@@ -163,7 +163,7 @@ TEST(MeanDeviation, IsThatOfASample) {
 ModelResult some_result() {
   ModelResult result;
   result.test = {Kind::generate, 32, 8};
-  result.limits = {2, "avx2", 36, 200};
+  result.limits = {2, "avx2", 36, 200, 200, 400};
   result.work = {.weight_bytes = 11e9, .cache_bytes = 1e9, .flops = 40e9};
   result.repetitions = {0.5, 1.0};
   return result;
@@ -176,6 +176,17 @@ TEST(ModelReport, RatesFollowTheMeanOfTokensPerSecond) {
   EXPECT_DOUBLE_EQ(result.gb_per_s(), 18);
   EXPECT_DOUBLE_EQ(result.cache_gb_per_s(), 1.5);
   EXPECT_DOUBLE_EQ(result.gflops(), 60);
+}
+
+TEST(ModelReport, EachKindOfProductsHasItsOwnPeak) {
+  ModelResult result = some_result();
+  result.limits.bf16_gflops = 300;
+  result.work.bf16_flops = 15e9;
+  result.work.int8_flops = 20e9;
+  // 1.5 times a second: 5 at 200, 15 at 300, 20 at 400.
+  EXPECT_DOUBLE_EQ(result.peak_share(), 1.5 * (0.025 + 0.05 + 0.05));
+  result.limits.int8_gops = 0;
+  EXPECT_EQ(result.peak_share(), 0);
 }
 
 TEST(ModelReport, TheTableIsThatOfLlamaBench) {
