@@ -7,6 +7,7 @@ turns                  time to the first token of a second turn, prefix cached a
 overload               an open loop of 3 times the peak: refusals, latency, goodput, memory
 prefill_beside_decode  the longest gap of a stream while an 8K prompt is computed beside it
 slow_readers           one quick reader beside 200 slow ones; 1,000 idle gRPC streams
+start                  from fork to /readyz, and what is resident then, against the weight files
 drops                  1,000 clients that connect and go: memory, sequences, pages left
 peer                   closed loops on Troupe and llama-server (--peer-bin, --gguf) in turns
 
@@ -29,6 +30,7 @@ CASES = {
     "prefill_beside_decode": (0, 0, 1),
     "slow_readers": (0, 256, 5),
     "drops": (0, 64, 1),
+    "start": (0, 64, 5),
     "peer": (64, 64, 3),
 }
 

@@ -11,7 +11,7 @@ import unittest
 from tests.support import grpc_client as client
 from tests.support import openai_client as oai
 from tests.support import ops, program
-from tests.support.error_rows import ErrorRows
+from tests.support.error_rows import CODE, ErrorRows
 from tests.support.free_ports import free_ports
 from tests.support.grpc_client import pb, request
 from tests.support.poll_until import eventually

@@ -45,6 +45,12 @@ class ServeBenchTest(program.ProgramTest):
         self.assertGreater(found["cancelled"], 0)
         self.assertEqual(found["after"], "")
 
+    def test_a_start_is_measured(self):
+        found = self.found("start", "--rounds", 2)
+        self.assertEqual(len(found["ready_s"]), 2)
+        self.assertGreater(min(found["ready_s"]), 0)
+        self.assertGreater(found["resident_mib"], found["own_mib"])
+
     def test_slow_readers_and_idle_streams_end_nothing(self):
         flags = () if LONG else ("--readers", 40, "--rounds", 1, "--streams", 50, "--idle-s", 1)
         found = self.found("slow_readers", *flags, "--fast-tokens", 128)

@@ -27,8 +27,15 @@ class Process:
 
     def anonymous_mib(self):
         """Memory that is its own: mapped weights are not."""
+        return self._status_mib("RssAnon")
+
+    def resident_mib(self):
+        """All of its memory, mapped weights among it."""
+        return self._status_mib("VmRSS")
+
+    def _status_mib(self, name):
         with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
-            return int(re.search(r"^RssAnon:\s+(\d+) kB", file.read(), re.M)[1]) / 1024
+            return int(re.search(rf"^{name}:\s+(\d+) kB", file.read(), re.M)[1]) / 1024
 
     def cpu_s(self):
         with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
