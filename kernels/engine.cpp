@@ -96,15 +96,19 @@ void Engine::linears(std::span<const LinearArgs> group) const {
 }
 
 void Engine::mla_attention(std::span<const MlaAttentionArgs> slices) const {
+  const auto keys_of = [](const MlaAttentionArgs& args) {
+    return std::max<std::int64_t>(args.first_position + args.rows, 1);
+  };
   std::int64_t total = 0;
-  for (const MlaAttentionArgs& args : slices) total += args.rows * args.heads;
-  // Pairs of one share convert the cache together: as many as leave every thread a share.
-  const std::int64_t together = std::min(kPairsTogether, total / threads_of(pool));
+  for (const MlaAttentionArgs& args : slices) total += args.rows * args.heads * keys_of(args);
   std::vector<Part> parts;
   for (std::size_t i = 0; i < slices.size(); ++i) {
     const MlaAttentionArgs& args = slices[i];
-    const std::int64_t keys = args.first_position + args.rows;
+    const std::int64_t keys = keys_of(args);
     const std::int64_t pairs = args.rows * args.heads;
+    // Pairs of one share convert the cache together: as many as leave every thread its part of the
+    // work, that of the longest sequence among it.
+    const std::int64_t together = std::min(kPairsTogether, total / threads_of(pool) / keys);
     append_parts(parts, i, pairs,
                  share_size(pairs, keys * (2 * args.latent + args.rope),
                             std::max<std::int64_t>(together, 1), threads_of(pool)));

@@ -58,6 +58,11 @@ void apply_masks(std::vector<float>& logits, const SamplingParams& params,
     const auto i = static_cast<std::size_t>(token);
     if (token >= 0 && i < logits.size()) kept[i] = logits[i];
   }
+  // Where a grammar lets the answer end, it may.
+  for (const auto token : params.stop_token_ids) {
+    const auto i = static_cast<std::size_t>(token);
+    if (!allowed.empty() && token >= 0 && i < logits.size()) kept[i] = logits[i];
+  }
   logits = std::move(kept);
 }
 

@@ -9,7 +9,7 @@ namespace troupe::actors {
 /// Keeps the gap between two tokens of a decoding sequence short while prompts are computed: a step
 /// with prompt rows takes no longer than a budget, nor than 64 rows of prompts take alone: on a
 /// machine that is quick for its model no step stands out. Decode rows come first, prompts have
-/// what these leave of it, at least half as long as these take. So the more sequences decode, the
+/// what these leave of it, but always half as long as these take. So the more sequences decode, the
 /// slower others join them, and their number settles where a step takes its budget: under overload
 /// requests wait for their first token instead of slowing down every later one.
 ///

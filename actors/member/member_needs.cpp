@@ -114,7 +114,7 @@ std::optional<Lack> MemberNeeds::service(PeerId peer) const {
   return Lack{
       Lack::Kind::service, peer,
       forgotten ? "is not back in the cluster" : "is " + std::string(to_string(sight.state)),
-      sight.since};
+      sight.since, sight.state == MemberState::draining};
 }
 
 void MemberNeeds::any_link(proto::Role role, const RolePulse::Joined& joined, Lacks& lacks) const {

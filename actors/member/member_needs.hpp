@@ -22,6 +22,7 @@ struct Lack {
   PeerId peer = 0;  // 0: nobody in particular
   std::string why;  // "is LOST", "has not joined"
   std::optional<TimePoint> since;
+  bool leaves = false;  // it drains: it will not be back soon
 };
 using Lacks = std::vector<Lack>;
 

@@ -53,7 +53,7 @@ class CountedListener final : public RequestListener {
 /// Whether rows of requests wait for what is missing: an attention shard has them then.
 bool waits_for(const Lack& lack) {
   const bool service = lack.kind == Lack::Kind::service;
-  if (!service && lack.kind != Lack::Kind::link) return false;
+  if (lack.leaves || (!service && lack.kind != Lack::Kind::link)) return false;
   const auto role = role_of(lack.peer);
   return role == proto::Role::expert || (service && role == proto::Role::router);
 }

@@ -96,7 +96,9 @@ int eval_logits(const Flags& flags) {
     return static_cast<int>(ExitCode::interrupt);
   if (!prompts) return report(Fault::bad_input_file, prompts.error().detail);
   const auto model =
-      open_model(flags.directory, {.tokenizer = !flags.valid_vocab, .defaults = false});
+      open_model(flags.directory, {.tokenizer = !flags.valid_vocab,
+                                   .defaults = false,
+                                   .pages = flags.engine.pages()});
   if (!model) return report(model_fault(model.error().code), model.error().detail);
   if (const auto failed = check_input(flags, *prompts, *model)) return *failed;
 

@@ -23,7 +23,10 @@ std::chrono::milliseconds Admission::turn_away(Place place) {
   place.release();
   const std::lock_guard lock(mutex_);
   --open_;
-  if (!full_since_) full_since_ = Clock::now();
+  if (open_ == 0)
+    full_since_.reset();  // nobody is left whose end would tell
+  else if (!full_since_)
+    full_since_ = Clock::now();
   return wait_for_one_more();
 }
 

@@ -101,14 +101,23 @@ model::SamplingParams sampling_of(const ServedModel& model, const SamplingFields
 }
 
 /// The ids of each text at the begin of an answer and behind a space, as vLLM has them.
-std::vector<std::vector<std::int32_t>> bad_words_of(const model::Tokenizer& tokenizer,
-                                                    const std::vector<std::string>& texts) {
+Expected<std::vector<std::vector<std::int32_t>>> bad_words_of(
+    const model::Tokenizer& tokenizer, const std::vector<std::string>& texts) {
   std::vector<std::vector<std::int32_t>> words;
-  for (const std::string& text : texts)
-    for (const char* space : {"", " "})
-      if (auto ids = tokenizer.encode(space + text); ids && !ids->empty())
-        words.push_back(*std::move(ids));
+  for (const std::string& text : texts) {
+    for (const char* space : {"", " "}) {
+      auto ids = tokenizer.encode(space + text);
+      if (!ids) return unexpected(ids.error());
+      words.push_back(*std::move(ids));
+    }
+  }
   return words;
+}
+
+/// No salt of a client without an owner is that of one with an owner.
+std::string salt_of(const GenerateCall& call) {
+  if (!call.cache_owner.empty()) return "key " + call.cache_owner + '\n' + call.cache_salt;
+  return call.cache_salt.empty() ? "" : "salt " + call.cache_salt;
 }
 
 /// 64 bits that nobody can find another text for; 0 for none.
@@ -206,8 +215,11 @@ Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCa
   plan.request.sampling = sampling_of(model, call.sampling);
   plan.request.valid_vocab = opened.valid_vocab();
   model::SamplingParams& sampling = plan.request.sampling;
-  if (!call.sampling.bad_words.empty())
-    sampling.bad_words = bad_words_of(*model.tokenizer(), call.sampling.bad_words);
+  if (!call.sampling.bad_words.empty()) {
+    auto words = bad_words_of(*model.tokenizer(), call.sampling.bad_words);
+    if (!words) return invalid_fields({{call.names.sampling + "bad_words", words.error().detail}});
+    sampling.bad_words = *std::move(words);
+  }
   if (auto refused = bound_answer(call, opened.context(), plan.request)) return *std::move(refused);
   if (const auto valid = model::validate(sampling); !valid) {
     return invalid_fields({{"sampling", valid.error().detail}});
@@ -226,8 +238,7 @@ Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCa
   if (plan.form.told == 0) plan.request.prompt_logprobs = prompt_logprobs_of(call);
   plan.request.choices = static_cast<std::uint32_t>(call.sampling.n.value_or(1));
   plan.request.priority = call.priority;
-  const std::string owner = call.cache_owner.empty() ? "" : call.cache_owner + '\n';
-  plan.request.cache_salt = hashed(owner + call.cache_salt);
+  plan.request.cache_salt = hashed(salt_of(call));
   plan.request.tenant = hashed(call.tenant);
   return plan;
 }

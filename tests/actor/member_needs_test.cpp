@@ -90,6 +90,8 @@ TEST_F(Needs, AGatewayNamesEverybodyWhoIsMissing) {
   follow(states, false);
   joined[kAttention] = 1;
   EXPECT_EQ(text(), "expert 2 has not joined; attention 0 is DRAINING since 0.0 s");
+  for (const Lack& lack : needs.all(joined, std::nullopt, now))
+    EXPECT_EQ(lack.leaves, lack.peer == kAttention) << name_of(lack) << ": who waits for whom";
 }
 
 TEST_F(Needs, AGatewayNamesARouterWithoutItsLinks) {

@@ -182,6 +182,8 @@ TEST_F(SamplerTest, OnlyAllowedIdsAreDrawn) {
   EXPECT_EQ(support(100), (std::set<std::int32_t>{0})) << "both masks hold";
   params_.allowed_token_ids = {4};
   expect_fault(Errc::invalid_argument, "the grammar, allowed_token_ids");
+  params_.stop_token_ids = {2};
+  EXPECT_EQ(support(100), (std::set<std::int32_t>{2})) << "the answer is complete";
 }
 
 TEST_F(SamplerTest, ABadWordIsForbiddenWhereItWouldBeComplete) {

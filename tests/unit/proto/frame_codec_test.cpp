@@ -245,8 +245,7 @@ TEST(FrameCodec, RefusesCountsPastTheirBounds) {
                   {"request id too long", 76, (65u << 16) | 1, bound},
                   {"no request id", 76, 1, length},
                   {"grammar too long", 108, kGrammarBytesMax + 1, bound},
-                  {"too many allowed ids", 116, kAllowedIdsMax + 1, bound},
-                  {"too many ids of bad words", 104, ((kBadWordIdsMax + 1) << 16) | 3, bound}});
+                  {"too many allowed ids", 116, kAllowedIdsMax + 1, bound}});
   expect_refused(encoded(samples.tokens()), {{"too many tokens", 0, kTokensMax + 1, bound},
                                              {"alternatives", 4, (4u << 16) | 21, bound},
                                              {"finish reason", 4, (5u << 16) | 2, value},
