@@ -41,6 +41,8 @@ void read_all(const MappedFile& file) {
   for (const std::byte byte : file.bytes()) sum = sum + std::to_integer<int>(byte);
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they make mlock do nothing
+
 /// "VmLck:  12 kB" of /proc/self/status; what /proc/self/smaps says of the mapping at `bytes`.
 std::int64_t locked_kib() {
   std::ifstream status("/proc/self/status");
@@ -93,6 +95,8 @@ TEST(BringInDeathTest, SaysWhatTheSystemAllowsToLock) {
   EXPECT_EXIT(end_with_what_locking_says(*file), ::testing::ExitedWithCode(0),
               "allows 8 KiB .*engine.lock_weights");
 }
+
+#endif
 
 TEST(MappedFileDeathTest, TruncationEndsTheProcessWithExitFourAndTheName) {
   TempDir dir;
