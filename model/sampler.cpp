@@ -26,6 +26,16 @@ bool better(const Candidate& a, const Candidate& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
 }
 
+/// Null for an id that the vocabulary does not have.
+float* logit_of(std::vector<float>& logits, std::int32_t token) {
+  const auto i = static_cast<std::size_t>(token);
+  return token >= 0 && i < logits.size() ? &logits[i] : nullptr;
+}
+
+void forbid(std::vector<float>& logits, std::int32_t token) {
+  if (float* logit = logit_of(logits, token)) *logit = kMinusInfinity;
+}
+
 void apply_penalties(std::vector<float>& logits, const SamplingParams& params,
                      const SampleContext& context) {
   std::map<std::int32_t, std::int32_t> generated;  // token -> count
@@ -34,16 +44,15 @@ void apply_penalties(std::vector<float>& logits, const SamplingParams& params,
     std::map<std::int32_t, std::int32_t> seen = generated;
     for (const auto token : context.prompt) ++seen[token];
     for (const auto& [token, count] : seen) {
-      if (token < 0 || token >= static_cast<std::int32_t>(logits.size())) continue;
-      float& l = logits[static_cast<std::size_t>(token)];
-      l = l > 0 ? l / params.repetition_penalty : l * params.repetition_penalty;
+      if (float* const l = logit_of(logits, token))
+        *l = *l > 0 ? *l / params.repetition_penalty : *l * params.repetition_penalty;
     }
   }
   for (const auto& [token, count] : generated) {
-    if (token < 0 || token >= static_cast<std::int32_t>(logits.size())) continue;
-    float& l = logits[static_cast<std::size_t>(token)];
-    l -= params.frequency_penalty * static_cast<float>(count);
-    l -= params.presence_penalty;
+    float* const l = logit_of(logits, token);
+    if (l == nullptr) continue;
+    *l -= params.frequency_penalty * static_cast<float>(count);
+    *l -= params.presence_penalty;
   }
 }
 
@@ -54,15 +63,12 @@ void apply_masks(std::vector<float>& logits, const SamplingParams& params,
     if ((allowed[i / 64] >> (i % 64) & 1) == 0) logits[i] = kMinusInfinity;
   if (params.allowed_token_ids.empty()) return;
   std::vector<float> kept(logits.size(), kMinusInfinity);
-  for (const auto token : params.allowed_token_ids) {
-    const auto i = static_cast<std::size_t>(token);
-    if (token >= 0 && i < logits.size()) kept[i] = logits[i];
-  }
-  // Where a grammar lets the answer end, it may.
-  for (const auto token : params.stop_token_ids) {
-    const auto i = static_cast<std::size_t>(token);
-    if (!allowed.empty() && token >= 0 && i < logits.size()) kept[i] = logits[i];
-  }
+  const auto keep = [&](std::int32_t token) {
+    if (const float* logit = logit_of(logits, token)) *logit_of(kept, token) = *logit;
+  };
+  for (const auto token : params.allowed_token_ids) keep(token);
+  if (!allowed.empty())  // where a grammar lets the answer end, it may
+    for (const auto token : params.stop_token_ids) keep(token);
   logits = std::move(kept);
 }
 
@@ -73,9 +79,7 @@ void forbid_bad_words(std::vector<float>& logits, const SamplingParams& params,
     if (word.empty() || context.generated.size() + 1 < word.size()) continue;
     const auto begin = word.first(word.size() - 1);
     if (!std::ranges::equal(context.generated.last(begin.size()), begin)) continue;
-    const auto token = word.back();
-    if (token >= 0 && token < static_cast<std::int32_t>(logits.size()))
-      logits[static_cast<std::size_t>(token)] = kMinusInfinity;
+    forbid(logits, word.back());
   }
 }
 
@@ -84,9 +88,7 @@ void forbid_stop_ids(std::vector<float>& logits, const SamplingParams& params,
                      const SampleContext& context) {
   std::vector<float> kept;
   if (!context.allowed.empty()) kept = logits;
-  for (const auto token : params.stop_token_ids)
-    if (token >= 0 && token < static_cast<std::int32_t>(logits.size()))
-      logits[static_cast<std::size_t>(token)] = kMinusInfinity;
+  for (const auto token : params.stop_token_ids) forbid(logits, token);
   if (!kept.empty() && std::ranges::max(logits) == kMinusInfinity) logits = std::move(kept);
 }
 
@@ -95,8 +97,7 @@ void apply_bias(std::vector<float>& logits, const SamplingParams& params,
   if (static_cast<std::int64_t>(context.generated.size()) < params.min_tokens)
     forbid_stop_ids(logits, params, context);
   for (const auto& [token, bias] : params.logit_bias)
-    if (token >= 0 && token < static_cast<std::int32_t>(logits.size()))
-      logits[static_cast<std::size_t>(token)] += bias;
+    if (float* logit = logit_of(logits, token)) *logit += bias;
 }
 
 std::int32_t argmax(const std::vector<float>& logits) {

@@ -50,13 +50,6 @@ double weight_bytes(const ModelConfig& config, const ValueBytes& bytes, std::int
                          experts_used(config, rows) * n.expert * bytes.experts);
 }
 
-/// Multiply-adds of one token outside attention over the cache, logits apart.
-double token_macs(const ModelConfig& config) {
-  const Counts n(config);
-  return n.layers * (n.attention + n.absorbed) + n.dense_layers * n.dense +
-         n.moe_layers * ((config.experts_per_token + config.shared_experts) * n.expert + n.gate);
-}
-
 void add_flops(Work& work, double macs, Products products) {
   work.flops += 2 * macs;
   if (products == Products::bf16) work.bf16_flops += 2 * macs;
@@ -72,6 +65,13 @@ void add_rows(Work& work, const ModelConfig& config, double rows, const Arithmet
   add_flops(work, rows * n.moe_layers * config.shared_experts * n.expert, how.dense);
   add_flops(work, rows * n.moe_layers * config.experts_per_token * n.expert, how.experts);
   add_flops(work, rows * n.moe_layers * n.gate, Products::f32);
+}
+
+/// Multiply-adds of one of them.
+double token_macs(const ModelConfig& config) {
+  Work work;
+  add_rows(work, config, 1, {});
+  return work.flops / 2;
 }
 
 /// Multiply-adds of all heads and layers for one row and one cached position: the score over
@@ -131,22 +131,34 @@ int first_layer(const ModelConfig& config, bool moe) {
   return 0;
 }
 
+/// Names of the first weight of each kind.
+struct FirstWeights {
+  std::string attention = "model.layers.0.self_attn.o_proj.weight";
+  std::string dense, experts, gate;
+
+  explicit FirstWeights(const ModelConfig& config) {
+    const auto mlp = [&](bool moe) {
+      return "model.layers." + std::to_string(first_layer(config, moe)) + ".mlp.";
+    };
+    const bool has_dense = !config.is_moe(first_layer(config, false));
+    dense = has_dense ? mlp(false) + "gate_proj.weight"
+                      : mlp(true) + "shared_experts.gate_proj.weight";
+    experts = mlp(true) + "experts.0.gate_proj.weight";
+    gate = mlp(true) + "gate.weight";
+  }
+};
+
 }  // namespace
 
 ValueBytes value_bytes_of(const Checkpoint& checkpoint, const Numerics& numerics) {
   const ModelConfig& config = checkpoint.config();
-  const auto mlp = [&](bool moe) {
-    return "model.layers." + std::to_string(first_layer(config, moe)) + ".mlp.";
-  };
-  const std::string attention = "model.layers.0.self_attn.";
+  const FirstWeights first(config);
   ValueBytes bytes;
-  bytes.attention = stored_bytes(checkpoint, attention + "o_proj.weight");
+  bytes.attention = stored_bytes(checkpoint, first.attention);
   bytes.absorbed = absorbed_bytes(checkpoint, numerics);
-  const bool has_dense = !config.is_moe(first_layer(config, false));
-  bytes.dense = stored_bytes(checkpoint, has_dense ? mlp(false) + "gate_proj.weight"
-                                                   : mlp(true) + "shared_experts.gate_proj.weight");
-  bytes.experts = stored_bytes(checkpoint, mlp(true) + "experts.0.gate_proj.weight");
-  bytes.gate = stored_bytes(checkpoint, mlp(true) + "gate.weight");
+  bytes.dense = stored_bytes(checkpoint, first.dense);
+  bytes.experts = stored_bytes(checkpoint, first.experts);
+  bytes.gate = stored_bytes(checkpoint, first.gate);
   bytes.head = derives_int8(config, numerics) ? 1 + row_scale(config.hidden_size)
                                               : stored_bytes(checkpoint, "lm_head.weight");
   const kernels::CacheEntry entry = cache_entry(config, numerics);
@@ -166,17 +178,13 @@ Arithmetic arithmetic_of(const Checkpoint& checkpoint, const Numerics& numerics)
         numerics.mode == ActivationMode::bf16 || numerics.mode == ActivationMode::int8_act;
     return narrow && bf16_rows ? Products::bf16 : Products::f32;
   };
-  const auto mlp = [&](bool moe) {
-    return "model.layers." + std::to_string(first_layer(config, moe)) + ".mlp.";
-  };
-  const bool has_dense = !config.is_moe(first_layer(config, false));
+  const FirstWeights first(config);
   const bool derived = derives_int8(config, numerics);
   Arithmetic how;
-  how.attention = products("model.layers.0.self_attn.o_proj.weight");
+  how.attention = products(first.attention);
   how.absorbed = derived ? Products::int8 : Products::f32;
-  how.dense = products(has_dense ? mlp(false) + "gate_proj.weight"
-                                 : mlp(true) + "shared_experts.gate_proj.weight");
-  how.experts = products(mlp(true) + "experts.0.gate_proj.weight");
+  how.dense = products(first.dense);
+  how.experts = products(first.experts);
   how.head = derived ? Products::int8 : products("lm_head.weight");
   return how;
 }
