@@ -185,7 +185,8 @@ Expected<void> bring_in(std::span<const std::byte> bytes, PageUse use) {
   return unexpected(Errc::resource_exhausted,
                     "weights cannot be locked in memory: " + why + ". Of locked memory the system "
                     "allows " + std::to_string(limit.rlim_cur >> 10) +
-                        " KiB (ulimit -l): raise that, or do without engine.lock_weights");
+                        " KiB (ulimit -l): raise that, or do without --lock-weights and "
+                        "engine.lock_weights");
 }
 
 void forget(std::span<const std::byte> bytes) {
