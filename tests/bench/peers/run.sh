@@ -45,7 +45,7 @@ for tool in llama-bench llama-batched-bench llama-quantize; do
     echo "run.sh: no program at $llama/$tool. Name their folder by LLAMA_BIN=, or build without" >&2
     exit 2
   fi
-  PIP="$python -m pip" "$peers/build_llama.sh" "$dir/llama" >&2
+  PIP="$python -m pip" bash "$peers/build_llama.sh" "$dir/llama" >&2
   break
 done
 
