@@ -73,9 +73,11 @@ bool has_avx512() {
 /// With the products of four bytes added to a sum (Cascade Lake and later, Zen 4).
 bool has_avx512_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 
-/// With these and the products of two BF16 added to a sum (Cooper Lake, Sapphire Rapids, Zen 4).
+/// With these, the products of two BF16 added to a sum, and permutations of bytes, by which codes
+/// become BF16 (Sapphire Rapids, Zen 4).
 bool has_avx512_bf16() {
-  return has_avx512_vnni() && __builtin_cpu_supports("avx512bf16") && cpu::bf16_adds_in_order();
+  return has_avx512_vnni() && __builtin_cpu_supports("avx512bf16") &&
+         __builtin_cpu_supports("avx512vbmi") && cpu::bf16_adds_in_order();
 }
 
 std::string join(std::span<const std::string_view> names) {

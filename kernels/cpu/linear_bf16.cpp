@@ -4,7 +4,7 @@
 // the canonical order (ADR 0001). It reads subnormals as zero and makes none, though, so it is used
 // only where none can arise; what else there is in a call is computed by the level below.
 //
-// Highway 1.0.3 has no target for it. This is its AVX3 with one more set of instructions.
+// Highway 1.0.3 has no target for it. This is its AVX3 with two more sets of instructions.
 #include <immintrin.h>
 
 #include <algorithm>
@@ -25,7 +25,7 @@
 #include "kernels/cpu/lanes.inc"  // for AVX3, as everywhere
 // After lanes.inc
 #undef HWY_TARGET_STR
-#define HWY_TARGET_STR HWY_TARGET_STR_AVX3 ",avx512bf16"
+#define HWY_TARGET_STR HWY_TARGET_STR_AVX3 ",avx512bf16,avx512vbmi"
 #include "kernels/cpu/panels.inc"
 
 #pragma GCC diagnostic push
@@ -109,6 +109,10 @@ HWY_INLINE __mmask32 first_columns(std::size_t n) {
   return n >= Pairs::kColumns ? ~0U : (1U << n) - 1;
 }
 
+HWY_INLINE __mmask64 first_of_64(std::size_t n) {
+  return n >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1;
+}
+
 /// Calls copy(k, columns' mask, out) for the 32 columns each from k on of a packed row.
 template <class Copy>
 HWY_INLINE void for_each_32(std::size_t width, Pairs::Stored* out, std::size_t chunk,
@@ -146,8 +150,12 @@ struct WholeBf16 {
   static constexpr bool kBlocks = false;
   static constexpr float kUnit = 1;
   static constexpr std::size_t kBytes = 2;
-  /// Up to so many rows of x the streaming path of the level below is faster.
-  static constexpr std::int64_t kStreamTokensMax = 3;
+  static constexpr std::int64_t kStreamTokensMax = 8;
+  HWY_INLINE WholeBf16() {}  // not by default, as Scan's
+  /// Features that are streamed side by side.
+  HWY_INLINE static std::size_t together(std::size_t tokens, std::size_t row_bytes) {
+    return tokens == 1 && row_bytes >= 8192 ? 1 : 4;
+  }
   HWY_INLINE static void pack(const std::byte* row, std::size_t width, Pairs::Stored* out,
                               std::size_t chunk, Scan& scan) {
     for_each_32(width, out, chunk, [&](std::size_t k, __mmask32 columns, Pairs::Stored* to) {
@@ -158,39 +166,146 @@ struct WholeBf16 {
     });
   }
   HWY_INLINE static Exponents exponents(const Scan& scan) { return scan.exponents(); }
+
+  HWY_INLINE static void load(const std::byte* row, std::size_t n, __m512i (&words)[2]) {
+    words[0] = _mm512_maskz_loadu_epi16(first_columns(n), row);
+    words[1] = _mm512_setzero_si512();
+    if (n > Pairs::kColumns)
+      words[1] = _mm512_maskz_loadu_epi16(first_columns(n - Pairs::kColumns),
+                                          row + Pairs::kColumns * kBytes);
+  }
 };
 
-/// 32 e4m3 codes as BF16 of code * 2^-56.
-HWY_INLINE __m512i codes_to_words(__m256i codes) {
-  // Subnormal codes m are m * 2^-65: 0, 1, 2, 3, 4, 5, 6, 7 with the exponent of 2^-65 at bit 7.
-  const __m128i subnormals = _mm_set_epi16((64 << 7) | 0x60, (64 << 7) | 0x40, (64 << 7) | 0x20,
-                                           64 << 7, (63 << 7) | 0x40, 63 << 7, 62 << 7, 0);
-  const __m512i words = _mm512_cvtepi8_epi16(codes);  // with the sign in bits 15..7
-  // Exponent and mantissa at 10..4; exponents count from 2^-7 there and from 2^-127 in BF16.
-  const __m512i normal =
-      _mm512_or_si512(_mm512_and_si512(_mm512_slli_epi16(words, 4), _mm512_set1_epi16(0x7f0)),
-                      _mm512_set1_epi16((127 - 7 - 56) << 7));
-  const __mmask32 subnormal = _mm512_testn_epi16_mask(words, _mm512_set1_epi16(0x78));
-  const __m512i magnitudes =
-      _mm512_mask_permutexvar_epi16(normal, subnormal, words, _mm512_zextsi128_si512(subnormals));
-  return _mm512_or_si512(magnitudes,
-                         _mm512_and_si512(words, _mm512_set1_epi16(static_cast<short>(0x8000))));
-}
+/// The low and the high bytes of code * 2^-56 in BF16, by the seven bits of an e4m3 code below its
+/// sign.
+struct CodeTables {
+  static constexpr std::size_t kCodes = 128;
+  alignas(64) std::uint8_t low[kCodes] = {};
+  alignas(64) std::uint8_t high[kCodes] = {};
+
+  constexpr CodeTables() {
+    for (unsigned code = 0; code < kCodes; ++code) {
+      const unsigned word = word_of(code);
+      low[code] = static_cast<std::uint8_t>(word);
+      high[code] = static_cast<std::uint8_t>(word >> 8);
+    }
+  }
+  static constexpr unsigned word_of(unsigned code) {
+    // Exponents count from 2^-7 in a code and from 2^-127 in BF16.
+    constexpr unsigned kRaised = 127 - 7 - 56;
+    if (code == 0) return 0;
+    if (code >= 8) return (kRaised << kExponentAt) + (code << 4);
+    // A subnormal code m is m * 2^-65, and m = 2^top + rest.
+    const auto top = static_cast<unsigned>(std::bit_width(code)) - 1;
+    const unsigned rest = (code << (kExponentAt - top)) & 0x7f;
+    return ((kRaised - 2 + top) << kExponentAt) | rest;
+  }
+};
+constexpr CodeTables kCodeTables;
+
+/// Words of BF16 from e4m3 codes.
+class FromCodes {
+ public:
+  HWY_INLINE FromCodes()
+      : low_{_mm512_load_si512(kCodeTables.low), _mm512_load_si512(kCodeTables.low + 64)},
+        high_{_mm512_load_si512(kCodeTables.high), _mm512_load_si512(kCodeTables.high + 64)} {}
+  /// 64 codes in their order, 32 to each of `words`.
+  HWY_INLINE void operator()(__m512i codes, __m512i (&words)[2]) const {
+    // Unpacking takes eight bytes of every 16: the first 32 codes go where it begins.
+    const __m512i mixed = _mm512_permutexvar_epi64(_mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0), codes);
+    const __m512i low = _mm512_permutex2var_epi8(low_[0], mixed, low_[1]);
+    const __m512i unsigned_high = _mm512_permutex2var_epi8(high_[0], mixed, high_[1]);
+    constexpr int kFirstOrBothOthers = 0xf8;
+    const __m512i high =
+        _mm512_ternarylogic_epi32(unsigned_high, mixed, _mm512_set1_epi8(-128), kFirstOrBothOthers);
+    words[0] = _mm512_unpacklo_epi8(low, high);
+    words[1] = _mm512_unpackhi_epi8(low, high);
+  }
+
+ private:
+  __m512i low_[2];
+  __m512i high_[2];
+};
 
 struct BlocksE4m3 {
   static constexpr bool kBlocks = true;
   static constexpr float kUnit = 0x1p56f;
   static constexpr std::size_t kBytes = 1;
-  static constexpr std::int64_t kStreamTokensMax = 3;
+  /// Up to so many rows of x the streaming path is faster.
+  static constexpr std::int64_t kStreamTokensMax = 8;
   HWY_INLINE static void pack(const std::byte* row, std::size_t width, Pairs::Stored* out,
                               std::size_t chunk, Scan&) {
-    for_each_32(width, out, chunk, [&](std::size_t k, __mmask32 columns, Pairs::Stored* to) {
-      if (k % 64 == 0) hwy::Prefetch(row + k + kPackAhead);
-      _mm512_store_si512(to, codes_to_words(_mm256_maskz_loadu_epi8(columns, row + k)));
-    });
+    const FromCodes from_codes;
+    for (std::size_t k = 0; k < width; k += 64) {
+      hwy::Prefetch(row + k + kPackAhead);
+      Pairs::Stored* to = out + k / kChunk * chunk + k % kChunk;
+      __m512i words[2];
+      from_codes(_mm512_maskz_loadu_epi8(first_of_64(width - k), row + k), words);
+      _mm512_store_si512(to, words[0]);
+      _mm512_store_si512(to + Pairs::kColumns, words[1]);
+    }
   }
   HWY_INLINE static Exponents exponents(const Scan&) { return kCodes; }
+
+  HWY_INLINE BlocksE4m3() : from_codes() {}
+  HWY_INLINE static std::size_t together(std::size_t tokens, std::size_t) {
+    return tokens == 1 ? 1 : tokens == 2 ? 4 : 2;  // of 32 registers codes take six
+  }
+  /// The first n of 64 columns from `codes` on, 32 to each of `words`, zeros after them.
+  HWY_INLINE void load(const std::byte* codes, std::size_t n, __m512i (&words)[2]) const {
+    from_codes(_mm512_maskz_loadu_epi8(first_of_64(n), codes), words);
+  }
+  FromCodes from_codes;
 };
+
+/// What of a call cannot be computed with words of BF16, for the level below.
+class Leftovers {
+ public:
+  explicit Leftovers(const LinearArgs& args) : args_(args) {}
+
+  HWY_NOINLINE void add(PanelRows rows, PanelFeatures features) {
+    if (!parts_.empty()) {
+      Part& last = parts_.back();
+      const std::size_t end = last.rows.first + last.rows.count;
+      if (last.features.first == features.first && rows.first <= end + kGapMax) {
+        last.rows.count = rows.first + rows.count - last.rows.first;
+        return;
+      }
+    }
+    parts_.push_back({rows, features});
+  }
+  void compute() const {
+    for (const Part& part : parts_) {
+      LinearArgs args = args_;
+      const auto first = static_cast<std::int64_t>(part.rows.first);
+      args.x += first * args.x_stride;
+      args.y += first * args.y_stride;
+      if (args.x_scales != nullptr) args.x_scales += first * scale_blocks(args.w.cols);
+      args.tokens = static_cast<std::int64_t>(part.rows.count);
+      const auto f = static_cast<std::int64_t>(part.features.first);
+      cpu::linear_levels().avx512(args, f, f + static_cast<std::int64_t>(part.features.count));
+    }
+  }
+
+ private:
+  struct Part {
+    PanelRows rows;
+    PanelFeatures features;
+  };
+  /// So many rows between two are computed again rather than split: they get the same bits.
+  static constexpr std::size_t kGapMax = 8;
+
+  const LinearArgs& args_;
+  std::vector<Part> parts_;
+};
+
+}  // namespace
+}  // namespace troupe::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#include "kernels/cpu/stream_words.inc"
+HWY_BEFORE_NAMESPACE();
+namespace troupe::kernels::HWY_NAMESPACE {
+namespace {
 
 /// Panels in BF16; takes note of what cannot be computed so.
 template <class Format>
@@ -207,7 +322,8 @@ class Bf16Packing {
         end_(end),
         width_(static_cast<std::size_t>(args.w.cols)),
         width_log_(std::bit_width(width_)),
-        inputs_(static_cast<std::size_t>(args.tokens)) {}
+        inputs_(static_cast<std::size_t>(args.tokens)),
+        rest_(args) {}
 
   void pack_input(std::size_t token, Pairs::Stored*, Pairs::Stored* out, std::size_t chunk) {
     const float* row = args_.x + static_cast<std::int64_t>(token) * args_.x_stride;
@@ -226,47 +342,16 @@ class Bf16Packing {
     const auto first = inputs_.begin() + static_cast<std::ptrdiff_t>(rows.first);
     const bool some = std::any_of(first, first + static_cast<std::ptrdiff_t>(rows.count),
                                   [](const Exponents& e) { return e.most < kNotFinite; });
-    if (!some) note({rows, {begin_, end_ - begin_}});
+    if (!some) rest_.add(rows, {begin_, end_ - begin_});
     return some;
   }
   void computed(PanelRows rows, PanelFeatures features) {
     for (std::size_t r = rows.first; r < rows.first + rows.count; ++r)
-      if (!goes_with(inputs_[r], weights_, width_log_)) note({{r, 1}, features});
+      if (!goes_with(inputs_[r], weights_, width_log_)) rest_.add({r, 1}, features);
   }
-  /// What could not be computed, by the level below.
-  void compute_rest() const {
-    for (const Rest& rest : rest_) {
-      LinearArgs args = args_;
-      const auto first = static_cast<std::int64_t>(rest.rows.first);
-      args.x += first * args.x_stride;
-      args.y += first * args.y_stride;
-      if (args.x_scales != nullptr) args.x_scales += first * scale_blocks(args.w.cols);
-      args.tokens = static_cast<std::int64_t>(rest.rows.count);
-      const auto f = static_cast<std::int64_t>(rest.features.first);
-      cpu::linear_levels().avx512(args, f, f + static_cast<std::int64_t>(rest.features.count));
-    }
-  }
+  void compute_rest() const { rest_.compute(); }
 
  private:
-  struct Rest {
-    PanelRows rows;
-    PanelFeatures features;
-  };
-  /// So many rows between two are computed again rather than split: they get the same bits.
-  static constexpr std::size_t kGapMax = 8;
-
-  HWY_NOINLINE void note(const Rest& rest) {
-    if (!rest_.empty()) {
-      Rest& last = rest_.back();
-      const std::size_t end = last.rows.first + last.rows.count;
-      if (last.features.first == rest.features.first && rest.rows.first <= end + kGapMax) {
-        last.rows.count = rest.rows.first + rest.rows.count - last.rows.first;
-        return;
-      }
-    }
-    rest_.push_back(rest);
-  }
-
   const LinearArgs& args_;
   std::size_t begin_;
   std::size_t end_;
@@ -274,16 +359,16 @@ class Bf16Packing {
   int width_log_;
   std::vector<Exponents> inputs_;  // [tokens]
   Exponents weights_;              // of the last panel
-  std::vector<Rest> rest_;
+  Leftovers rest_;
 };
 
 template <class Format>
 void run_linear(const LinearArgs& args, std::int64_t begin, std::int64_t end) {
-  if (args.tokens <= Format::kStreamTokensMax) return cpu::linear_levels().avx512(args, begin, end);
   check_linear(args);
-  if (begin >= end) return;
+  if (args.tokens <= 0 || begin >= end) return;
   const auto b = static_cast<std::size_t>(begin);
   const auto e = static_cast<std::size_t>(end);
+  if (args.tokens <= Format::kStreamTokensMax) return stream_words<Format>(args, b, e);
   Bf16Packing<Format> packing(args, b, e);
   panel_path(args, b, e, packing);
   packing.compute_rest();

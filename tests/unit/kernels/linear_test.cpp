@@ -317,22 +317,22 @@ TEST(Linear, MultipliesBf16ByTheirInstructionWhereItMay) {
   if (!level) GTEST_SKIP() << "untested here: " << level.error().detail;
   const KernelTable& below = **select_level("avx512_vnni");
   std::mt19937 random(kSeed);
-  constexpr std::int64_t kTokens = 40;
   constexpr std::int64_t kCols = 512;
-  for (const WeightFormat& format : {kBf16, kE4m3}) {
-    const StoredWeight w = random_weight(random, format, 24, kCols, normal_floats);
-    for (const bool fitting : {true, false}) {
-      std::vector<float> x = normal_floats(random, kTokens * kCols);
-      for (float& v : x) v = fitting ? round_to_bf16(v) : v;
-      // The instruction rounds to nearest whatever the caller has asked for; others do not.
-      const unsigned int before = _mm_getcsr();
-      _mm_setcsr(before | _MM_ROUND_TOWARD_ZERO);
-      const std::vector<float> by_level = run(**level, w.view, x.data(), kTokens);
-      const std::vector<float> by_fma = run(below, w.view, x.data(), kTokens);
-      _mm_setcsr(before);
-      EXPECT_EQ(by_level == by_fma, !fitting) << format.name;
+  for (const WeightFormat& format : {kBf16, kE4m3})
+    for (const std::int64_t tokens : {1, 7, 40}) {  // streamed, the last in panels
+      const StoredWeight w = random_weight(random, format, 24, kCols, normal_floats);
+      for (const bool fitting : {true, false}) {
+        std::vector<float> x = normal_floats(random, static_cast<std::size_t>(tokens * kCols));
+        for (float& v : x) v = fitting ? round_to_bf16(v) : v;
+        // The instruction rounds to nearest whatever the caller has asked for; others do not.
+        const unsigned int before = _mm_getcsr();
+        _mm_setcsr(before | _MM_ROUND_TOWARD_ZERO);
+        const std::vector<float> by_level = run(**level, w.view, x.data(), tokens);
+        const std::vector<float> by_fma = run(below, w.view, x.data(), tokens);
+        _mm_setcsr(before);
+        EXPECT_EQ(by_level == by_fma, !fitting) << format.name << " rows " << tokens;
+      }
     }
-  }
 }
 
 TEST(Engine, SplitsGroupsOfLinearsWithoutChangingABit) {

@@ -184,25 +184,25 @@ TEST_P(Parity, LinearOfBf16WeightsWithAStrayAmongThem) {
   for (const float stray : kStrays)
     for (const std::int64_t cols : {1, 33, 160, 576}) {
       constexpr std::int64_t kRows = 37;
-      constexpr std::int64_t kTokens = 32;
       StoredWeight w = random_weight(random_, kBf16, kRows, cols, ordinary_bf16);
       const Bf16 bits = f32_to_bf16(stray);
       std::memcpy(&w.bytes[2 * (random_() % static_cast<std::uint64_t>(kRows * cols))], &bits, 2);
-      for (const float scale : {1.0f, 0x1p-60f, 0x1p-90f, 0x1p100f}) {
-        std::vector<float> x = ordinary_bf16(random_, kTokens * cols);
-        for (float& v : x) v *= scale;
-        std::vector<float> want(kTokens * kRows);
-        std::vector<float> got = want;
-        LinearArgs args{
-            .x = x.data(), .x_stride = cols, .w = w.view, .y_stride = kRows, .tokens = kTokens};
-        args.y = want.data();
-        reference_->linear(args, 0, kRows);
-        args.y = got.data();
-        level_->linear(args, 0, kRows);
-        expect_same(want, got,
-                    "stray " + std::to_string(stray) + " cols " + std::to_string(cols) + " scale " +
-                        std::to_string(scale));
-      }
+      for (const float scale : {1.0f, 0x1p-60f, 0x1p-90f, 0x1p100f})
+        for (const std::int64_t tokens : {1, 6, 32}) {
+          std::vector<float> x = ordinary_bf16(random_, tokens * cols);
+          for (float& v : x) v *= scale;
+          std::vector<float> want(static_cast<std::size_t>(tokens * kRows));
+          std::vector<float> got = want;
+          LinearArgs args{
+              .x = x.data(), .x_stride = cols, .w = w.view, .y_stride = kRows, .tokens = tokens};
+          args.y = want.data();
+          reference_->linear(args, 0, kRows);
+          args.y = got.data();
+          level_->linear(args, 0, kRows);
+          expect_same(want, got,
+                      "stray " + std::to_string(stray) + " cols " + std::to_string(cols) +
+                          " rows " + std::to_string(tokens) + " scale " + std::to_string(scale));
+        }
     }
 }
 
