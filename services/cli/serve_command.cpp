@@ -12,6 +12,7 @@
 #include "services/cli/compute.hpp"
 #include "services/cli/engine_options.hpp"
 #include "services/cli/serve_ops.hpp"
+#include "services/gateway/call_log.hpp"
 #include "services/gateway/gateway_settings.hpp"
 #include "services/gateway/grpc/admin_server.hpp"
 #include "services/gateway/grpc/grpc_log.hpp"
@@ -198,6 +199,7 @@ int serve(Flags& flags) {
   if (!served) return report(Fault::chat_template, served.error().detail);
 
   const GrpcLog grpc_log(log);
+  CallLog calls(log);
   auto admin = AdminServer::start(grpc_settings(flags, flags.admin_listen, strangers.sink()),
                                   [&engine] { return engine.report(); });
   if (!admin) return report(Fault::cannot_bind, "--admin-listen: " + admin.error().detail);
@@ -209,7 +211,10 @@ int serve(Flags& flags) {
   }
   auto gateway =
       GatewayServer::start(*served, engine, settings, [&engine] { return engine.epoch(); },
-                           {[&ops](const CallRecord& call) { ops.on_call_end(call); },
+                           {[&](const CallRecord& call) {
+                              ops.on_call_end(call);
+                              calls.tell(call);
+                            },
                             tell_about_keys, strangers.sink()});
   if (!gateway) {
     const bool setting = gateway.error().code == Errc::invalid_argument;

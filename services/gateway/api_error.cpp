@@ -174,9 +174,12 @@ ApiError from_engine(const Error& error) {
     case Errc::unavailable:
       return retryable(ApiCode::unavailable, "SERVICE_LOST", error.detail + ". Ask again later",
                        kRetrySoon);
-    default:
-      return make(ApiCode::internal, "INTERNAL",
-                  "something went wrong inside; the log has it under this request's id");
+    default: {
+      ApiError bug = make(ApiCode::internal, "INTERNAL",
+                          "something went wrong inside; the log has it under this request's id");
+      bug.cause = error.detail;
+      return bug;
+    }
   }
 }
 

@@ -42,6 +42,7 @@ struct ApiError {
   std::map<std::string, std::string> metadata = {};  // numbers and names that go with the reason
   std::vector<FieldViolation> fields = {};
   std::optional<std::chrono::milliseconds> retry_after = std::nullopt;
+  std::string cause = {};  // for the log alone: what an INTERNAL hides from the client
 };
 
 /// An answer, or why there is none.
@@ -80,7 +81,7 @@ ApiError draining();
 ApiError not_ready(const actors::Readiness& now);
 
 /// What an error of the engine is to a client. Bugs and broken files are INTERNAL without their
-/// text, which belongs in the log.
+/// text, which is the `cause`.
 ApiError from_engine(const Error& error);
 
 }  // namespace troupe::services

@@ -5,6 +5,7 @@
 
 #include "model/activation_choice.hpp"
 #include "model/checkpoint/files.hpp"
+#include "services/gateway/call_log.hpp"
 #include "services/gateway/gateway_metrics.hpp"
 #include "services/gateway/gateway_settings.hpp"
 #include "services/gateway/grpc/admin_server.hpp"
@@ -21,6 +22,7 @@ class GatewayFront final : public ServiceFront {
   GatewayFront(const FrontContext& context, ServedModel served)
       : node_(context.node),
         log_(context.log),
+        calls_(context.log),
         metrics_(context.metrics, context.served_name),
         health_(context.health),
         on_stranger_(context.on_stranger),
@@ -42,12 +44,16 @@ class GatewayFront final : public ServiceFront {
   }
 
  private:
-  void on_call_end(const CallRecord& call);
+  void on_call_end(const CallRecord& call) {
+    metrics_.record(call);
+    calls_.tell(call);
+  }
   void on_keys(const std::string& error);
   std::uint64_t placement_epoch();
 
   actors::ClusterNode& node_;
   Logger& log_;
+  CallLog calls_;
   GatewayMetrics metrics_;
   HealthSources health_;
   StrangerSink on_stranger_;
@@ -87,24 +93,6 @@ std::uint64_t GatewayFront::placement_epoch() {
 void GatewayFront::on_keys(const std::string& error) {
   if (error.empty()) return log_.info("api_keys_read", "the file of keys has changed");
   log_.error("api_keys_not_read", "the keys before stay in force: " + error);
-}
-
-void GatewayFront::on_call_end(const CallRecord& call) {
-  metrics_.record(call);
-  if (call.stranger) return;
-  const LogFields fields{{"request_id", call.request_id},
-                         {"trace_id", call.trace_id},
-                         {"key", call.key_name},
-                         {"api", call.api},
-                         {"code", call.code},
-                         {"reason", call.reason},
-                         {"finish", call.finish},
-                         {"prompt_tokens", call.prompt_tokens},
-                         {"generated_tokens", call.generated_tokens},
-                         {"duration_ms", static_cast<std::int64_t>(call.duration_s * 1000)}};
-  const bool fault = call.code == "500" || call.code == "INTERNAL" || call.code == "UNKNOWN" ||
-                     call.code == "DATA_LOSS";
-  log_.log(fault ? LogLevel::error : LogLevel::info, "call_ended", "", fields);
 }
 
 /// A checkpoint with the tokenizer beside it; FrontContext has the first, the parts keep both.

@@ -28,6 +28,7 @@ struct CallRecord {
   const char* api = "";  // "chat", "grpc_generate", ...
   std::string code;      // "200", or by name over gRPC: "OK", "NOT_FOUND", ...
   std::string reason;    // of the error; empty when it went well
+  std::string cause;     // of an error whose text is not for the client; else empty
   // "stop", "length", "tool_calls", "cancelled", "error"; empty: nothing was generated
   const char* finish = "";
   std::int64_t prompt_tokens = 0;

@@ -4,13 +4,14 @@
 import http.client
 import json
 import os
+import shutil
 import tempfile
 import threading
 import unittest
 
 from tests.support import grpc_client as client
 from tests.support import openai_client as oai
-from tests.support import ops, program
+from tests.support import ops, program, safetensors
 from tests.support.error_rows import CODE, ErrorRows
 from tests.support.free_ports import free_ports
 from tests.support.grpc_client import pb, request
@@ -25,6 +26,14 @@ ENDLESS = {"max_tokens": 4000, "ignore_eos": True}
 
 def settings(*pairs):
     return [word for pair in pairs for word in ("--set", pair)]
+
+
+def linked_model(folder, but=""):
+    """The bundled model in the new `folder`, but for one of its files."""
+    os.mkdir(folder)
+    for file in set(os.listdir(program.TINY)) - {but}:
+        os.symlink(os.path.join(program.TINY, file), os.path.join(folder, file))
+    return folder
 
 
 def bearer(key):
@@ -199,10 +208,7 @@ class ModelRowTest(RowTest):
 
     def model_without(self, name, config=None):
         """A copy of the bundled model; `config` changes its tokenizer_config.json."""
-        folder = self.path("model")
-        os.mkdir(folder)
-        for file in set(os.listdir(program.TINY)) - {name}:
-            os.symlink(os.path.join(program.TINY, file), os.path.join(folder, file))
+        folder = linked_model(self.path("model"), but=name)
         if config is not None:
             with open(os.path.join(program.TINY, name), encoding="utf-8") as file:
                 whole = json.load(file)
@@ -250,6 +256,87 @@ class ModelRowTest(RowTest):
         for message in (told.error["message"], failed.message):
             self.assertIn("max_tokens 400", message)
             self.assertIn("lower max_tokens", message)
+        self.assertTrue(self.answers())
+
+
+class DamagedModelRowTest(RowTest):
+    """Behind one token a logit is infinite, so that none can be drawn.
+
+    The loader refuses NaN. So the embedding of DAMAGED is 2^13 in the first place of the vector and
+    else 0: what comes out of the last norm has 16 times its first weight there (a root mean square
+    over 256 places), which is 29, where it has a few otherwise. The weight of LOUD for this place
+    is 2^124, so its logit passes the largest F32 from 16 on, and is finite behind other tokens.
+    """
+
+    DAMAGED, LOUD = 3006, 3005  # " ced", " hurt"
+    BF16_2_13, BF16_2_124 = 0x4600, 0x7D80
+    WORDS = "logits|NaN|weights|position|checksum"  # of the engine's own text
+
+    def setUp(self):
+        super().setUp()
+        folder = linked_model(self.path("model"))
+        for shard, tensor, row, first in (
+            (1, "model.embed_tokens.weight", self.DAMAGED, self.BF16_2_13),
+            (2, "lm_head.weight", self.LOUD, self.BF16_2_124),
+        ):
+            path = os.path.join(folder, f"model-0000{shard}-of-00002.safetensors")
+            whole = os.path.realpath(path)
+            os.remove(path)
+            shutil.copy(whole, path)
+            safetensors.overwrite_row(path, tensor, row, first)
+        self.serve(folder)
+
+    def says_why_in_the_log(self, request_id):
+        def lines():
+            return [line for line in self.served.log if f"request_id={request_id} " in line]
+
+        eventually(lines, "the call is in the log")
+        (line,) = lines()
+        self.assertRegex(line, r" error .* call_ended .*code=(500|INTERNAL) ")
+        self.assertRegex(line, 'cause="no token can be drawn for position .* NaN or infinite')
+
+    def test_a_bug_is_told_by_its_request_id_alone(self):
+        other = self.stream()
+        asked = {"prompt": [5, self.DAMAGED], "max_tokens": 4}
+        for path, body in (
+            (TEXT, asked), (TEXT, {**asked, "stream": True}),
+            # The token is drawn first, and then read.
+            (CHAT, {"messages": MESSAGES, "allowed_token_ids": [self.DAMAGED], "max_tokens": 4}),
+        ):
+            told = self.over_http("internal", path, body)
+            self.assertNotRegex(told.body.decode(), self.WORDS)
+            self.says_why_in_the_log(told.error["request_id"])
+
+        ids = request(ids=[5, self.DAMAGED], max_tokens=4)
+        for whole in (False, True):
+            call = self.served.inference.GenerateUnary if whole else self.served.inference.Generate
+            message = pb.GenerateUnaryRequest(request=ids) if whole else ids
+            failed = self.over_grpc("internal", message, call)
+            self.assertNotRegex(f"{failed.message}{failed.metadata}", self.WORDS)
+            self.says_why_in_the_log(failed.metadata["request_id"])
+
+        self.assertEqual(next(other).WhichOneof("event"), "delta", "it is still being answered")
+        self.assertTrue(self.answers())
+
+    def test_a_stream_that_has_begun_ends_with_it(self):
+        body = {"prompt": "a", "allowed_token_ids": [self.DAMAGED], "max_tokens": 4}
+        answer = oai.ask(self.served.url, TEXT, {**body, "stream": True})
+        self.assertEqual(answer.status, 200)
+        *chunks, last = answer.events  # and no [DONE]
+        self.assertEqual("".join(chunk["choices"][0]["text"] for chunk in chunks), " ced")
+        error = last["error"]
+        self.assertEqual((error["type"], error["code"]), ("server_error", "internal"))
+        self.assertEqual(error["request_id"], answer.headers["x-request-id"])
+        self.assertNotRegex(answer.body.decode(), self.WORDS)
+        self.says_why_in_the_log(error["request_id"])
+
+        events = []
+        call = self.served.inference.Generate(
+            request(text="a", allowed_token_ids=[self.DAMAGED], max_tokens=4)
+        )
+        failed = client.failure_of(lambda: (events.append(event) for event in call))
+        self.is_row_over_grpc("internal", failed)
+        self.assertEqual(client.Joined(events).ids, [self.DAMAGED])
         self.assertTrue(self.answers())
 
 

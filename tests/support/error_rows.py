@@ -27,6 +27,7 @@ ROWS = {
     "request_too_large": (413, _INVALID, CODE.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", False),
     "queue_full": (429, _RATE, CODE.RESOURCE_EXHAUSTED, "QUEUE_FULL", True),
     "rate_limit_exceeded": (429, _RATE, CODE.RESOURCE_EXHAUSTED, "RATE_LIMIT_EXCEEDED", True),
+    "internal": (500, "server_error", CODE.INTERNAL, "INTERNAL", False),
     "model_loading": (503, _AWAY, CODE.UNAVAILABLE, "MODEL_LOADING", True),
     "draining": (503, _AWAY, CODE.UNAVAILABLE, "DRAINING", True),
     "service_lost": (503, _AWAY, CODE.UNAVAILABLE, "SERVICE_LOST", True),

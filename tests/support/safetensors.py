@@ -50,6 +50,20 @@ def write(path, tensors):
             file.write(np.ascontiguousarray(array, _DTYPES[dtype]).tobytes())
 
 
+def overwrite_row(path, name, row, first):
+    """Row `row` of tensor `name` becomes zeros behind `first`, which is as `read` gives it."""
+    header, start = read_header(path)
+    tensor = header[name]
+    rows, width = tensor["shape"]
+    if not 0 <= row < rows:
+        raise IndexError(f"{name}: no row {row}")
+    codes = np.zeros(width, _DTYPES[tensor["dtype"]])
+    codes[0] = first
+    with open(path, "r+b") as file:
+        file.seek(start + tensor["data_offsets"][0] + row * codes.nbytes)
+        file.write(codes.tobytes())
+
+
 def flip_bits(path, name, index, mask):
     """Flips the bits `mask` in the most significant byte of element `index` of tensor `name`."""
     header, start = read_header(path)

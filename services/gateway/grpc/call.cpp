@@ -94,7 +94,10 @@ grpc::Status Call::close(std::optional<ApiError> error) {
   record_.duration_s = lived.count();
   grpc::Status status = error ? to_status(*error, record_.request_id) : grpc::Status();
   record_.code = code_name(status.error_code());
-  if (error) record_.reason = error->reason;
+  if (error) {
+    record_.reason = error->reason;
+    record_.cause = error->cause;
+  }
   return status;
 }
 

@@ -87,6 +87,7 @@ HttpError to_http(const ApiError& error) {
   out.message = error.message;
   out.param = param_of(error);
   out.retry_after = error.retry_after;
+  out.cause = error.cause;
   for (const char* key : {"prompt_tokens", "context_length"}) {
     const auto found = error.metadata.find(key);
     std::int64_t number = 0;

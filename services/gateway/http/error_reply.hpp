@@ -22,6 +22,7 @@ struct HttpError {
   std::string allow = {};  // of a 405: the methods there are
   /// More members of the body, for programs: how long the prompt is, and the context.
   std::vector<std::pair<std::string, std::int64_t>> numbers = {};
+  std::string cause = {};  // for the log alone
 };
 
 /// The one place where errors of the APIs become HTTP's.

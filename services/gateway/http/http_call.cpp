@@ -64,6 +64,7 @@ std::optional<ApiError> HttpCall::authorize(const std::string& authorization, co
 void HttpCall::note(const HttpError& error) {
   record_.code = std::to_string(error.status);
   record_.reason = error.code;
+  record_.cause = error.cause;
 }
 
 Reply HttpCall::fail(const HttpError& error) {
