@@ -61,6 +61,7 @@ Fault client_fault(const ClientFailure& failure) {
     case ApiCode::unauthenticated:
     case ApiCode::permission_denied: return Fault::key_refused;
     case ApiCode::deadline_exceeded: return Fault::timed_out;
+    case ApiCode::aborted:
     case ApiCode::resource_exhausted: return Fault::try_later;
     case ApiCode::unavailable:
       return failure.reason.empty() ? Fault::cannot_connect : Fault::try_later;

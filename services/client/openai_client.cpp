@@ -55,6 +55,7 @@ ApiCode code_of(int status) {
     case 401: return ApiCode::unauthenticated;
     case 403: return ApiCode::permission_denied;
     case 404: return ApiCode::not_found;
+    case 409: return ApiCode::aborted;
     case 413: return ApiCode::resource_exhausted;
     case 429: return ApiCode::resource_exhausted;
     case 503: return ApiCode::unavailable;

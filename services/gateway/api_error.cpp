@@ -136,6 +136,13 @@ ApiError message_too_large(std::size_t bytes, std::size_t bytes_max) {
   return error;
 }
 
+ApiError operation_in_progress() {
+  return retryable(ApiCode::aborted, "OPERATION_IN_PROGRESS",
+                   "another request with this idempotency key is still under way. Wait for its "
+                   "answer, or ask again once it has ended",
+                   kRetrySoon);
+}
+
 ApiError draining() {
   return retryable(ApiCode::unavailable, "DRAINING",
                    "this gateway is going away and takes nothing new. Ask another, or again later",

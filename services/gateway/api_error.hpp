@@ -23,6 +23,7 @@ enum class ApiCode : int {
   permission_denied = 7,
   resource_exhausted = 8,
   failed_precondition = 9,
+  aborted = 10,
   unimplemented = 12,
   internal = 13,
   unavailable = 14,
@@ -74,6 +75,8 @@ ApiError rate_limited(const std::string& key_name, const std::string& limit,
 ApiError queue_full(std::int64_t open, std::chrono::milliseconds retry_after);
 /// RESOURCE_EXHAUSTED / REQUEST_TOO_LARGE with both numbers.
 ApiError message_too_large(std::size_t bytes, std::size_t bytes_max);
+/// ABORTED / OPERATION_IN_PROGRESS with a time to come back: of an idempotency key.
+ApiError operation_in_progress();
 /// UNAVAILABLE / DRAINING with a time to come back.
 ApiError draining();
 /// UNAVAILABLE with a time to come back: MODEL_LOADING before the cluster was complete for the

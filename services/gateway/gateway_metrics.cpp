@@ -13,8 +13,9 @@ using Words = std::span<const char* const>;
 
 constexpr std::array kHttpApis{"chat",           "completions", "tokenize", "detokenize",
                                "apply_template", "models",      "props",    "unknown"};
-constexpr std::array kHttpCodes{"200", "400", "401", "403", "404", "405", "408", "413", "414",
-                                "415", "416", "417", "429", "431", "499", "500", "503", "504"};
+constexpr std::array kHttpCodes{"200", "400", "401", "403", "404", "405", "408",
+                                "409", "413", "414", "415", "416", "417", "429",
+                                "431", "499", "500", "503", "504"};
 constexpr std::array kGrpcApis{"grpc_generate",   "grpc_generate_unary",      "grpc_tokenize",
                                "grpc_detokenize", "grpc_apply_chat_template", "grpc_list_models",
                                "grpc_get_model"};

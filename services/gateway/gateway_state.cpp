@@ -50,4 +50,15 @@ void OpenAnswers::abort_all() {
   }
 }
 
+Answered<GatewayState::Entry> GatewayState::enter(const std::string& key_name,
+                                                  const GivenIdempotencyKey& given) {
+  if (auto refused = refuse_now()) return *std::move(refused);
+  auto held = idempotency_keys.hold(key_name, given);
+  if (auto* refused = std::get_if<ApiError>(&held)) return std::move(*refused);
+  auto place = admission.enter();
+  if (auto* full = std::get_if<ApiError>(&place)) return std::move(*full);
+  return Entry{std::get<IdempotencyKeys::Hold>(std::move(held)),
+               std::get<Admission::Place>(std::move(place))};
+}
+
 }  // namespace troupe::services

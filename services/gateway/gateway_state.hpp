@@ -15,6 +15,7 @@
 #include "services/gateway/access.hpp"
 #include "services/gateway/admission.hpp"
 #include "services/gateway/answer_stream.hpp"
+#include "services/gateway/idempotency_keys.hpp"
 #include "services/gateway/served_model.hpp"
 #include "services/runtime/ports/stranger_log.hpp"
 
@@ -106,6 +107,7 @@ struct GatewayState {
   OpenCalls calls_open;
   std::unique_ptr<Access> access;  // none: no keys are asked for
   Admission admission;             // of requests that generate
+  IdempotencyKeys idempotency_keys;
   OpenAnswers answers;
 
   /// Says whose `call` is: the key's, or nobody's where `key_name` is empty.
@@ -113,6 +115,13 @@ struct GatewayState {
     call.tenant = key_name;
     if (!share_prompts) call.cache_owner = key_name;
   }
+  /// What a request that generates has until it ends.
+  struct Entry {
+    IdempotencyKeys::Hold key;
+    Admission::Place place;
+  };
+  /// `key_name`: of the API key. *Errors*: those of `refuse_now`, IdempotencyKeys and Admission.
+  Answered<Entry> enter(const std::string& key_name, const GivenIdempotencyKey& given);
   /// Nothing when requests are taken now.
   std::optional<ApiError> refuse_now() const {
     if (draining) return services::draining();

@@ -12,20 +12,14 @@ import unittest
 from tests.support import grpc_client as client
 from tests.support import openai_client as oai
 from tests.support import ops, program, safetensors
-from tests.support.error_rows import CODE, ErrorRows
+from tests.support.error_row_case import (
+    CHAT, ENDLESS, MESSAGES, QUESTION, TEXT, RowTest, bearer, settings,
+)
+from tests.support.error_rows import CODE
 from tests.support.free_ports import free_ports
 from tests.support.grpc_client import pb, request
 from tests.support.poll_until import eventually
 from tests.support.services import Cluster
-
-CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
-QUESTION = [("user", "What is a lighthouse?")]
-MESSAGES = [{"role": role, "content": content} for role, content in QUESTION]
-ENDLESS = {"max_tokens": 4000, "ignore_eos": True}
-
-
-def settings(*pairs):
-    return [word for pair in pairs for word in ("--set", pair)]
 
 
 def linked_model(folder, but=""):
@@ -34,49 +28,6 @@ def linked_model(folder, but=""):
     for file in set(os.listdir(program.TINY)) - {but}:
         os.symlink(os.path.join(program.TINY, file), os.path.join(folder, file))
     return folder
-
-
-def bearer(key):
-    """What a call over HTTP and one over gRPC take to show a key."""
-    words = f"Bearer {key}"
-    return {"headers": {"Authorization": words}}, {"metadata": [("authorization", words)]}
-
-
-class RowTest(ErrorRows, program.ProgramTest):
-    """`self.served`, and how it is asked."""
-
-    served = None
-
-    def serve(self, *flags):
-        self.served = client.Served(*flags)
-        self.addCleanup(self.served.stop)
-        return self.served
-
-    def over_http(self, code, path=TEXT, body=None, **options):
-        body = {"prompt": "a", "max_tokens": 1} if body is None else body
-        return self.is_row_over_http(code, oai.ask(self.served.url, path, body, **options))
-
-    def over_grpc(self, code, asked=None, call=None, **options):
-        asked = request(text="a", max_tokens=1) if asked is None else asked
-        call = call or self.served.inference.Generate
-        return self.is_row_over_grpc(code, client.failure_of(call, asked, **options))
-
-    def stream(self, **options):
-        """A gRPC stream that goes on until it is cancelled; its first token is there."""
-        call = self.served.inference.Generate(request(text="a", **ENDLESS), **options)
-        self.addCleanup(call.cancel)
-        while next(call).WhichOneof("event") != "delta":
-            pass
-        return call
-
-    def calls(self, **labels):
-        """How many calls have ended so."""
-        name = "troupe_gateway_requests_total"
-        return sum(ops.values(self.served.addresses["ops"], name, labels))
-
-    def answers(self):
-        """Whether a request goes well now."""
-        return oai.ask(self.served.url, TEXT, {"prompt": "a", "max_tokens": 1}).status == 200
 
 
 class RequestRowTest(RowTest):

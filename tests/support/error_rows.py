@@ -24,6 +24,7 @@ ROWS = {
         403, "permission_error", CODE.PERMISSION_DENIED, "INSUFFICIENT_PERMISSIONS", False,
     ),
     "model_not_found": (404, _INVALID, CODE.NOT_FOUND, "MODEL_NOT_FOUND", False),
+    "operation_in_progress": (409, "conflict", CODE.ABORTED, "OPERATION_IN_PROGRESS", True),
     "request_too_large": (413, _INVALID, CODE.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", False),
     "queue_full": (429, _RATE, CODE.RESOURCE_EXHAUSTED, "QUEUE_FULL", True),
     "rate_limit_exceeded": (429, _RATE, CODE.RESOURCE_EXHAUSTED, "RATE_LIMIT_EXCEEDED", True),

@@ -60,9 +60,13 @@ std::optional<ApiError> Call::authorize(const Right* right) {
 }
 
 std::optional<ApiError> Call::admit() {
-  auto entered = state_.admission.enter();
-  if (auto* full = std::get_if<ApiError>(&entered)) return std::move(*full);
-  place_ = std::get<Admission::Place>(std::move(entered));
+  GivenIdempotencyKey key{"idempotency-key", {}};
+  const auto [begin, end] = context_.client_metadata().equal_range(key.header);
+  for (auto one = begin; one != end; ++one)
+    key.values.emplace_back(one->second.data(), one->second.size());
+  auto entered = state_.enter(record_.key_name, key);
+  if (auto* refused = std::get_if<ApiError>(&entered)) return std::move(*refused);
+  entry_ = std::get<GatewayState::Entry>(std::move(entered));
   return std::nullopt;
 }
 
@@ -86,8 +90,9 @@ std::optional<ApiError> Call::cause_of(std::optional<ApiError> error) const {
 }
 
 grpc::Status Call::close(std::optional<ApiError> error) {
-  if (error && error->reason == "QUEUE_FULL" && place_)
-    error->retry_after = state_.admission.turn_away(std::move(place_));
+  entry_.key.reset();  // who has the answer can use it again
+  if (error && error->reason == "QUEUE_FULL" && entry_.place)
+    error->retry_after = state_.admission.turn_away(std::move(entry_.place));
   context_.AddTrailingMetadata("x-request-id", record_.request_id);
   context_.AddTrailingMetadata("x-placement-epoch", std::to_string(state_.placement_epoch.load()));
   const std::chrono::duration<double> lived = std::chrono::steady_clock::now() - started_;

@@ -31,7 +31,7 @@ class Call {
   /// Nothing when the client's key allows it, or none is needed; else why not. `right` null: any
   /// key will do.
   std::optional<ApiError> authorize(const Right* right);
-  /// Nothing when there is room for one more request that generates.
+  /// Nothing when one more request that generates can be taken, with its idempotency key.
   std::optional<ApiError> admit();
 
   /// The status to finish with. Sets the trailing metadata; call once, just before.
@@ -42,7 +42,7 @@ class Call {
   grpc::CallbackServerContext& context_;
   CallRecord record_;
   Access::Pass pass_;
-  Admission::Place place_;
+  GatewayState::Entry entry_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };
 

@@ -18,8 +18,7 @@ Answered<StartedCall> start_answers(GatewayState& state, Call& call,
   call.set_request_id(request.request_id());
   constexpr Right right = Right::generate;
   if (auto refused = call.authorize(&right)) return *std::move(refused);
-  if (auto refused = state.refuse_now()) return *std::move(refused);
-  if (auto full = call.admit()) return *std::move(full);
+  if (auto refused = call.admit()) return *std::move(refused);
   GenerateCall asked = to_call(request);
   state.give_owner(asked, call.record().key_name);
   auto planned = plan_request(state.model, asked);

@@ -34,6 +34,7 @@ constexpr std::array kFaces{
     Face{"INSUFFICIENT_PERMISSIONS", 403, "permission_error", "insufficient_permissions"},
     Face{"MODEL_NOT_FOUND", 404, kInvalid, "model_not_found"},
     Face{"SLOW_READER", 408, "timeout", "slow_reader"},
+    Face{"OPERATION_IN_PROGRESS", 409, "conflict", "operation_in_progress"},
     Face{"QUEUE_FULL", 429, kRate, "queue_full"},
     Face{"MEMORY_EXHAUSTED", 429, kRate, "memory_exhausted"},
     Face{"RATE_LIMIT_EXCEEDED", 429, kRate, "rate_limit_exceeded"},

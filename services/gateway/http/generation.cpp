@@ -19,9 +19,9 @@ std::string event_text(const std::string& json) { return "data: " + json + "\n\n
 class Generation {
  public:
   Generation(GatewayState& state, const GenerationSettings& settings, HttpCall& call,
-             const CompletionRequest& request, int socket, Admission::Place place)
+             const CompletionRequest& request, int socket, GatewayState::Entry entry)
       : state_(state),
-        place_(std::move(place)),
+        entry_(std::move(entry)),
         settings_(settings),
         call_(call),
         frame_{state.model, request.form, call.request_id(),
@@ -44,7 +44,7 @@ class Generation {
   bool send_events(BodySink& sink);
 
   GatewayState& state_;
-  Admission::Place place_;
+  GatewayState::Entry entry_;
   const GenerationSettings& settings_;
   HttpCall& call_;
   ReplyFrame frame_;
@@ -101,8 +101,9 @@ std::optional<ApiError> Generation::start(const CompletionRequest& request) {
 
 /// The counts hear of it, what is open is withdrawn.
 ApiError Generation::fail(ApiError error) {
-  if (error.reason == "QUEUE_FULL" && place_)
-    error.retry_after = state_.admission.turn_away(std::move(place_));
+  entry_.key.reset();  // who has the answer can use it again
+  if (error.reason == "QUEUE_FULL" && entry_.place)
+    error.retry_after = state_.admission.turn_away(std::move(entry_.place));
   group_.cancel();
   while (group_.next()) {
   }
@@ -170,6 +171,7 @@ bool Generation::send_events(BodySink& sink) {
   }
   group_.answers().record(call_.record(), std::nullopt);
   std::string last;
+  entry_.key.reset();
   if (frame_.form.include_usage) last = event_text(usage_chunk(frame_, usage()));
   return sink.write(last + "data: [DONE]\n\n");
 }
@@ -183,12 +185,11 @@ bool Generation::stream(BodySink& sink) {
 }  // namespace
 
 Reply complete(GatewayState& state, const GenerationSettings& settings, HttpCall& call,
-               CompletionRequest request, int socket) {
-  if (auto refused = state.refuse_now()) return call.fail(*refused);
-  auto place = state.admission.enter();
-  if (auto* full = std::get_if<ApiError>(&place)) return call.fail(*full);
-  auto generation = std::make_shared<Generation>(state, settings, call, request, socket,
-                                                 std::get<Admission::Place>(std::move(place)));
+               CompletionRequest request, const Request& from) {
+  auto entry = state.enter(call.record().key_name, {kIdempotencyKey, from.idempotency_keys});
+  if (auto* refused = std::get_if<ApiError>(&entry)) return call.fail(*refused);
+  auto generation = std::make_shared<Generation>(state, settings, call, request, from.socket,
+                                                 std::get<GatewayState::Entry>(std::move(entry)));
   if (auto error = generation->start(request)) return call.fail(*error);
   Reply reply;
   if (!request.form.stream) {

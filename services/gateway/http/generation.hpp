@@ -14,8 +14,8 @@ struct GenerationSettings {
 };
 
 /// Starts the answers and waits: for all of them, or for the first event of a stream, so that what
-/// fails before it has a status of its own. `socket`: the client's, to see that it goes.
+/// fails before it has a status of its own. `from`: for its socket and its idempotency key.
 Reply complete(GatewayState& state, const GenerationSettings& settings, HttpCall& call,
-               CompletionRequest request, int socket);
+               CompletionRequest request, const Request& from);
 
 }  // namespace troupe::services::http

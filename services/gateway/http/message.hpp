@@ -9,6 +9,8 @@
 
 namespace troupe::services::http {
 
+inline constexpr const char* kIdempotencyKey = "Idempotency-Key";
+
 struct Request {
   std::string method;
   std::string path;           // decoded, without the query
@@ -17,6 +19,7 @@ struct Request {
   std::string request_id;     // X-Request-Id
   std::string traceparent;
   std::string if_none_match;
+  std::vector<std::string> idempotency_keys;  // one for each header
   std::string body;
   std::shared_ptr<void> body_share = {};  // of the memory for bodies; goes with it
   int socket = -1;                        // to see that the client goes; -1: it never does

@@ -46,15 +46,24 @@ struct BodyHeaders {
   std::vector<std::string_view> length, transfer, encoding, type;
 };
 
-/// *Errors*: `malformed` with what is wrong.
-Expected<BodyHeaders> read_headers(std::string_view head) {
-  BodyHeaders headers;
-  head.remove_prefix(std::min(head.find('\n') + 1, head.size()));  // the request line
+/// The lines behind the request line, up to an empty one.
+std::vector<std::string_view> header_lines(std::string_view head) {
+  std::vector<std::string_view> lines;
+  head.remove_prefix(std::min(head.find('\n') + 1, head.size()));
   while (!head.empty()) {
     std::string_view line = head.substr(0, head.find('\n'));
     head.remove_prefix(std::min(line.size() + 1, head.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty()) break;
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+/// *Errors*: `malformed` with what is wrong.
+Expected<BodyHeaders> read_headers(std::string_view head) {
+  BodyHeaders headers;
+  for (const std::string_view line : header_lines(head)) {
     const auto colon = line.find(':');
     if (colon == std::string_view::npos)
       return unexpected(Errc::malformed, "a line of the headers has no colon");
@@ -104,6 +113,16 @@ BodyFraming check_framing(std::string_view head, std::size_t body_bytes_max) {
       return refuse(415, "the body is multipart. Send JSON as application/json");
   }
   return framing;
+}
+
+std::vector<std::string> values_of(std::string_view head, std::string_view name) {
+  std::vector<std::string> values;
+  for (const std::string_view line : header_lines(head)) {
+    const auto colon = line.find(':');
+    if (colon != std::string_view::npos && lower(line.substr(0, colon)) == lower(name))
+      values.emplace_back(trimmed(line.substr(colon + 1)));
+  }
+  return values;
 }
 
 std::optional<std::string> path_of_unknown_method(const httplib::Request& request) {

@@ -1,4 +1,4 @@
-// What the headers of a request say about its body, and why a request is refused for them.
+// What the headers of a request say as they came, and why a request is refused for them.
 #pragma once
 #include <httplib.h>
 
@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "services/gateway/http/error_reply.hpp"
 
@@ -23,6 +24,9 @@ struct BodyFraming {
 /// the request line and the headers as they came: the library decodes values ("%35" is a 5 to it)
 /// and drops lines that it does not understand. *Source*: RFC 9112, 5 and 6; RFC 9110, 5.5.
 BodyFraming check_framing(std::string_view head, std::size_t body_bytes_max);
+
+/// The values of all headers of this name, as they came; empty ones too, which the library drops.
+std::vector<std::string> values_of(std::string_view head, std::string_view name);
 
 /// The path of a request that the library refuses for its method alone, as QUERY; it has read the
 /// request line only then. Nothing: it is refused for something else.

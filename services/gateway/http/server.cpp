@@ -64,6 +64,7 @@ struct Exchange {
 
   ConnectionStream& stream;
   BodyFraming framing;
+  std::vector<std::string> idempotency_keys;
   bool filled = false;  // the reply is ours; else the library refuses
   bool last = false;    // the connection ends behind it
   bool chunks = true;   // the client knows chunked bodies
@@ -165,6 +166,7 @@ class Answers final : public httplib::Server {
         request.headers.erase("Accept-Encoding");
         exchange->chunks = request.version == "HTTP/1.1";
         exchange->framing = check_framing(exchange->stream.head(), body_bytes_max_);
+        exchange->idempotency_keys = values_of(exchange->stream.head(), kIdempotencyKey);
         exchange->stream.begin_body(exchange->framing.chunked);
       });
     } catch (...) {
@@ -210,6 +212,7 @@ class Answers final : public httplib::Server {
     request.verbose = from.has_param("verbose");
     request.authorization = from.get_header_value("Authorization");
     request.if_none_match = from.get_header_value("If-None-Match");
+    request.idempotency_keys = exchange->idempotency_keys;
     request.socket = exchange->stream.socket();
     return request;
   }

@@ -20,6 +20,7 @@ TEST(ErrorReply, EveryReasonHasItsStatus) {
       {unauthenticated("no key"), 401},
       {permission_denied("alice", "generate"), 403},
       {model_not_found("x", {"y"}), 404},
+      {operation_in_progress(), 409},
       {queue_full(7, std::chrono::milliseconds(1500)), 429},
       {rate_limited("alice", "1 request", std::chrono::milliseconds(1)), 429},
       {from_engine({Errc::overloaded, "full"}), 429},
@@ -37,7 +38,8 @@ TEST(ErrorReply, EveryReasonHasItsStatus) {
     const HttpError face = to_http(error);
     EXPECT_EQ(face.status, status) << error.reason;
     EXPECT_FALSE(face.type.empty() || face.code.empty() || face.message.empty());
-    EXPECT_EQ(face.retry_after.has_value(), status == 429 || status == 503) << error.reason;
+    const bool again = status == 409 || status == 429 || status == 503;
+    EXPECT_EQ(face.retry_after.has_value(), again) << error.reason;
   }
 }
 

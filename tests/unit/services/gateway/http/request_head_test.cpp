@@ -46,5 +46,13 @@ TEST(RequestHead, RefusesBodiesThatAreNotServed) {
   EXPECT_EQ(framing_of("Content-Type: Multipart/form-data\r\n").refused->status, 415);
 }
 
+TEST(RequestHead, ValuesAreAsTheyCame) {
+  const std::string head =
+      "POST /Key: HTTP/1.1\r\nkEY: \t%41 b \r\nKeys: c\r\nKey:\r\n\r\nKey: body\r\n";
+  EXPECT_EQ(values_of(head, "Key"), (std::vector<std::string>{"%41 b", ""}));
+  EXPECT_TRUE(values_of(head, "Ke").empty());
+  EXPECT_TRUE(values_of("", "Key").empty());
+}
+
 }  // namespace
 }  // namespace troupe::services::http
