@@ -10,6 +10,12 @@ namespace {
 constexpr double kNewest = 0.2;  // weight of the newest interval
 constexpr std::chrono::duration<double> kWaitMin{1}, kWaitMax{60};
 
+/// Whether no server would take the request as it is.
+bool is_of_the_request(ApiCode code) {
+  return code == ApiCode::invalid_argument || code == ApiCode::not_found ||
+         code == ApiCode::failed_precondition || code == ApiCode::unimplemented;
+}
+
 }  // namespace
 
 Answered<Admission::Place> Admission::enter() {
@@ -28,6 +34,21 @@ std::chrono::milliseconds Admission::turn_away(Place place) {
   else if (!full_since_)
     full_since_ = Clock::now();
   return wait_for_one_more();
+}
+
+void Admission::give_back(Place place) {
+  place.release();
+  const std::lock_guard lock(mutex_);
+  // Where it was the last place there is room again; that a shard is full is still so.
+  if (open_-- == open_max_ || open_ == 0) full_since_.reset();
+}
+
+void Admission::end(Place place, ApiError& error) {
+  if (!place) return;
+  if (error.reason == "QUEUE_FULL")
+    error.retry_after = turn_away(std::move(place));
+  else if (is_of_the_request(error.code))
+    give_back(std::move(place));
 }
 
 std::chrono::milliseconds Admission::wait_for_one_more() {

@@ -30,6 +30,11 @@ class Admission {
   /// The shard it was sent to had no room for a request: its place becomes free, and nobody else's
   /// can be had. When to come back, as above.
   std::chrono::milliseconds turn_away(Place place);
+  /// The request itself was to blame and never ran: nobody waited for its place.
+  void give_back(Place place);
+  /// The request of `place`, which may be null, ends with `error`, before or behind its start: one
+  /// of the above, or a place that becomes free. QUEUE_FULL gets the time to come back.
+  void end(Place place, ApiError& error);
 
   /// A request ended at `now`: for tests, what Place does.
   void leave(Clock::time_point now);
@@ -41,9 +46,9 @@ class Admission {
   const std::int64_t open_max_;
   mutable std::mutex mutex_;
   std::int64_t open_ = 0;
-  std::int64_t refused_ = 0;  // since a place became free
+  std::int64_t refused_ = 0;                     // since a place became free
   std::optional<Clock::time_point> full_since_;  // here, or at a shard; the last place became free
-  std::chrono::duration<double> between_{0};  // places becoming free; smoothed
+  std::chrono::duration<double> between_{0};     // places becoming free; smoothed
 };
 
 }  // namespace troupe::services

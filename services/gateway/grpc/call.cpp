@@ -91,8 +91,7 @@ std::optional<ApiError> Call::cause_of(std::optional<ApiError> error) const {
 
 grpc::Status Call::close(std::optional<ApiError> error) {
   entry_.key.reset();  // who has the answer can use it again
-  if (error && error->reason == "QUEUE_FULL" && entry_.place)
-    error->retry_after = state_.admission.turn_away(std::move(entry_.place));
+  if (error) state_.admission.end(std::move(entry_.place), *error);
   context_.AddTrailingMetadata("x-request-id", record_.request_id);
   context_.AddTrailingMetadata("x-placement-epoch", std::to_string(state_.placement_epoch.load()));
   const std::chrono::duration<double> lived = std::chrono::steady_clock::now() - started_;

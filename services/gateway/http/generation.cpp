@@ -38,6 +38,7 @@ class Generation {
 
  private:
   std::optional<ApiError> plan_one(const GenerateCall& one, std::vector<PlannedRequest>& plans);
+  ApiError refuse(ApiError error);
   ApiError fail(ApiError error);
   ReplyUsage usage() const;
   std::optional<std::string> chunk_of(std::size_t answer, const AnswerEvent& event);
@@ -81,19 +82,25 @@ std::optional<ApiError> Generation::plan_one(const GenerateCall& one,
   return std::nullopt;
 }
 
+/// Before any of it is answered.
+ApiError Generation::refuse(ApiError error) {
+  state_.admission.end(std::move(entry_.place), error);
+  return error;
+}
+
 /// All are planned before one is started. One drawn seed is for all of them, so that the reply can
 /// report it.
 std::optional<ApiError> Generation::start(const CompletionRequest& request) {
   std::vector<PlannedRequest> plans;
   for (GenerateCall one : request.calls) {
     state_.give_owner(one, call_.record().key_name);
-    if (auto error = plan_one(one, plans)) return error;
+    if (auto error = plan_one(one, plans)) return refuse(*std::move(error));
   }
   for (PlannedRequest& plan : plans) {
     if (drawn_seed_) plan.request.sampling.seed = *drawn_seed_;
     if (auto error = group_.start(std::move(plan))) {
       group_.cancel();
-      return error;
+      return refuse(*std::move(error));
     }
   }
   return std::nullopt;
@@ -102,8 +109,7 @@ std::optional<ApiError> Generation::start(const CompletionRequest& request) {
 /// The counts hear of it, what is open is withdrawn.
 ApiError Generation::fail(ApiError error) {
   entry_.key.reset();  // who has the answer can use it again
-  if (error.reason == "QUEUE_FULL" && entry_.place)
-    error.retry_after = state_.admission.turn_away(std::move(entry_.place));
+  state_.admission.end(std::move(entry_.place), error);
   group_.cancel();
   while (group_.next()) {
   }

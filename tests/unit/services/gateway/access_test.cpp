@@ -156,5 +156,58 @@ TEST(Admission, LearnsFromThoseWhomAShardTurnsAway) {
   EXPECT_EQ(admission.open(), 0);
 }
 
+TEST(Admission, ARequestThatIsWrongInItselfFreesNoPlace) {
+  Admission admission(2);
+  const auto place = [&] { return std::get<Admission::Place>(admission.enter()); };
+  const auto wrong = [&] {
+    ApiError error = invalid_fields({{"temperature", "is hot"}});
+    admission.end(place(), error);
+    EXPECT_FALSE(error.retry_after.has_value());
+  };
+  auto served = place();
+  wrong();  // for a moment there was no room
+  EXPECT_EQ(admission.open(), 1);
+  served.release();
+  admission.leave(Admission::Clock::now() + seconds(50));  // nobody waited for this place
+
+  auto one = place(), two = place();  // now there is none
+  one.release();
+  admission.leave(Admission::Clock::now() + seconds(4));
+  one = place();
+  const auto wait = [&] { return *std::get<ApiError>(admission.enter()).retry_after; };
+  EXPECT_NEAR(static_cast<double>(wait().count()), 4000, 100) << "only the last one was waited for";
+}
+
+TEST(Admission, ARequestThatIsWrongInItselfSaysNothingOfAShardsRoom) {
+  Admission admission(100);
+  const auto place = [&] { return std::get<Admission::Place>(admission.enter()); };
+  auto served = place();
+  const auto full = [&] {
+    ApiError error = queue_full(0, milliseconds(0));
+    admission.end(place(), error);
+    return *error.retry_after;
+  };
+  full();
+  const auto again = place();
+  served.release();
+  admission.leave(Admission::Clock::now() + seconds(6));
+  const auto first = full();
+  EXPECT_NEAR(static_cast<double>(first.count()), 6000, 100);
+  ApiError wrong = invalid_fields({{"max_tokens", "is more than the cache holds"}});
+  admission.end(place(), wrong);
+  const auto second = full();
+  EXPECT_NEAR(static_cast<double>(second.count()), 12000, 200)
+      << "it is the second one refused since a place became free";
+}
+
+TEST(Admission, WhateverElseEndsARequestFreesItsPlace) {
+  Admission admission(1);
+  ApiError late = from_engine({Errc::deadline_exceeded, "late"});
+  admission.end(std::get<Admission::Place>(admission.enter()), late);
+  EXPECT_EQ(admission.open(), 0);
+  admission.end(nullptr, late);
+  EXPECT_EQ(admission.open(), 0);
+}
+
 }  // namespace
 }  // namespace troupe::services
