@@ -125,6 +125,7 @@ class Answers final : public httplib::Server {
   std::string busy_reply() const {
     HttpCall call(state_, "", "");
     call.count_as("unknown");
+    call.record().unread = true;
     const HttpError error = to_http(queue_full(0, std::chrono::milliseconds(1000)));
     (void)call.fail(error);
     const std::string head = "429 Too Many Requests\r\nRetry-After: 1\r\ntraceparent: ";

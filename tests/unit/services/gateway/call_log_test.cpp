@@ -60,5 +60,20 @@ TEST_F(CallLogTest, OfStrangersOtherLinesTell) {
   EXPECT_TRUE(lines.empty());
 }
 
+TEST_F(CallLogTest, WhatNobodyReadIsToldOnceASecondWithTheNumberThatIsMissing) {
+  CallRecord refused = call("429", "queue_full");
+  refused.unread = true;
+  const auto start = DoorLog::TimePoint(std::chrono::hours(1));
+  for (int i = 0; i < 100; ++i) calls.tell(refused, start + std::chrono::milliseconds(i));
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_FALSE(lines[0].contains("refusals_not_told")) << lines[0];
+  for (int i = 0; i < 3; ++i) calls.tell(call("429", "queue_full"), start);
+  EXPECT_EQ(lines.size(), 4u) << "requests that were read have a line each";
+  for (int i = 0; i < 100; ++i) calls.tell(refused, start + std::chrono::milliseconds(1000 + i));
+  ASSERT_EQ(lines.size(), 5u);
+  EXPECT_EQ(lines[4]["event"], "call_ended");
+  EXPECT_EQ(lines[4]["refusals_not_told"], 99);
+}
+
 }  // namespace
 }  // namespace troupe::services
