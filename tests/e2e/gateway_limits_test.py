@@ -9,7 +9,7 @@ import unittest
 
 from tests.support import grpc_client as client
 from tests.support import openai_client as oai
-from tests.support import ops, program
+from tests.support import ops, program, services
 from tests.support.error_rows import ErrorRows
 from tests.support.patience import patient
 from tests.support.poll_until import eventually
@@ -69,6 +69,41 @@ class LimitTest(ErrorRows, unittest.TestCase):
     def busy(self, answer):
         self.is_row_over_http("queue_full", answer)
         self.assertEqual(answer.headers["connection"], "close")
+
+
+class RefusalLogTest(program.ProgramTest):
+    def test_connections_that_are_refused_share_their_lines(self):
+        routers = f"127.0.0.1:{services.free_port()}"  # nobody is there, nor needed
+        file = self.file("gateway.yaml", (
+            f"cluster:\n  routers: ['{routers}']\n"
+            "gateway:\n  grpc_listen: '127.0.0.1:0'\n  http_listen: '127.0.0.1:0'\n"
+            "  http_connections_max: 1\nadmin:\n  listen: '127.0.0.1:0'\n"
+        ))
+        gateway = services.Service("gateway", "--config", file)
+        self.addCleanup(gateway.close)
+        url = gateway.wait_for("started")["http"]
+        place = tuple(url.removeprefix("http://").split(":"))
+        asked = 0
+
+        def is_refused():
+            nonlocal asked
+            refused = oai.ask(url, "/version").status == 429
+            asked += refused
+            return refused
+
+        def has_the_only_place():
+            peer = socket.create_connection(place)
+            self.addCleanup(peer.close)
+            peer.sendall(GET[:-2])  # a request that goes on
+            return is_refused()  # else it was still idle, and had to go
+
+        eventually(has_the_only_place, "one connection is served")
+        shared = lambda: [line for line in gateway.events("call_ended")
+                          if "refusals_not_told" in line]
+        eventually(lambda: is_refused() and shared(), "a line tells of those that have none")
+        lines = [line for line in gateway.events("call_ended") if line["code"] == "429"]
+        self.assertEqual({line["reason"] for line in lines}, {"queue_full"})
+        self.assertLess(len(lines), asked)
 
 
 class HttpLimitTest(LimitTest):
