@@ -47,10 +47,17 @@ struct Pairs {
     __m512i raw;
   };
   static constexpr std::size_t kColumns = 2 * kLanes;
-  static constexpr std::size_t kBlockRows = 30;  // whole tiles of 5 and of 3
-  static constexpr std::size_t kSpanChunks = 8;
+  // Level-1 cache, 48 KB: 32 rows x 4 chunks x 256 B of x = 32 KB stay for all features of a panel,
+  // 4 of which take 4 KB. Level 2, 1 MB: 32 features x 7168 columns x 2 B = 448 KB, for all rows.
+  static constexpr std::size_t kBlockRows = 32;
+  static constexpr std::size_t kSpanChunks = 4;
+  static constexpr std::size_t kPanelFeatures = 32;
   static constexpr std::size_t kFoldedRows = 3;  // 12 raw sums, 12 sums, 3 rows, 1 feature of 32
-  HWY_INLINE static Register load(const Stored* from) { return {_mm512_load_si512(from)}; }
+  HWY_INLINE static Register load(const Stored* from) {
+    Register value{_mm512_load_si512(from)};
+    keep_in_register(value);  // rows of x, too
+    return value;
+  }
   HWY_INLINE static V multiply_add(Register x, Register w, V sum) {
     return V{add_pairs(sum.raw, x.raw, w.raw)};
   }
