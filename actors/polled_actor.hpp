@@ -66,7 +66,10 @@ class polled_actor : public Base {
     TROUPE_CHECK(epoll_ >= 0, std::strerror(errno));
     watch(bell_.fd());
   }
-  ~polled_actor() override { ::close(epoll_); }
+  ~polled_actor() override {
+    mark_acquire(&bell_);  // libcaf_core counted the last handle down: see the end of enqueue
+    ::close(epoll_);
+  }
 
   /// As `scheduled_actor::enqueue`, with the doorbell in place of the scheduler. *Threading*: any.
   void enqueue(caf::mailbox_element_ptr mail, caf::execution_unit*) override {
@@ -81,6 +84,7 @@ class polled_actor : public Base {
           caf::detail::sync_request_bouncer{caf::make_error(caf::sec::request_receiver_down)}(
               sender, id);
     }
+    mark_release(&bell_);  // the sender is done with this actor, whose handle it may give back now
   }
 
   void launch(caf::execution_unit*, bool /*lazy*/, bool hide) override {
