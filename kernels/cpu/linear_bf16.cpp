@@ -157,12 +157,13 @@ struct WholeBf16 {
   static constexpr bool kBlocks = false;
   static constexpr float kUnit = 1;
   static constexpr std::size_t kBytes = 2;
+  /// So many rows of x are streamed here; fewer by the level below: with two threads, bound by memory
+  /// alone, it is a twentieth faster.
+  static constexpr std::int64_t kStreamTokensMin = 2;
   static constexpr std::int64_t kStreamTokensMax = 8;
   HWY_INLINE WholeBf16() {}  // not by default, as Scan's
   /// Features that are streamed side by side.
-  HWY_INLINE static std::size_t together(std::size_t tokens, std::size_t row_bytes) {
-    return tokens == 1 && row_bytes >= 8192 ? 1 : 4;
-  }
+  HWY_INLINE static std::size_t together(std::size_t) { return 4; }
   HWY_INLINE static void pack(const std::byte* row, std::size_t width, Pairs::Stored* out,
                               std::size_t chunk, Scan& scan) {
     for_each_32(width, out, chunk, [&](std::size_t k, __mmask32 columns, Pairs::Stored* to) {
@@ -238,7 +239,8 @@ struct BlocksE4m3 {
   static constexpr bool kBlocks = true;
   static constexpr float kUnit = 0x1p56f;
   static constexpr std::size_t kBytes = 1;
-  /// Up to so many rows of x the streaming path is faster.
+  /// Up to so many rows of x the streaming path is faster than panels.
+  static constexpr std::int64_t kStreamTokensMin = 1;
   static constexpr std::int64_t kStreamTokensMax = 8;
   HWY_INLINE static void pack(const std::byte* row, std::size_t width, Pairs::Stored* out,
                               std::size_t chunk, Scan&) {
@@ -255,7 +257,7 @@ struct BlocksE4m3 {
   HWY_INLINE static Exponents exponents(const Scan&) { return kCodes; }
 
   HWY_INLINE BlocksE4m3() : from_codes() {}
-  HWY_INLINE static std::size_t together(std::size_t tokens, std::size_t) {
+  HWY_INLINE static std::size_t together(std::size_t tokens) {
     return tokens == 1 ? 1 : tokens == 2 ? 4 : 2;  // of 32 registers codes take six
   }
   /// The first n of 64 columns from `codes` on, 32 to each of `words`, zeros after them.
@@ -371,8 +373,10 @@ class Bf16Packing {
 
 template <class Format>
 void run_linear(const LinearArgs& args, std::int64_t begin, std::int64_t end) {
+  if (args.tokens < Format::kStreamTokensMin)
+    return cpu::linear_levels().avx512(args, begin, end);
   check_linear(args);
-  if (args.tokens <= 0 || begin >= end) return;
+  if (begin >= end) return;
   const auto b = static_cast<std::size_t>(begin);
   const auto e = static_cast<std::size_t>(end);
   if (args.tokens <= Format::kStreamTokensMax) return stream_words<Format>(args, b, e);
