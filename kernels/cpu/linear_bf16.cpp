@@ -157,8 +157,8 @@ struct WholeBf16 {
   static constexpr bool kBlocks = false;
   static constexpr float kUnit = 1;
   static constexpr std::size_t kBytes = 2;
-  /// So many rows of x are streamed here; fewer by the level below: with two threads, bound by memory
-  /// alone, it is a twentieth faster.
+  /// From so many rows of x on they are streamed here. One alone is by the level below: with two
+  /// threads, which memory bounds, that is a twentieth faster.
   static constexpr std::int64_t kStreamTokensMin = 2;
   static constexpr std::int64_t kStreamTokensMax = 8;
   HWY_INLINE WholeBf16() {}  // not by default, as Scan's
