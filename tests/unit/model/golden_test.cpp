@@ -1,4 +1,5 @@
-// The model functions reproduce the reference arrays of every preset, in every mode it has.
+// The model functions reproduce the reference arrays of every preset, in every mode it has, at
+// every level.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,13 +8,20 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "model/checkpoint/cast.hpp"
 #include "tests/support/golden_arrays.hpp"
 #include "tests/support/local_forward.hpp"
+#include "tests/support/temp_dir.hpp"
 
 namespace troupe {
 namespace {
 
+using kernels::Engine;
 using model::ActivationMode;
+using model::Int4Layers;
+using model::KvCache;
+using model::Numerics;
+using model::WeightFormat;
 using testing::GoldenArrays;
 
 /// |got - want|; infinite for what is no number, which std::max would skip.
@@ -21,6 +29,10 @@ double apart(double got, double want) {
   const double difference = std::abs(got - want);
   return std::isfinite(difference) ? difference : std::numeric_limits<double>::infinity();
 }
+
+// Left out together: 300 tokens without vectors take longer than all the rest.
+constexpr std::string_view kSlowSequence = "s300";
+constexpr std::string_view kSlowLevel = "reference";
 
 class GoldenTest : public ::testing::TestWithParam<const char*> {
  protected:
@@ -30,9 +42,32 @@ class GoldenTest : public ::testing::TestWithParam<const char*> {
     checkpoint_.emplace(*model::Checkpoint::open(testing::golden_dir(preset_) / "model"));
   }
 
+  /// Calls `check` with an engine of each level that this machine has, the slowest first.
+  template <class Check>
+  void at_every_level(const Check& check) {
+    for (const kernels::KernelTable* level : kernels::available_levels()) {
+      SCOPED_TRACE(level->name);
+      check(Engine{level, &pool_});
+    }
+  }
+
   testing::LocalForward forward(ActivationMode mode) {
-    const kernels::Engine engine{*kernels::select_level("auto"), &pool_};
+    const Engine engine{*kernels::select_level("auto"), &pool_};
     return {*checkpoint_, {mode}, engine};
+  }
+
+  /// Logits of `sequence`, which are expected to have the same bits at every level.
+  std::vector<float> logits(const model::Checkpoint& checkpoint, const Numerics& numerics,
+                            const std::string& sequence) {
+    const auto tokens = arrays_.ints(sequence + ".tokens");
+    std::vector<float> want;
+    at_every_level([&](const Engine& engine) {
+      if (sequence == kSlowSequence && engine.table->name == kSlowLevel) return;
+      const auto got = testing::LocalForward(checkpoint, numerics, engine).logits(tokens, 1000);
+      if (want.empty()) want = got;
+      EXPECT_TRUE(got == want) << sequence << ", mode " << to_string(numerics.mode);
+    });
+    return want;
   }
 
   // Largest |difference| over the golden's standard deviation, of rows that pass `margin_min`.
@@ -60,6 +95,24 @@ class GoldenTest : public ::testing::TestWithParam<const char*> {
     return worst / testing::standard_deviation(golden);
   }
 
+  /// What the weight of the unit case `array` makes of its rows.
+  std::vector<float> fp8_linear(const Engine& engine, ActivationMode mode,
+                                const std::string& array) {
+    const std::string weight = array.substr(9) + ".weight";
+    const auto& shape = checkpoint_->find(weight)->shape;
+    const auto w = *checkpoint_->matrix(weight, shape[0], shape[1]);
+    const auto x = arrays_.floats(array + ".x");
+    model::Scratch scratch;
+    const auto rows = static_cast<std::int64_t>(x.size()) / w.cols;
+    std::vector<float> y(static_cast<std::size_t>(rows * w.rows));
+    const model::Compute compute{
+        engine, {mode}, checkpoint_->config().quantisation.scale_fmt_ue8m0, scratch};
+    model::LinearInput input{.x = x.data(), .stride = w.cols, .tokens = rows, .width = w.cols};
+    model::quantise_for(compute, w, input);
+    engine.linear(model::linear_args(input, w, y.data(), w.rows));
+    return y;
+  }
+
   std::string preset_;
   GoldenArrays arrays_;
   nlohmann::json golden_;
@@ -70,19 +123,16 @@ class GoldenTest : public ::testing::TestWithParam<const char*> {
 constexpr const char* kSequences[] = {"s1", "s17", "s129", "s300"};
 
 TEST_P(GoldenTest, LogitsAgreeInF32) {
-  auto local = forward(ActivationMode::f32);
   for (const char* sequence : kSequences) {
-    const auto logits = local.logits(arrays_.ints(std::string(sequence) + ".tokens"), 1000);
-    EXPECT_LT(error(sequence, logits, 0), golden_["tolerances"]["f32_engine"].get<double>())
+    EXPECT_LT(error(sequence, logits(*checkpoint_, {ActivationMode::f32}, sequence), 0),
+              golden_["tolerances"]["f32_engine"].get<double>())
         << sequence;
   }
 }
 
 TEST_P(GoldenTest, LogitsAgreeInBf16WhereRoutingIsDecided) {
-  auto local = forward(ActivationMode::bf16);
   for (const char* sequence : kSequences) {
-    const auto logits = local.logits(arrays_.ints(std::string(sequence) + ".tokens"), 1000);
-    EXPECT_LT(error(sequence, logits, 0.005),
+    EXPECT_LT(error(sequence, logits(*checkpoint_, {ActivationMode::bf16}, sequence), 0.005),
               golden_["tolerances"]["bf16_engine_logits"].get<double>())
         << sequence;
   }
@@ -90,13 +140,35 @@ TEST_P(GoldenTest, LogitsAgreeInBf16WhereRoutingIsDecided) {
 
 TEST_P(GoldenTest, ActivationsQuantisedAgreeLoosely) {
   if (!arrays_.has("s17.logits_last.fp8-act-absorbed")) GTEST_SKIP() << "no FP8 weights";
-  auto local = forward(ActivationMode::fp8_act);
-  for (const char* sequence : kSequences) {
-    const std::string name = sequence;
-    const auto logits = local.logits(arrays_.ints(name + ".tokens"), 1000);
-    EXPECT_LT(last_row_error(name + ".logits_last.fp8-act-absorbed", logits),
+  for (const std::string name : kSequences) {
+    EXPECT_LT(last_row_error(name + ".logits_last.fp8-act-absorbed",
+                             logits(*checkpoint_, {ActivationMode::fp8_act}, name)),
               golden_["tolerances"]["fp8_act_engine_logits"].get<double>())
         << name;
+  }
+}
+
+TEST_P(GoldenTest, EveryLevelGivesTheSameBitsWithTheFp8Cache) {
+  (void)logits(*checkpoint_, {ActivationMode::bf16, KvCache::fp8}, "s129");
+}
+
+TEST_P(GoldenTest, EveryLevelGivesTheSameBitsInEachFormatThatIsCastTo) {
+  const model::CastOptions casts[] = {
+      {.to = WeightFormat::plain},
+      {.to = WeightFormat::int8_blocks},
+      {.to = WeightFormat::int8_channel},
+      {.to = WeightFormat::int4_groups},
+      {.to = WeightFormat::int4_groups, .int4_layers = Int4Layers::all}};
+  for (const model::CastOptions& cast : casts) {
+    SCOPED_TRACE(to_string(cast.to));
+    const testing::TempDir dir;
+    const auto report =
+        cast_checkpoint(testing::golden_dir(preset_) / "model", dir / "model", cast);
+    ASSERT_TRUE(report) << report.error().detail;
+    const auto checkpoint = model::Checkpoint::open(dir / "model");
+    ASSERT_TRUE(checkpoint) << checkpoint.error().detail;
+    for (const auto mode : {ActivationMode::f32, ActivationMode::bf16, ActivationMode::int8_act})
+      (void)logits(*checkpoint, {mode}, "s17");
   }
 }
 
@@ -143,29 +215,19 @@ TEST_P(GoldenTest, ChunksChangeNoBit) {
 
 TEST_P(GoldenTest, SingleFp8LinearsAgree) {
   bool any = false;
-  const kernels::Engine engine{*kernels::select_level("auto"), &pool_};
   for (const auto& name : arrays_.names()) {
     if (!name.starts_with("unit.fp8.") || !name.ends_with(".xq")) continue;
     any = true;
     const std::string array = name.substr(0, name.size() - 3);
-    const std::string weight = array.substr(9) + ".weight";
-    const auto& shape = checkpoint_->find(weight)->shape;
-    const auto w = *checkpoint_->matrix(weight, shape[0], shape[1]);
-    const auto x = arrays_.floats(array + ".x");
-    model::Scratch scratch;
-    const auto rows = static_cast<std::int64_t>(x.size()) / w.cols;
-    std::vector<float> y(static_cast<std::size_t>(rows * w.rows));
     for (const auto mode : {ActivationMode::f32, ActivationMode::fp8_act}) {
-      const model::Compute compute{
-          engine, {mode}, checkpoint_->config().quantisation.scale_fmt_ue8m0, scratch};
-      model::LinearInput input{.x = x.data(), .stride = w.cols, .tokens = rows, .width = w.cols};
-      model::quantise_for(compute, w, input);
-      engine.linear(model::linear_args(input, w, y.data(), w.rows));
       const auto golden =
           arrays_.floats(array + (mode == ActivationMode::f32 ? ".y_w_dequant" : ".y"));
-      double worst = 0;
-      for (std::size_t i = 0; i < y.size(); ++i) worst = std::max(worst, apart(y[i], golden[i]));
-      EXPECT_LT(worst / testing::standard_deviation(golden), 1e-5) << array;
+      at_every_level([&](const Engine& engine) {
+        const auto y = fp8_linear(engine, mode, array);
+        double worst = 0;
+        for (std::size_t i = 0; i < y.size(); ++i) worst = std::max(worst, apart(y[i], golden[i]));
+        EXPECT_LT(worst / testing::standard_deviation(golden), 1e-5) << array;
+      });
     }
   }
   if (!any) GTEST_SKIP() << "no FP8 weights";
