@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 #include <optional>
@@ -107,6 +108,17 @@ std::int32_t argmax(const std::vector<float>& logits) {
   return static_cast<std::int32_t>(best);
 }
 
+// Keeps the k largest logits and those equal to the least of them, in ascending id.
+void keep_top_k(std::vector<Candidate>& candidates, std::int32_t k) {
+  if (k <= 0 || static_cast<std::size_t>(k) >= candidates.size()) return;
+  std::vector<float> logits;
+  logits.reserve(candidates.size());
+  for (const auto& c : candidates) logits.push_back(c.logit);
+  const auto kth = logits.begin() + (k - 1);
+  std::nth_element(logits.begin(), kth, logits.end(), std::greater<>());
+  std::erase_if(candidates, [least = *kth](const Candidate& c) { return c.logit < least; });
+}
+
 // Keeps the smallest prefix of (logit descending, id ascending) with mass >= top_p. `mass` is of
 // all candidates, summed in ascending id.
 void keep_top_p(std::vector<Candidate>& candidates, float max, float top_p) {
@@ -139,13 +151,7 @@ std::vector<Candidate> truncate(const std::vector<float>& logits, const Sampling
     if (params.min_p > 0 && kernels::exp_f32(logits[i] - max) < params.min_p) continue;
     candidates.push_back({logits[i], static_cast<std::int32_t>(i)});
   }
-  if (params.top_k > 0 && static_cast<std::size_t>(params.top_k) < candidates.size()) {
-    const auto kth = candidates.begin() + params.top_k;
-    std::nth_element(candidates.begin(), kth - 1, candidates.end(), better);
-    candidates.erase(kth, candidates.end());
-    std::sort(candidates.begin(), candidates.end(),
-              [](const Candidate& a, const Candidate& b) { return a.token < b.token; });
-  }
+  keep_top_k(candidates, params.top_k);
   if (params.top_p < 1.0f) keep_top_p(candidates, max, params.top_p);
   return candidates;
 }

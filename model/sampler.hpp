@@ -14,7 +14,7 @@ namespace troupe::model {
 struct SamplingParams {
   float temperature = 1.0f;         // below 1e-5: greedy
   float top_p = 1.0f;               // (0, 1]
-  std::int32_t top_k = 0;           // 0 or -1: off
+  std::int32_t top_k = 0;           // 0 or -1: off; ties with the k-th are kept
   float min_p = 0.0f;               // [0, 1]
   float presence_penalty = 0.0f;    // [-2, 2], generated tokens
   float frequency_penalty = 0.0f;   // [-2, 2], generated tokens
@@ -66,12 +66,12 @@ struct TokenQuestion {
   std::int32_t top = 0;          // alternatives, as SamplingParams::top_logprobs
 };
 
-/// Draws one token. logits [vocab], raw. Order of operations: specification 8.2; ties: larger
-/// first, then lower id; noise u = hash(seed of the choice, position, token id), race
-/// argmax(p / -log u). A grammar's `allowed` ids are step 3 of 8.2; logprobs do not see them.
-/// Same inputs, same bits, on every machine. *Errors*: `malformed` with the position when a logit
-/// of an id below valid_vocab is NaN or infinite; `invalid_argument` when every id is forbidden.
-/// *Threading*: any.
+/// Draws one token. logits [vocab], raw. Order of operations: specification 8.2; ties: top_k keeps
+/// them, elsewhere larger first, then lower id; noise u = hash(seed of the choice, position, token
+/// id), race argmax(p / -log u). A grammar's `allowed` ids are step 3 of 8.2; logprobs do not see
+/// them. Same inputs, same bits, on every machine. *Errors*: `malformed` with the position when a
+/// logit of an id below valid_vocab is NaN or infinite; `invalid_argument` when every id is
+/// forbidden. *Threading*: any.
 Expected<Sample> sample(const kernels::KernelTable& table, std::span<const float> logits,
                         const SamplingParams& params, const SampleContext& context);
 

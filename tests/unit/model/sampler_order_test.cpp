@@ -79,11 +79,27 @@ class Draw {
   std::mt19937_64 random_;
 };
 
+/// Most are about to be complete. None ends with id 0.
+std::vector<std::vector<std::int32_t>> random_words(Draw& draw,
+                                                    const std::vector<std::int32_t>& generated) {
+  std::vector<std::vector<std::int32_t>> words(static_cast<std::size_t>(draw.whole(1, 6)));
+  for (auto& word : words) {
+    const auto begun = std::min(static_cast<std::ptrdiff_t>(draw.whole(0, 3)),
+                                static_cast<std::ptrdiff_t>(generated.size()));
+    word.assign(generated.end() - begun, generated.end());
+    if (draw.one_in(4)) word.insert(word.begin(), draw.whole(0, kVocab));
+    word.push_back(draw.whole(1, kVocab));
+  }
+  return words;
+}
+
 /// Each parameter is off in a third of the settings.
 SamplingSetting random_setting(std::uint64_t seed) {
   Draw draw(seed);
   SamplingSetting setting;
-  for (std::int32_t id = 0; id < kVocab; ++id) setting.logits.push_back(draw.number(-4, 4));
+  const bool ties = draw.one_in(3);
+  for (std::int32_t id = 0; id < kVocab; ++id)
+    setting.logits.push_back(ties ? static_cast<float>(draw.whole(-4, 5)) : draw.number(-4, 4));
   for (int i = 0; i < 3; ++i) setting.logits.push_back(50);
   setting.prompt = draw.ids(6);
   setting.generated = draw.ids(8);
@@ -114,6 +130,11 @@ SamplingSetting random_setting(std::uint64_t seed) {
     setting.allowed.emplace(ids.begin(), ids.end());
     setting.allowed->insert(0);
   }
+  if (!draw.one_in(3)) {
+    params.allowed_token_ids = draw.ids(40);
+    params.allowed_token_ids.push_back(0);
+  }
+  if (!draw.one_in(3)) params.bad_words = random_words(draw, setting.generated);
   return setting;
 }
 
@@ -134,6 +155,8 @@ std::string shown(const SamplingSetting& setting) {
   list("stop ids", p.stop_token_ids);
   for (const auto& [id, bias] : p.logit_bias) out << "\nbias of " << id << ": " << bias;
   if (setting.allowed) list("allowed", *setting.allowed);
+  list("allowed ids", p.allowed_token_ids);
+  for (const auto& word : p.bad_words) list("bad word", word);
   return out.str();
 }
 
@@ -240,6 +263,14 @@ TEST_F(SamplerOrderTest, TopKComesBeforeTopP) {
   expect_kept({0});
 }
 
+TEST_F(SamplerOrderTest, TopKKeepsTiesAndTopPCutsThem) {
+  probabilities({0.4, 0.2, 0.2, 0.2});
+  params_.top_k = 2;
+  expect_kept({0, 1, 2, 3});
+  params_.top_p = 0.5f;  // of four; of two, the first has 0.67
+  expect_kept({0, 1});
+}
+
 TEST_F(SamplerOrderTest, MinPComesBeforeTopP) {
   probabilities({0.4, 0.35, 0.15, 0.1});
   params_.min_p = 0.5f;
@@ -301,6 +332,25 @@ TEST_F(SamplerOrderTest, WhatAGrammarForbidsCountsForNoTruncation) {
   expect_kept({1});
   params_.top_p = 1;
   params_.min_p = 0.5f;  // of 0.25, not of 0.5
+  expect_kept({1, 2});
+}
+
+TEST_F(SamplerOrderTest, IdsThatAreNotAllowedCountForNoTruncation) {
+  probabilities({0.5, 0.25, 0.15, 0.1});
+  params_.allowed_token_ids = {1, 2, 3};
+  params_.top_k = 2;
+  expect_kept({1, 2});
+  params_.logit_bias = {{0, 100.0f}};  // allows nothing
+  expect_kept({1, 2});
+}
+
+TEST_F(SamplerOrderTest, BadWordsCountForNoTruncation) {
+  probabilities({0.5, 0.25, 0.15, 0.1});
+  setting_.generated = {2, 3};
+  params_.bad_words = {{2, 3, 0}, {3, 2, 1}};
+  params_.top_k = 2;
+  expect_kept({1, 2});
+  params_.logit_bias = {{0, 100.0f}};
   expect_kept({1, 2});
 }
 

@@ -110,11 +110,15 @@ TEST_F(SamplerTest, LogprobsAreOfTheRawLogits) {
   EXPECT_EQ(drawn.logprob, raw);
 }
 
-TEST_F(SamplerTest, TopKKeepsExactlyKWithTiesByLowerId) {
+TEST_F(SamplerTest, TopKKeepsWhatTiesWithTheKthLargest) {
   params_.top_k = 1;
-  EXPECT_EQ(support(200), (std::set<std::int32_t>{1}));
+  EXPECT_EQ(support(200), (std::set<std::int32_t>{1, 3}));
+  params_.top_k = 2;
+  EXPECT_EQ(support(200), (std::set<std::int32_t>{1, 3}));
   params_.top_k = 3;
   EXPECT_EQ(support(400), (std::set<std::int32_t>{1, 2, 3}));
+  logits_ = {2.0f, 2.0f, 2.0f, 2.0f};
+  EXPECT_EQ(support(400), (std::set<std::int32_t>{0, 1, 2, 3}));
 }
 
 TEST_F(SamplerTest, TopPKeepsTheSmallestPrefixThatReachesTheMass) {

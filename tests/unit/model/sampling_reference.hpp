@@ -29,6 +29,8 @@ struct SamplingSetting {
 inline bool near(double a, double b) {
   return std::abs(a - b) <= kMargin * std::max(1.0, std::abs(b));
 }
+/// Ties are ties in F32 too: the same operations made both.
+inline bool nearly_tied(double a, double b) { return a != b && near(a, b); }
 
 /// Ids from the largest logit to the smallest.
 inline std::vector<std::int32_t> descending(const std::vector<double>& logits) {
@@ -46,6 +48,7 @@ class SamplingReference {
   explicit SamplingReference(const SamplingSetting& setting)
       : params_(setting.params), l_(setting.logits.begin(), setting.logits.begin() + kVocab) {
     mask(setting);
+    forbid_bad_words(setting);
     forbid_stops(setting);
     bias();
     penalise(setting);
@@ -78,8 +81,25 @@ class SamplingReference {
   double& l(std::int32_t id) { return l_[static_cast<std::size_t>(id)]; }
 
   void mask(const SamplingSetting& setting) {  // step 3
-    for (std::int32_t id = 0; id < kVocab; ++id)
-      if (setting.allowed && !setting.allowed->contains(id)) l(id) = kForbidden;
+    const std::set<std::int32_t> listed(params_.allowed_token_ids.begin(),
+                                        params_.allowed_token_ids.end());
+    const std::set<std::int32_t> stops(params_.stop_token_ids.begin(),
+                                       params_.stop_token_ids.end());
+    for (std::int32_t id = 0; id < kVocab; ++id) {
+      const bool in_grammar = !setting.allowed || setting.allowed->contains(id);
+      // Ours: where a grammar lets the answer end, no list keeps it from ending.
+      const bool ends = setting.allowed && stops.contains(id);
+      const bool in_list = listed.empty() || listed.contains(id) || ends;
+      if (!in_grammar || !in_list) l(id) = kForbidden;
+    }
+  }
+  void forbid_bad_words(const SamplingSetting& setting) {  // step 4
+    for (const auto& word : params_.bad_words) {
+      std::vector<std::int32_t> next = setting.generated;
+      next.push_back(word.back());
+      if (next.size() >= word.size() && std::equal(word.rbegin(), word.rend(), next.rbegin()))
+        l(word.back()) = kForbidden;
+    }
   }
   void forbid_stops(const SamplingSetting& setting) {  // step 5
     if (setting.generated.size() >= static_cast<std::size_t>(params_.min_tokens)) return;
@@ -102,7 +122,7 @@ class SamplingReference {
   }
   void keep_largest() {
     const auto order = descending(l_);
-    clear_ = kept_.size() < 2 || !near(l(order[1]), l(order[0]));
+    clear_ = kept_.size() < 2 || !nearly_tied(l(order[1]), l(order[0]));
     kept_ = {order[0]};
   }
 
@@ -117,9 +137,11 @@ class SamplingReference {
   void keep_top_k() {
     if (params_.top_k < 1 || static_cast<std::size_t>(params_.top_k) >= kept_.size()) return;
     const auto order = descending(l_);  // those dropped so far come last
-    const auto k = static_cast<std::size_t>(params_.top_k);
-    if (near(l(order[k]), l(order[k - 1]))) clear_ = false;
-    kept_ = {order.begin(), order.begin() + params_.top_k};
+    const double least = l(order[static_cast<std::size_t>(params_.top_k) - 1]);
+    for (std::int32_t id = 0; id < kVocab; ++id) {
+      if (nearly_tied(l(id), least)) clear_ = false;
+      if (l(id) < least) kept_.erase(id);
+    }
   }
   void keep_top_p() {
     if (params_.top_p >= 1) return;
