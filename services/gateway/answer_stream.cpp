@@ -187,7 +187,7 @@ void AnswerStream::on_prompt_progress(std::int64_t done, std::int64_t total) {
   if (!wants_progress_) return;
   update([&] {
     if (!open()) return;
-    progress_ = PromptProgress{done, total};
+    progress_ = PromptProgress{done, total, cached_tokens_};
     mark_pending();
   });
 }

@@ -19,6 +19,7 @@ namespace troupe::services {
 struct PromptProgress {
   std::int64_t done = 0;
   std::int64_t total = 0;
+  std::int64_t cached_tokens = 0;  // of those done, not computed again
 };
 
 /// The answer is complete.

@@ -100,6 +100,10 @@ class AnswerTest(ServedTest):
         self.assertEqual(second.choices, first.choices)
         joined = client.stream(self.served, request(text=text, cache_salt="a", **GREEDY))
         self.assertEqual(joined.finished.usage, second.usage)
+        told = [event.prompt_progress.cached_tokens for event in self.served.inference.Generate(
+            request(text=text, cache_salt="a", include_prompt_progress=True, **GREEDY))
+            if event.HasField("prompt_progress")]
+        self.assertEqual(set(told), {second.usage.cached_tokens})
         other = client.unary(self.served, request(text=text, cache_salt="b", **GREEDY))[1]
         self.assertEqual(other.usage.cached_tokens, 0)
         self.assertEqual(other.choices, first.choices)

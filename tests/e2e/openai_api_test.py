@@ -221,6 +221,14 @@ class ChatTest(ServedTest):
         progress = [event["prompt_progress"] for event in events[:-1] if not event["choices"]]
         self.assertTrue(progress)
         self.assertEqual(progress[-1]["done"], progress[-1]["total"])
+        self.assertEqual(progress[-1]["cached_tokens"], 0)
+        again = oai.ask(self.url, "/v1/chat/completions",
+                        {**body, "stream_options": {"include_usage": True}}).events
+        told = [event["prompt_progress"]["cached_tokens"] for event in again[:-1]
+                if "prompt_progress" in event]
+        usage = again[-2]["usage"]["prompt_tokens_details"]
+        self.assertGreater(usage["cached_tokens"], 0)
+        self.assertEqual(set(told), {usage["cached_tokens"]})
         finish = events[-2]["choices"][0]
         self.assertGreater(finish["timings"]["duration_s"], 0)
 

@@ -210,6 +210,7 @@ std::vector<v1::GenerateResponse> to_responses(const AnswerSet::Event& event,
     auto* message = out.emplace_back().mutable_prompt_progress();
     message->set_done(progress->done);
     message->set_total(progress->total);
+    message->set_cached_tokens(progress->cached_tokens);
   } else if (const auto* piece = std::get_if<AnswerPiece>(&event.event)) {
     if (!piece->prompt.empty()) {
       auto* message = out.emplace_back().mutable_prompt_logprobs();

@@ -218,10 +218,12 @@ std::optional<std::string> piece_chunk(const ReplyFrame& frame, ChoiceState& cho
 }
 
 std::string progress_chunk(const ReplyFrame& frame, const PromptProgress& progress) {
+  JsonObject told;
+  told.add("done", progress.done)
+      .add("total", progress.total)
+      .add("cached_tokens", progress.cached_tokens);
   JsonObject out = envelope(frame, chunk_object(frame));
-  out.add("choices", JsonValue::Array{})
-      .add("prompt_progress",
-           JsonObject().add("done", progress.done).add("total", progress.total).value());
+  out.add("choices", JsonValue::Array{}).add("prompt_progress", told.value());
   if (frame.form.include_usage) out.add("usage", json_null());
   return out.text();
 }

@@ -214,9 +214,12 @@ TEST_F(AnswerStreamTest, ProgressIsToldOnlyWhenAskedForAndOnlyTheLatest) {
   PlannedRequest planned = plan();
   planned.prompt_progress = true;
   ASSERT_EQ(start(std::move(planned)), std::nullopt);
+  stream->on_started(1, {});
   stream->on_prompt_progress(1, 3);
   stream->on_prompt_progress(2, 3);
-  EXPECT_EQ(next<PromptProgress>().done, 2);
+  const auto told = next<PromptProgress>();
+  EXPECT_EQ(told.done, 2);
+  EXPECT_EQ(told.cached_tokens, 1);
 }
 
 TEST_F(AnswerStreamTest, WhatWasCachedIsToldAtTheEnd) {
