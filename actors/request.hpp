@@ -48,6 +48,7 @@ struct PromptLogprob {
   std::int32_t token = 0;
   float logprob = 0;
   std::vector<model::TokenLogprob> top;  // prompt_logprobs of them, best first
+  std::int32_t rank = 0;                 // 1: the likeliest of all; ties: lower id first
   friend bool operator==(const PromptLogprob&, const PromptLogprob&) = default;
 };
 

@@ -92,6 +92,7 @@ SubmitBody::SubmitBody(const GenerateRequest& request, RequestId id,
   if (request.prompt_logits) body_.flags |= proto::kWantPromptLogits;
   if (request.generated_logits) body_.flags |= proto::kWantGeneratedLogits;
   if (sampling.ignore_eos) body_.flags |= proto::kIgnoreEos;
+  if (request.prompt_logprobs) body_.flags |= proto::kWantPromptRanks;
   body_.stop_ids = stop_ids_;
   body_.allowed_ids = allowed_ids_;
   body_.bad_words = bad_words_;
@@ -133,6 +134,7 @@ SequenceRequest read_submit(const proto::FrameHeader& header, const proto::Submi
   sampling.top_logprobs = std::max(submit.logprobs, 0);
   request.valid_vocab = submit.valid_vocab;
   if (submit.prompt_logprobs >= 0) request.prompt_logprobs = submit.prompt_logprobs;
+  request.prompt_ranks = (submit.flags & proto::kWantPromptRanks) != 0;
   request.tenant = submit.tenant;
   request.cache_salt = submit.cache_salt;
   request.priority = submit.priority;

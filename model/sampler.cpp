@@ -202,6 +202,16 @@ std::vector<Candidate> best_of(std::span<const float> logits, std::int32_t count
   return best;
 }
 
+/// 1 and how many ids come before `token`: larger first, then lower id.
+std::int32_t rank_of(std::span<const float> valid, std::int32_t token) {
+  const auto own = static_cast<std::size_t>(token);
+  const float logit = valid[own];
+  const auto lower_ids = valid.first(own), higher_ids = valid.subspan(own);
+  const auto before = std::ranges::count_if(lower_ids, [=](float l) { return l >= logit; }) +
+                      std::ranges::count_if(higher_ids, [=](float l) { return l > logit; });
+  return static_cast<std::int32_t>(before) + 1;
+}
+
 /// From one pass over the row: its maximum and sum serve the token and its rivals alike.
 void fill_logprobs(const kernels::KernelTable& table, std::span<const float> valid,
                    std::int32_t top, Sample& sample) {
@@ -282,6 +292,7 @@ Expected<Sample> score(const kernels::KernelTable& table, std::span<const float>
   Sample given;
   given.token = question.token;
   fill_logprobs(table, valid, question.top, given);
+  given.rank = rank_of(valid, question.token);
   return given;
 }
 

@@ -47,6 +47,7 @@ struct Sample {
   std::int32_t token = 0;
   float logprob = 0;                // as in TokenLogprob
   std::vector<TokenLogprob> top{};  // the top_logprobs likeliest ids: larger first, then lower id
+  std::int32_t rank = 0;            // the token's place in that order, from 1; `score` tells it
 };
 
 /// The tokens a draw depends on: a function of the list, never of history.
@@ -75,8 +76,8 @@ struct TokenQuestion {
 Expected<Sample> sample(const kernels::KernelTable& table, std::span<const float> logits,
                         const SamplingParams& params, const SampleContext& context);
 
-/// The logprob of a token that is given, with its `top` likeliest rivals: what prompt_logprobs
-/// are. *Errors*: `malformed` as in `sample`.
+/// The logprob and rank of a token that is given, with its `top` likeliest rivals: what
+/// prompt_logprobs are. *Errors*: `malformed` as in `sample`.
 Expected<Sample> score(const kernels::KernelTable& table, std::span<const float> logits,
                        const TokenQuestion& question);
 

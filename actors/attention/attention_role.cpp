@@ -373,8 +373,10 @@ void AttentionRole::send_scores(StepRun& run) {
     header.work_id = asked.request;
     header.attempt = asked.attempt;
     std::vector<proto::TokenLogprob> entries, top;
+    std::vector<std::uint32_t> ranks;
     for (const auto& score : block.scores) {
       entries.push_back({score.token, score.logprob});
+      if (asked.prompt_ranks) ranks.push_back(static_cast<std::uint32_t>(score.rank));
       for (const auto& [token, logprob] : score.top) top.push_back({token, logprob});
     }
     proto::PromptLogprobs body;
@@ -382,6 +384,7 @@ void AttentionRole::send_scores(StepRun& run) {
     body.top_count = static_cast<std::uint16_t>(block.scores.front().top.size());
     body.entries = entries;
     body.top = top;
+    body.ranks = ranks;
     peers_.send(peer_id(proto::Role::gateway, asked.gateway),
                 transport::make_frame(peers_.buffers(), header, body));
   }

@@ -29,6 +29,7 @@ struct SequenceRequest {
   bool prompt_logits = false;
   bool generated_logits = false;
   std::optional<std::int32_t> prompt_logprobs;  // alternatives for each prompt position
+  bool prompt_ranks = false;                    // with them; gateways of before know none
   std::uint64_t tenant = 0;
   std::uint64_t cache_salt = 0;
   std::int32_t priority = 0;

@@ -200,7 +200,8 @@ void GatewayRole::deliver_logprobs(RequestId request, const Open& open,
   for (std::size_t i = 0; i < body.entries.size(); ++i) {
     const auto entry = body.entries[i];
     note.logprobs.push_back({entry.token, entry.logprob,
-                             read_alternatives(body.top, i * body.top_count, body.top_count)});
+                             read_alternatives(body.top, i * body.top_count, body.top_count),
+                             body.ranks.empty() ? 0 : static_cast<std::int32_t>(body.ranks[i])});
   }
   sink_.on_prompt_logprobs(request, std::move(note));
 }

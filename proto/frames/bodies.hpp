@@ -89,8 +89,9 @@ enum SubmitFlags : std::uint32_t {
   kWantPromptLogits = 1,     // Logits frames for each prompt position
   kWantGeneratedLogits = 2,  // Logits frames for each position a token is drawn from
   kIgnoreEos = 4,            // end-of-sequence tokens do not end the request
+  kWantPromptRanks = 8,      // PromptLogprobs frames have ranks
 };
-inline constexpr std::uint32_t kSubmitFlagsAll = 7;
+inline constexpr std::uint32_t kSubmitFlagsAll = 15;
 
 /// What the generated text has to match. Values travel: append only.
 enum class GrammarKind : std::uint16_t {
@@ -173,6 +174,7 @@ struct PromptLogprobs {
   std::uint16_t top_count = 0;        // alternatives of each entry
   PackedArray<TokenLogprob> entries;  // the prompt's own tokens
   PackedArray<TokenLogprob> top;      // [entries, top_count], best first
+  PackedArray<std::uint32_t> ranks;   // of the entries, 1 the likeliest id; empty: not wanted
 };
 
 /// Values travel as bits. A row that is both (the last prompt position) has both.

@@ -148,13 +148,13 @@ void from_layout(const layout::Tokens& f, Tokens& x) {
 bool reserved_is_zero(const layout::Tokens& f) { return f.reserved == 0; }
 
 layout::PromptLogprobs to_layout(const PromptLogprobs& x) {
-  return {x.first_position, count32(x.entries.size()), x.top_count, 0};
+  return {x.first_position, count32(x.entries.size()), x.top_count, count16(x.ranks.size())};
 }
 void from_layout(const layout::PromptLogprobs& f, PromptLogprobs& x) {
   x.first_position = f.first_position;
   x.top_count = f.top_count;
 }
-bool reserved_is_zero(const layout::PromptLogprobs& f) { return f.reserved == 0; }
+bool reserved_is_zero(const layout::PromptLogprobs&) { return true; }
 
 layout::Rows to_layout(const Rows& x) {
   layout::Rows f{};

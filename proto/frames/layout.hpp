@@ -75,7 +75,7 @@ static_assert(offsetof(Tokens, prompt_done) == 16 && offsetof(Tokens, queue_us) 
 
 struct PromptLogprobs {
   std::uint32_t first_position, count;
-  std::uint16_t top_count, reserved;
+  std::uint16_t top_count, rank_count;
 };
 static_assert(sizeof(PromptLogprobs) == 12 && offsetof(PromptLogprobs, top_count) == 8);
 

@@ -173,6 +173,7 @@ void sections(A& a, X& x, const layout::PromptLogprobs& f) {
   a.bound(x.top_count, kTopLogprobsMax, "alternatives of a token");
   a.array(x.top, std::size_t{f.count} * f.top_count, std::size_t{kTokensMax} * kTopLogprobsMax,
           "alternatives");
+  a.array(x.ranks, f.rank_count, kTokensMax, "ranks");
 }
 template <class A, class X>
 void sections(A& a, X& x, const layout::Rows&) {

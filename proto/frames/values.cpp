@@ -198,10 +198,18 @@ std::optional<Malformed> find_value_fault(const PromptLogprobs& x) {
                                              " logprobs from prompt position " +
                                              std::to_string(x.first_position) + " on");
   }
-  if (x.top.size() == x.entries.size() * x.top_count) return std::nullopt;
-  return fault(MalformedReason::value, std::to_string(x.top.size()) + " alternatives for " +
-                                           std::to_string(x.entries.size()) + " positions of " +
-                                           std::to_string(x.top_count));
+  if (x.top.size() != x.entries.size() * x.top_count) {
+    return fault(MalformedReason::value, std::to_string(x.top.size()) + " alternatives for " +
+                                             std::to_string(x.entries.size()) + " positions of " +
+                                             std::to_string(x.top_count));
+  }
+  if (!x.ranks.empty() && x.ranks.size() != x.entries.size()) {
+    return fault(MalformedReason::value, std::to_string(x.ranks.size()) + " ranks for " +
+                                             std::to_string(x.entries.size()) + " positions");
+  }
+  for (const std::uint32_t rank : x.ranks)
+    if (rank == 0 || rank > kVocabMax) return bad_value("rank", rank);
+  return std::nullopt;
 }
 
 std::optional<Malformed> find_value_fault(const ExpertRows& x) {

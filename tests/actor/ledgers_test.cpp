@@ -315,12 +315,23 @@ TEST(SubmitCodec, BringsARequestAcrossUnchanged) {
   EXPECT_EQ(read.sampling.choice, 1u);
   EXPECT_EQ(read.sampling.top_logprobs, 5);
   EXPECT_EQ(read.prompt_logprobs, 0);
+  EXPECT_TRUE(read.prompt_ranks);
   EXPECT_EQ(read.tenant, request.tenant);
   EXPECT_EQ(read.cache_salt, request.cache_salt);
   EXPECT_EQ(read.priority, -3);
   EXPECT_EQ(read.choices, 2u);
   EXPECT_EQ(read.grammar, request.grammar);
   EXPECT_EQ(read.grammar_after, 12);
+}
+
+TEST(SubmitCodec, GatewaysThatDoNotAskForRanksGetNone) {
+  GenerateRequest request;
+  request.prompt = {4, 5};
+  request.prompt_logprobs = 0;
+  const SubmitBody submit(request, 31, request.prompt);
+  auto older = submit.body();
+  older.flags &= ~std::uint32_t{proto::kWantPromptRanks};
+  EXPECT_FALSE(read_submit({}, older, 3, kSoon).prompt_ranks);
 }
 
 TEST(SubmitCodec, BringsListsOfIdsAcross) {

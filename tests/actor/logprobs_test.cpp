@@ -43,9 +43,10 @@ TEST(Logprobs, OfThePromptAreThoseOfItsLogits) {
   ASSERT_EQ(heard->prompt_logprobs.size(), 39u);
   for (std::size_t i = 0; i < 39; ++i) {
     const auto expected = judged(stage, heard->prompt_logits, i, asked.prompt[i + 1], 3);
-    const PromptLogprob want{asked.prompt[i + 1], expected.logprob, expected.top};
+    const PromptLogprob want{asked.prompt[i + 1], expected.logprob, expected.top, expected.rank};
     EXPECT_EQ(heard->prompt_logprobs[i], want) << "position " << i + 1;
     EXPECT_EQ(want.top.size(), 3u);
+    EXPECT_GE(want.rank, 1);
   }
 }
 

@@ -72,17 +72,9 @@ class EvalTextTest(program.ProgramTest):
         """log-softmax of every position that something follows, and what follows."""
         said = eval_logits.eval_logits(model, windows, options)
         kept = [said[f"logits.{i}"][:-1] for i in range(len(windows))]
-        vocab = self.vocabulary(model)
+        vocab = eval_logits.vocabulary(model)
         following = np.concatenate([window[1:] for window in windows])
         return log_softmax(np.concatenate(kept)[:, :vocab]), following
-
-    @staticmethod
-    def vocabulary(model):
-        """One past the highest id that is a token."""
-        with open(os.path.join(model, "tokenizer.json"), encoding="utf-8") as file:
-            tokenizer = json.load(file)
-        highest = max(tokenizer["model"]["vocab"].values())
-        return 1 + max([highest] + [token["id"] for token in tokenizer["added_tokens"]])
 
 
 class PerplexityTest(EvalTextTest):

@@ -24,6 +24,14 @@ def troupe_program():
     return os.environ["TROUPE_BIN"]
 
 
+def vocabulary(model):
+    """One past the highest id that is a token; logits beyond are of none."""
+    with open(os.path.join(model, "tokenizer.json"), encoding="utf-8") as file:
+        tokenizer = json.load(file)
+    highest = max(tokenizer["model"]["vocab"].values())
+    return 1 + max([highest] + [token["id"] for token in tokenizer["added_tokens"]])
+
+
 def eval_logits(model, sequences, options=(), timeout_s=TIMEOUT_S):
     """Name -> array of the answers to `sequences` (lists of token ids), one request each. A link
     that does not take the lane that was asked for is a failure."""

@@ -43,6 +43,7 @@ struct FrameSamples {
   std::vector<std::uint64_t> work_ids{7, 0x8182838485868788};
   std::vector<proto::TokenEntry> entries{{40, 9, -0.5f}, {41, 10, -2.0f}};
   std::vector<proto::TokenLogprob> top{{9, -0.5f}, {8, -1.0f}, {10, -2.0f}, {11, -3.0f}};
+  std::vector<std::uint32_t> ranks{1, 129280};
   std::vector<std::uint32_t> positions{2, 3};
   std::vector<proto::ExpertPair> pairs{{1, 4}, {0, 9}, {1, 9}};
   std::vector<proto::ReplyPair> reply_pairs{{1, 4, 0, 0}, {0, 9, 1, 0}, {1, 9, 2, 0}};
@@ -123,7 +124,15 @@ struct FrameSamples {
             std::span(row_bytes).first(32)};
   }
   proto::Failed failed() const { return {8, 250, "queue full"}; }
-  proto::PromptLogprobs prompt_logprobs() const { return {17, 2, std::span(top).first(2), top}; }
+  proto::PromptLogprobs prompt_logprobs() const {
+    return {17, 2, std::span(top).first(2), top, {}};
+  }
+  /// For gateways that asked for ranks.
+  proto::PromptLogprobs ranked_prompt_logprobs() const {
+    proto::PromptLogprobs x = prompt_logprobs();
+    x.ranks = ranks;
+    return x;
+  }
 
   /// Calls `visit(name, body)` for one body of each kind, in the order of FrameKind.
   template <class Visit>

@@ -197,8 +197,12 @@ v1::Timings timings_of(const AnswerFinish& finish) {
 
 void set_prompt_logprobs(const AnswerPiece& piece,
                          google::protobuf::RepeatedPtrField<v1::TokenLogprob>& out) {
-  for (const actors::PromptLogprob& one : piece.prompt)
-    *out.Add() = to_message(one.token, one.logprob, one.top);
+  for (const actors::PromptLogprob& one : piece.prompt) {
+    v1::TokenLogprob& message = *out.Add();
+    message = to_message(one.token, one.logprob, one.top);
+    message.set_rank(one.rank);
+    for (int i = 0; i < message.top_size(); ++i) message.mutable_top(i)->set_rank(i + 1);
+  }
 }
 
 std::vector<v1::GenerateResponse> to_responses(const AnswerSet::Event& event,

@@ -130,10 +130,10 @@ JsonValue text_logprobs(const ReplyFrame& frame, const ChoiceState& choice,
 }
 
 JsonValue prompt_logprobs(const ReplyFrame& frame, const ChoiceState& choice) {
-  const auto entry = [&](const model::TokenLogprob& one, JsonValue rank) {
+  const auto entry = [&](const model::TokenLogprob& one, std::int64_t rank) {
     JsonObject out;
     out.add("logprob", one.logprob)
-        .add("rank", std::move(rank))
+        .add("rank", rank)
         .add("decoded_token", token_text(frame, one.token));
     return out.value();
   };
@@ -143,11 +143,11 @@ JsonValue prompt_logprobs(const ReplyFrame& frame, const ChoiceState& choice) {
     bool own = false;
     std::int64_t rank = 0;
     for (const auto& one : at_most(asked.top, *frame.form.prompt_logprobs)) {
-      position.add(std::to_string(one.token), entry(one, json(++rank)));
+      position.add(std::to_string(one.token), entry(one, ++rank));
       own = own || one.token == asked.token;
     }
     if (!own)
-      position.add(std::to_string(asked.token), entry({asked.token, asked.logprob}, json_null()));
+      position.add(std::to_string(asked.token), entry({asked.token, asked.logprob}, asked.rank));
     out.push_back(position.value());
   }
   return json(std::move(out));

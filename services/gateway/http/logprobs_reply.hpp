@@ -18,7 +18,7 @@ JsonValue text_logprobs(const ReplyFrame& frame, const ChoiceState& choice,
                         const AnswerPiece& piece, bool with_prompt, std::size_t& offset);
 
 /// [null, {"ID": {"logprob", "rank", "decoded_token"}}, ...], as vLLM writes them: one per token of
-/// the prompt, its own entry among the alternatives. A rank is null where it is not known.
+/// the prompt, its own entry among the alternatives.
 JsonValue prompt_logprobs(const ReplyFrame& frame, const ChoiceState& choice);
 
 }  // namespace troupe::services::http

@@ -289,6 +289,23 @@ TEST_F(SamplerTest, ScoringAGivenTokenEqualsDrawingIt) {
   EXPECT_NE(damaged.error().detail.find("position 7"), std::string::npos);
 }
 
+TEST_F(SamplerTest, TheRankOfAGivenTokenIsItsPlaceInAFullSort) {
+  logits_.clear();
+  for (int i = 0; i < 1000; ++i)  // a hundred values: ties everywhere
+    logits_.push_back(std::floor(static_cast<float>(uniform_noise(5, i, 0)) * 100) / 8);
+  logits_.push_back(99);  // padding
+  std::vector<std::int32_t> order(1000);
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(order, [&](auto a, auto b) {
+    return logits_[static_cast<std::size_t>(a)] > logits_[static_cast<std::size_t>(b)];
+  });
+  for (std::size_t place = 0; place < order.size(); ++place) {
+    const auto given = score(*table_, logits_, {.token = order[place], .valid_vocab = 1000});
+    ASSERT_TRUE(given);
+    EXPECT_EQ(given->rank, static_cast<std::int32_t>(place) + 1) << "token " << order[place];
+  }
+}
+
 TEST_F(SamplerTest, AGrammarMaskComesBeforeBiasAndLeavesLogprobsRaw) {
   const std::vector<std::uint64_t> allowed{0b10100};  // ids 2 and 4
   allowed_ = allowed;

@@ -217,6 +217,15 @@ TEST(FrameCodec, CarriesListsOfIds) {
   EXPECT_EQ(submit.grammar_text, "[0-9]+");
 }
 
+TEST(FrameCodec, CarriesRanksOfPromptTokens) {
+  const FrameSamples samples;
+  const auto bytes = encoded(samples.ranked_prompt_logprobs());
+  const auto body = body_of<PromptLogprobs>(bytes);
+  EXPECT_EQ(body.ranks.to_vector(), samples.ranks);
+  EXPECT_EQ(body.entries.to_vector(), std::vector(samples.top.begin(), samples.top.begin() + 2));
+  EXPECT_EQ(body.top.to_vector(), samples.top);
+}
+
 TEST(FrameCodec, RefusesCountsPastTheirBounds) {
   using enum MalformedReason;
   const FrameSamples samples;
@@ -266,7 +275,7 @@ TEST(FrameCodec, RefusesValuesWithoutMeaning) {
                                             {"max below min", 2, 2, value}});
   expect_refused(encoded(samples.submit()), {{"no prompt", 64, 0, value},
                                              {"prompt longer than all", 64, 4, value},
-                                             {"unknown flag", 56, 8, value},
+                                             {"unknown flag", 56, 16, value},
                                              {"logprobs 21", 60, 21, value},
                                              {"logprobs -2", 60, 0xfffffffe, value},
                                              {"temperature NaN", 8, 0x7fc00000, value},
@@ -288,7 +297,15 @@ TEST(FrameCodec, RefusesValuesWithoutMeaning) {
                                              {"grammar_after -2", 112, 0xfffffffe, value}});
   expect_refused(encoded(samples.prompt_logprobs()), {{"position 0", 0, 0, value},
                                                       {"no positions", 4, 0, length},
-                                                      {"reserved", 8, (1u << 16) | 2, reserved}});
+                                                      {"ranks", 8, (2u << 16) | 2, too_short}});
+  constexpr std::size_t kRanks = 12 + 2 * 8 + 4 * 8;  // behind entries and alternatives
+  expect_refused(encoded(samples.ranked_prompt_logprobs()),
+                 {{"fewer ranks than positions", 8, (1u << 16) | 2, length},
+                  {"rank 0", kRanks, 0, value},
+                  {"rank past all ids", kRanks + 4, kVocabMax + 1, value}});
+  PromptLogprobs uneven = samples.ranked_prompt_logprobs();
+  uneven.ranks = std::span(samples.ranks).first(1);
+  EXPECT_EQ(find_fault(uneven)->reason, value) << "one rank for two positions";
   Submit wordless = samples.submit();
   wordless.grammar_text = {};
   EXPECT_FALSE(find_fault(wordless)) << "the expression of the empty answer";
