@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import unittest
+import urllib.parse
 
 from tests.support import grpc_client as client
 from tests.support import openai_client as oai
@@ -57,6 +59,56 @@ FINE = {
 }
 NUMBERS = ("top_k", "min_p", "frequency_penalty", "presence_penalty", "seed", "logprobs",
            "prompt_logprobs")
+# Of the members that a server does not read it tells at most so many.
+TOLD_MAX = 16
+
+
+def within_completion(**field):
+    """A request of /v1/completions that has one field more."""
+    return "/v1/completions", {"prompt": "a", "max_tokens": 1, **field}
+
+
+def within_template(**fields):
+    """A request of /apply-template."""
+    return "/apply-template", {"messages": FINE["messages"], **fields}
+
+
+def objects(schemas):
+    """Objects within requests: name -> (their schema, path and body that has these members)."""
+    message, form = schemas["Message"], schemas["ResponseFormat"]["anyOf"]
+    part = message["properties"]["content"]["anyOf"][1]["items"]
+    thinking = schemas["TemplateRequest"]["properties"]["thinking"]["anyOf"][1]
+    options = schemas["CompletionRequest"]["properties"]["stream_options"]["anyOf"][0]
+    user = lambda content, **more: [{"role": "user", "content": content, **more}]
+    named = lambda **more: {"type": "json_schema", "json_schema": {"schema": {}, **more}}
+    formed = lambda **response_format: within_completion(response_format=response_format)
+    return {
+        "messages[]": (message, lambda more: within_template(messages=user("Hi", **more))),
+        "messages[].content[]": (part, lambda more: within_template(
+            messages=user([{"type": "text", "text": "Hi", **more}]))),
+        "thinking": (thinking, lambda more: within_template(
+            thinking={"type": "enabled", **more})),
+        "stream_options": (options, lambda more: within_completion(stream_options=more)),
+        "response_format: text": (form[0], lambda more: formed(type="text", **more)),
+        "response_format: json_object": (form[1], lambda more: formed(type="json_object", **more)),
+        "response_format: json_schema": (form[2], lambda more: formed(**named(), **more)),
+        "response_format.json_schema": (form[2]["properties"]["json_schema"],
+                                        lambda more: formed(**named(**more))),
+        "response_format: regex": (form[3], lambda more: formed(
+            **{"type": "regex", "pattern": "a", **more})),
+    }
+
+
+def names_in_source():
+    """Every text of the HTTP gateway's source that could be the name of a field."""
+    folder = os.path.join(program.SOURCE, "services", "gateway", "http")
+    names = set()
+    for file_name in os.listdir(folder):
+        if file_name.endswith(".cpp"):
+            with open(os.path.join(folder, file_name), encoding="utf-8") as file:
+                names |= set(re.findall(r'"([A-Za-z_]\w*)"', file.read()))
+    assert "guided_json" in names and len(names) > 150, names
+    return names
 
 
 class OpenApiTest(unittest.TestCase):
@@ -145,6 +197,43 @@ class OpenApiTest(unittest.TestCase):
                     if name not in open_objects:
                         self.assertEqual(wrong.status, 400, (name, wrong.body))
                         self.check(wrong.json, {"$ref": "#/components/schemas/Error"})
+
+    def read(self, request_with, candidates):
+        """Those candidates that the server reads; null counts as absent, unless nobody reads it."""
+        read = set()
+        for begin in range(0, len(candidates), TOLD_MAX):
+            some = candidates[begin : begin + TOLD_MAX]
+            answer = oai.ask(self.url, *request_with(dict.fromkeys(some)))
+            self.assertEqual(answer.status, 200, (some, answer.body))
+            told = answer.headers.get("x-troupe-ignored-fields", "").split(", ")
+            ignored = {urllib.parse.unquote(one).rsplit(".", 1)[-1] for one in told}
+            read |= set(some) - ignored
+        return read
+
+    def check_documented(self, request_with, properties):
+        """What is read is documented, or refused for not being served; and the other way."""
+        given = json.dumps(request_with({}))
+        names = sorted({*names_in_source(), *properties})
+        candidates = [name for name in names if f'"{name}"' not in given]
+        read = self.read(request_with, candidates)
+        self.assertLessEqual(properties.keys() & set(candidates), read, "documented, not read")
+        for name in sorted(read - properties.keys()):
+            answer = oai.ask(self.url, *request_with({name: True}))
+            self.assertEqual(answer.status, 400, f"{name} is read and not documented")
+            self.assertEqual(answer.error["code"], "unsupported_parameter", name)
+            self.assertEqual(answer.error["param"].rsplit(".", 1)[-1], name)
+
+    def test_every_field_that_is_read_is_documented(self):
+        for path, _, schema in self.posts():
+            least = self.body(schema) or {"prompt": FINE["prompt"]}
+            with self.subTest(path=path):
+                self.check_documented(lambda more, path=path, least=least:
+                                      (path, {**least, **more}), schema["properties"])
+
+    def test_every_member_of_an_object_that_is_read_is_documented(self):
+        for name, (schema, request_with) in objects(self.schemas).items():
+            with self.subTest(object=name):
+                self.check_documented(request_with, schema.get("properties", {}))
 
     def test_chunks_fit(self):
         for path, post, schema in self.posts():
