@@ -239,8 +239,8 @@ struct BlocksE4m3 {
   static constexpr bool kBlocks = true;
   static constexpr float kUnit = 0x1p56f;
   static constexpr std::size_t kBytes = 1;
-  /// Up to so many rows of x the streaming path is faster than panels.
   static constexpr std::int64_t kStreamTokensMin = 1;
+  /// Up to so many rows of x the streaming path is faster than panels.
   static constexpr std::int64_t kStreamTokensMax = 8;
   HWY_INLINE static void pack(const std::byte* row, std::size_t width, Pairs::Stored* out,
                               std::size_t chunk, Scan&) {
@@ -276,7 +276,9 @@ class Leftovers {
     if (!parts_.empty()) {
       Part& last = parts_.back();
       const std::size_t end = last.rows.first + last.rows.count;
-      if (last.features.first == features.first && rows.first <= end + kGapMax) {
+      const bool same =
+          last.features.first == features.first && last.features.count == features.count;
+      if (same && rows.first <= end + kGapMax) {
         last.rows.count = rows.first + rows.count - last.rows.first;
         return;
       }

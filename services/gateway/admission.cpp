@@ -10,7 +10,7 @@ namespace {
 constexpr double kNewest = 0.2;  // weight of the newest interval
 constexpr std::chrono::duration<double> kWaitMin{1}, kWaitMax{60};
 
-/// Whether no server would take the request as it is.
+/// Whether this server would never take the request as it is.
 bool is_of_the_request(ApiCode code) {
   return code == ApiCode::invalid_argument || code == ApiCode::not_found ||
          code == ApiCode::failed_precondition || code == ApiCode::unimplemented;
@@ -21,7 +21,10 @@ bool is_of_the_request(ApiCode code) {
 Answered<Admission::Place> Admission::enter() {
   const std::lock_guard lock(mutex_);
   if (open_ >= open_max_) return queue_full(open_, wait_for_one_more());
-  if (++open_ == open_max_ && !full_since_) full_since_ = Clock::now();
+  if (++open_ == open_max_ && !full_since_) {
+    full_since_ = Clock::now();
+    full_here_ = true;
+  }
   return Place(this);
 }
 
@@ -29,10 +32,12 @@ std::chrono::milliseconds Admission::turn_away(Place place) {
   place.release();
   const std::lock_guard lock(mutex_);
   --open_;
-  if (open_ == 0)
+  if (open_ == 0) {
     full_since_.reset();  // nobody is left whose end would tell
-  else if (!full_since_)
+  } else if (!full_since_) {
     full_since_ = Clock::now();
+    full_here_ = false;
+  }
   return wait_for_one_more();
 }
 
@@ -40,7 +45,8 @@ void Admission::give_back(Place place) {
   place.release();
   const std::lock_guard lock(mutex_);
   // Where it was the last place there is room again; that a shard is full is still so.
-  if (open_-- == open_max_ || open_ == 0) full_since_.reset();
+  const bool last = open_-- == open_max_;
+  if (open_ == 0 || (last && full_here_)) full_since_.reset();
 }
 
 void Admission::end(Place place, ApiError& error) {

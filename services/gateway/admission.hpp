@@ -48,6 +48,7 @@ class Admission {
   std::int64_t open_ = 0;
   std::int64_t refused_ = 0;                     // since a place became free
   std::optional<Clock::time_point> full_since_;  // here, or at a shard; the last place became free
+  bool full_here_ = false;                       // of full_since_: not at a shard
   std::chrono::duration<double> between_{0};     // places becoming free; smoothed
 };
 

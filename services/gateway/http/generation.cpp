@@ -108,11 +108,11 @@ std::optional<ApiError> Generation::start(const CompletionRequest& request) {
 
 /// The counts hear of it, what is open is withdrawn.
 ApiError Generation::fail(ApiError error) {
-  entry_.key.reset();  // who has the answer can use it again
-  state_.admission.end(std::move(entry_.place), error);
   group_.cancel();
   while (group_.next()) {
   }
+  state_.admission.end(std::move(entry_.place), error);
+  entry_.key.reset();  // nothing runs any more; who has the answer can use it again
   group_.answers().record(call_.record(), error);
   return error;
 }

@@ -206,6 +206,27 @@ TEST_P(Parity, LinearOfBf16WeightsWithAStrayAmongThem) {
     }
 }
 
+/// Of more rows than are packed at a time the first lot leaves out some features, the second all.
+TEST_P(Parity, LinearOfMoreRowsThanArePackedAtATime) {
+  constexpr std::int64_t kRows = 64;
+  constexpr std::int64_t kCols = 7168;
+  constexpr std::int64_t kTokens = 289;  // 4 MiB hold 288 rows of BF16
+  StoredWeight w = random_weight(random_, kBf16, kRows, kCols, ordinary_bf16);
+  const Bf16 subnormal = f32_to_bf16(0x1p-130f);
+  std::memcpy(w.bytes.data(), &subnormal, 2);
+  std::vector<float> x = ordinary_bf16(random_, kTokens * kCols);
+  x.back() = 0x1.000002p0f;  // no BF16
+  std::vector<float> want(kTokens * kRows, -1);
+  std::vector<float> got(kTokens * kRows, -2);
+  LinearArgs args{
+      .x = x.data(), .x_stride = kCols, .w = w.view, .y_stride = kRows, .tokens = kTokens};
+  args.y = want.data();
+  reference_->linear(args, 0, kRows);
+  args.y = got.data();
+  level_->linear(args, 0, kRows);
+  expect_same(want, got, "289 rows");
+}
+
 TEST_P(Parity, LinearOfEveryE4m3Code) {
   std::vector<std::byte> codes;
   for (int code = 0; code < 256; ++code)  // 17 columns each, one row of each code
