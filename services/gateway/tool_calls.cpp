@@ -49,9 +49,35 @@ std::optional<FieldViolation> check_tool(const std::string& text, const std::str
   return std::nullopt;
 }
 
-/// The name of a tool that check_tool() has found well.
 std::string name_of(const model::JsonValue& tool) {
   return *tool.find("function")->find("name")->string();
+}
+
+/// Gives an object a member that it lacks; null is none.
+void fill(model::JsonValue::Object& object, const std::string& key, model::JsonValue value) {
+  for (model::JsonMember& member : object) {
+    if (member.key != key) continue;
+    if (member.value.is_null()) member.value = std::move(value);
+    return;
+  }
+  object.push_back({key, std::move(value)});
+}
+
+/// `text` itself where nothing is missing.
+std::string filled_tool(const std::string& text) {
+  auto tool = *model::parse_json(text);
+  const auto lacks = [&tool](const char* key) {
+    const auto* value = tool.find("function")->find(key);
+    return value == nullptr || value->is_null();
+  };
+  if (!lacks("description") && !lacks("parameters")) return text;
+  for (model::JsonMember& member : std::get<model::JsonValue::Object>(tool.data)) {
+    if (member.key != "function") continue;
+    auto& function = std::get<model::JsonValue::Object>(member.value.data);
+    fill(function, "description", {std::string()});
+    fill(function, "parameters", *model::parse_json(R"({"type":"object","properties":{}})"));
+  }
+  return model::to_json(tool);
 }
 
 /// A choice that forces a call needs something to call.
@@ -119,7 +145,8 @@ std::vector<FieldViolation> check_tools(const ChatCall& chat) {
 std::string tools_json(const ChatCall& chat) {
   if (!chat.may_call()) return "";
   std::string json = "[";
-  for (const std::string& tool : chat.tools) json += (json.size() > 1 ? "," : "") + tool;
+  for (const std::string& tool : chat.tools)
+    json += (json.size() > 1 ? "," : "") + filled_tool(tool);
   return json + "]";
 }
 

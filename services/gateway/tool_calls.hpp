@@ -27,7 +27,8 @@ std::string tool_call_id(const std::string& request_id, std::size_t choice, std:
 /// What of `chat`'s tools, calls and results is wrong.
 std::vector<FieldViolation> check_tools(const ChatCall& chat);
 
-/// JSON array of the tools that the prompt tells of; empty: none.
+/// JSON array of the tools that the prompt tells of, each with a description and parameters, for
+/// templates that join them unasked; empty: none.
 std::string tools_json(const ChatCall& chat);
 
 /// The form of an answer that the choice forces to call, for a chat whose tools are well.

@@ -134,6 +134,30 @@ TEST(ToolCalls, CallsAndResultsAreWrittenAsEachTemplateHasThem) {
       << v31;
 }
 
+TEST(ToolCalls, WhatAToolLacksIsShownAsEmpty) {
+  const std::string shown =
+      "### f\nDescription: \n\nParameters: {\"type\": \"object\", \"properties\": {}}\n";
+  for (const char* tool : {R"({"type":"function","function":{"name":"f"}})",
+                           R"({"function":{"parameters":null,"name":"f","description":null},)"
+                           R"("type":"function"})"}) {
+    const auto prompt = prompt_of(tiny_speaking("v31"), chat_with({tool}));
+    EXPECT_NE(prompt.find(shown), prompt.npos) << tool << "\n" << prompt;
+  }
+  const auto half = prompt_of(tiny_speaking("v31"),
+                              chat_with({R"({"type":"function","function":{"name":"f",)"
+                                         R"("parameters":{"type":"object","title":"t"}}})"}));
+  EXPECT_NE(half.find("Description: \n\nParameters: {\"type\": \"object\", \"title\": \"t\"}"),
+            half.npos)
+      << half;
+}
+
+TEST(ToolCalls, AToolThatLacksNothingStaysTheTextItIs) {
+  const std::string tool =
+      R"({ "function" : {"parameters":{"b":1,"a":1e2}, "description":"\u0064","name":"f"},)"
+      R"("type":"function"})";
+  EXPECT_EQ(tools_json(chat_with({tool})), "[" + tool + "]");
+}
+
 TEST(ToolCalls, AContentBesideCallsIsNullWhenItIsEmpty) {
   const std::vector<ChatMessage> messages{{"assistant", "", "", {{"c1", "f", "{\"a\": 1}"}}}};
   EXPECT_EQ(messages_json(messages),
