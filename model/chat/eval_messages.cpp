@@ -38,10 +38,15 @@ Expected<ChatRenderer> make_chat_renderer(const TokenizerConfig& config) {
   });
 }
 
+Expected<RenderedPrompt> render_chat(const ChatTemplate& chat_template, const Tokenizer& tokenizer,
+                                     ChatRequest request) {
+  if (request.special_tokens.empty()) request.special_tokens = special_tokens(tokenizer.config());
+  return chat_template.render(request);
+}
+
 Expected<EncodedChat> encode_chat(const ChatTemplate& chat_template, const Tokenizer& tokenizer,
                                   ChatRequest request) {
-  if (request.special_tokens.empty()) request.special_tokens = special_tokens(tokenizer.config());
-  auto prompt = chat_template.render(request);
+  auto prompt = render_chat(chat_template, tokenizer, std::move(request));
   if (!prompt) return unexpected(prompt.error());
   std::vector<Segment> segments;
   for (const auto& segment : prompt->segments) {

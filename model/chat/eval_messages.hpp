@@ -25,6 +25,11 @@ struct EncodedChat {
   std::vector<std::int32_t> ids;
 };
 
+/// The text of a conversation, with the special tokens of the tokenizer where `request` has none.
+/// *Errors*: as ChatTemplate::render.
+Expected<RenderedPrompt> render_chat(const ChatTemplate& chat_template, const Tokenizer& tokenizer,
+                                     ChatRequest request);
+
 /// Renders and encodes what the APIs serve: text from messages never becomes an added token.
 /// *Errors*: as ChatTemplate::render and Tokenizer::encode_segments.
 Expected<EncodedChat> encode_chat(const ChatTemplate& chat_template, const Tokenizer& tokenizer,

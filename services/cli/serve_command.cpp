@@ -84,7 +84,7 @@ void declare(OptionSet& options, Flags& flags) {
                Shown::help_all});
   options.add({"--strict-api",
                "BOOL",
-               "Refuse fields of HTTP requests that are not known [false]",
+               "Refuse fields of requests that have no effect [false]",
                yes_no(flags.config.gateway.strict_api),
                {},
                Shown::help_all});
@@ -195,6 +195,7 @@ int serve(Flags& flags) {
   engine.set_ops_address(ops.address());
   flags.served.mode = numerics.mode;
   flags.served.numerics_id = engine.numerics_id();
+  flags.served.strict = flags.config.gateway.strict_api;
   const auto served = ServedModel::make(*model, flags.served);
   if (!served) return report(Fault::chat_template, served.error().detail);
 

@@ -114,6 +114,7 @@ Expected<std::unique_ptr<ServiceFront>> make_front(const Opened& opened,
                                                  (*opened)->config().quantisation.format);
   settings.numerics_id = context.node.numerics_id();
   settings.template_file = context.config.model.chat_template_file;
+  settings.strict = context.config.gateway.strict_api;
   auto served = ServedModel::make(**opened, settings);
   if (!served) return unexpected(served.error());
   auto front = std::make_unique<GatewayFront>(context, *std::move(served));

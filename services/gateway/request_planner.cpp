@@ -25,6 +25,7 @@ std::optional<ApiError> refuse_not_served(const GenerateCall& call) {
 struct Prompt {
   std::vector<std::int32_t> ids;
   bool opens_reasoning = false;  // the answer begins with thoughts
+  std::vector<std::string> ignored = {};
 };
 
 /// How the answer to a conversation is taken apart; nothing: it is all content.
@@ -53,8 +54,9 @@ Answered<Prompt> prompt_of(const ServedModel& model, const GenerateCall& call) {
   if (const auto* chat = std::get_if<ChatCall>(&call.input)) {
     auto encoded = model.encode(*chat);
     if (auto* error = std::get_if<ApiError>(&encoded)) return std::move(*error);
-    auto& rendered = std::get<model::EncodedChat>(encoded);
-    return Prompt{std::move(rendered.ids), model::opens_reasoning(rendered.text)};
+    auto& rendered = std::get<ServedPrompt>(encoded);
+    return Prompt{std::move(rendered.ids), model::opens_reasoning(rendered.text),
+                  std::move(rendered.ignored)};
   }
   const auto* ids = std::get_if<Ids>(&call.input);
   if (ids == nullptr) return invalid_fields({{"input", "is absent: text, token_ids or chat"}});
@@ -211,6 +213,7 @@ Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCa
     plan.form.one_call = !chat->parallel_calls;
     plan.form.reasoning = call.reasoning;
   }
+  plan.ignored = std::move(prompt.ignored);
   plan.request.prompt = std::move(prompt.ids);
   plan.request.sampling = sampling_of(model, call.sampling);
   plan.request.valid_vocab = opened.valid_vocab();

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "actors/request.hpp"
 #include "services/gateway/answer_assembler.hpp"
@@ -17,7 +18,8 @@ struct PlannedRequest {
   AnswerForm form;
   std::optional<std::uint64_t> drawn_seed;  // none: the client's, or nothing is drawn
   bool prompt_progress = false;
-  bool echo = false;  // every choice tells the prompt's logprobs, not only the first
+  std::vector<std::string> ignored;  // paths of given fields without effect
+  bool echo = false;                 // every choice tells the prompt's logprobs, not only the first
 };
 
 /// Checks everything that needs no engine: the name, fields not served, ranges, the context.

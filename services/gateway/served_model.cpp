@@ -12,6 +12,10 @@
 namespace troupe::services {
 namespace {
 
+constexpr const char* kUntold =
+    "reaches no prompt: the chat template shows none, or none with these variables. Define them in "
+    "a system message, force a call with tool_choice, or leave them out";
+
 ApiError precondition(std::string reason, std::string message) {
   ApiError error;
   error.code = ApiCode::failed_precondition;
@@ -138,7 +142,20 @@ std::optional<ApiError> ServedModel::refuse_format(const FormatCall& format) con
   return invalid_fields({{format.field, "cannot be kept to: " + compiled.error().detail}});
 }
 
-Answered<model::EncodedChat> ServedModel::encode(const ChatCall& chat) const {
+/// Whether the model hears of the tools it may call: by its template, or by the client's own words.
+/// A name may stand in what was said, so the template is asked what it writes without them.
+bool ServedModel::tells_tools(const ChatCall& chat, const std::string& prompt) const {
+  if (!names_tools(chat, prompt)) return false;
+  const auto without =
+      chat_->render({chat.messages, {}, chat.variables_json, chat.add_generation_prompt});
+  if (!without || *without != prompt) return true;
+  std::string system;
+  for (const ChatMessage& message : chat.messages)
+    if (message.role == "system") system += message.content;
+  return names_tools(chat, system);
+}
+
+Answered<ServedPrompt> ServedModel::encode(const ChatCall& chat) const {
   if (auto refused = refuse_text()) return *std::move(refused);
   if (!chat_) {
     return precondition("CHAT_TEMPLATE_MISSING",
@@ -155,7 +172,11 @@ Answered<model::EncodedChat> ServedModel::encode(const ChatCall& chat) const {
   auto encoded =
       chat_->encode({chat.messages, tools, chat.variables_json, chat.add_generation_prompt});
   if (!encoded) return invalid_fields({{chat.names.whole, encoded.error().detail}});
-  return *std::move(encoded);
+  ServedPrompt prompt{*std::move(encoded), {}};
+  if (!chat.may_call() || chat.choice.forces() || tells_tools(chat, prompt.text)) return prompt;
+  if (settings_.strict) return invalid_fields({{chat.names.tools, kUntold}});
+  prompt.ignored.push_back(chat.names.tools);
+  return prompt;
 }
 
 }  // namespace troupe::services

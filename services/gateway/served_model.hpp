@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "model/numerics.hpp"
 #include "services/gateway/api_error.hpp"
@@ -14,6 +15,12 @@
 
 namespace troupe::services {
 
+/// A conversation as the model reads it.
+struct ServedPrompt : model::EncodedChat {
+  std::vector<std::string>
+      ignored;  // paths of what was given and reaches neither it nor the answer
+};
+
 /// *Threading*: const calls from any thread. The opened model must outlive it.
 class ServedModel {
  public:
@@ -22,6 +29,7 @@ class ServedModel {
     model::ActivationMode mode = model::ActivationMode::bf16;
     std::uint64_t numerics_id = 0;
     std::string template_file = {};  // empty: the model's own
+    bool strict = false;             // what a prompt leaves out is refused, not told to be ignored
   };
   /// A model without a chat template is served without chat; one that cannot be used is an error.
   /// *Errors*: those of ChatPrompt::load but `not_found`.
@@ -50,7 +58,7 @@ class ServedModel {
   /// as long as Grammar::compile says.
   std::optional<ApiError> refuse_format(const FormatCall& format) const;
   /// The conversation as the model's template writes it.
-  Answered<model::EncodedChat> encode(const ChatCall& chat) const;
+  Answered<ServedPrompt> encode(const ChatCall& chat) const;
   /// Nothing, or the first of `ids` that is none of the vocabulary. `field` names them in errors.
   std::optional<ApiError> refuse_ids(std::span<const std::int32_t> ids,
                                      const std::string& field) const;
@@ -58,6 +66,7 @@ class ServedModel {
  private:
   ServedModel(const OpenModel& model, Settings settings);
   std::optional<ApiError> refuse_length(std::size_t bytes, const std::string& field) const;
+  bool tells_tools(const ChatCall& chat, const std::string& prompt) const;
 
   const OpenModel* model_;
   Settings settings_;

@@ -53,6 +53,18 @@ std::string name_of(const model::JsonValue& tool) {
   return *tool.find("function")->find("name")->string();
 }
 
+bool is_of_word(char c) { return is_name(std::string(1, c)) && c != '.'; }
+
+/// Whether `word` stands in `text` with nothing in front or behind that would make it a longer one.
+bool has_word(const std::string& text, const std::string& word) {
+  for (auto at = text.find(word); at != text.npos; at = text.find(word, at + 1)) {
+    const auto end = at + word.size();
+    const bool begins = at == 0 || !is_of_word(text[at - 1]);
+    if (begins && (end == text.size() || !is_of_word(text[end]))) return true;
+  }
+  return false;
+}
+
 /// Gives an object a member that it lacks; null is none.
 void fill(model::JsonValue::Object& object, const std::string& key, model::JsonValue value) {
   for (model::JsonMember& member : object) {
@@ -89,7 +101,7 @@ std::optional<FieldViolation> check_choice(const ChatCall& chat) {
   if (chat.choice.kind == ToolChoice::Kind::required) return std::nullopt;
   std::string known;
   for (const std::string& text : chat.tools) {
-    const std::string name = name_of(*model::parse_json(text));
+    const std::string name = tool_name(text);
     if (name == chat.choice.name) return std::nullopt;
     known += (known.empty() ? "" : ", ") + model::quote_json(name);
   }
@@ -148,6 +160,13 @@ std::string tools_json(const ChatCall& chat) {
   for (const std::string& tool : chat.tools)
     json += (json.size() > 1 ? "," : "") + filled_tool(tool);
   return json + "]";
+}
+
+std::string tool_name(const std::string& tool) { return name_of(*model::parse_json(tool)); }
+
+bool names_tools(const ChatCall& chat, const std::string& text) {
+  return std::all_of(chat.tools.begin(), chat.tools.end(),
+                     [&text](const std::string& tool) { return has_word(text, tool_name(tool)); });
 }
 
 FormatCall form_of_calls(const ChatCall& chat, model::ToolCallFormat format) {

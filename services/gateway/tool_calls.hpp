@@ -31,6 +31,12 @@ std::vector<FieldViolation> check_tools(const ChatCall& chat);
 /// templates that join them unasked; empty: none.
 std::string tools_json(const ChatCall& chat);
 
+/// The name of a tool that check_tools() has found well.
+std::string tool_name(const std::string& tool);
+
+/// Whether `text` holds the names of all of `chat`'s tools.
+bool names_tools(const ChatCall& chat, const std::string& text);
+
 /// The form of an answer that the choice forces to call, for a chat whose tools are well.
 FormatCall form_of_calls(const ChatCall& chat, model::ToolCallFormat format);
 

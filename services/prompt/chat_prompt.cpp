@@ -50,6 +50,17 @@ ArgumentsForm arguments_form_of(std::string_view source) {
   return ArgumentsForm::text;
 }
 
+/// `messages` has to outlive what is given.
+model::ChatRequest request_for(const ChatTurns& turns, std::string_view messages) {
+  model::ChatRequest request;
+  request.messages_json = messages;
+  request.tools_json = turns.tools_json;
+  request.variables_json = turns.variables_json;
+  request.add_generation_prompt = turns.add_generation_prompt;
+  request.local_time = local_time();
+  return request;
+}
+
 }  // namespace
 
 std::string messages_json(const std::vector<ChatMessage>& messages, ArgumentsForm arguments) {
@@ -98,14 +109,15 @@ Expected<ChatPrompt> ChatPrompt::load(const model::Tokenizer& tokenizer,
 }
 
 Expected<model::EncodedChat> ChatPrompt::encode(const ChatTurns& turns) const {
-  const std::string text = messages_json(turns.messages, arguments_);
-  model::ChatRequest request;
-  request.messages_json = text;
-  request.tools_json = turns.tools_json;
-  request.variables_json = turns.variables_json;
-  request.add_generation_prompt = turns.add_generation_prompt;
-  request.local_time = local_time();
-  return model::encode_chat(template_, *tokenizer_, std::move(request));
+  const std::string messages = messages_json(turns.messages, arguments_);
+  return model::encode_chat(template_, *tokenizer_, request_for(turns, messages));
+}
+
+Expected<std::string> ChatPrompt::render(const ChatTurns& turns) const {
+  const std::string messages = messages_json(turns.messages, arguments_);
+  auto prompt = model::render_chat(template_, *tokenizer_, request_for(turns, messages));
+  if (!prompt) return unexpected(std::move(prompt).error());
+  return std::move(prompt->text);
 }
 
 Expected<model::ChatRenderer> line_renderer(const model::Tokenizer& tokenizer,

@@ -58,6 +58,8 @@ class ChatPrompt {
   /// The rendered messages; text of messages never becomes an added token.
   /// *Errors*: those of the template and the tokenizer.
   Expected<model::EncodedChat> encode(const ChatTurns& turns) const;
+  /// The same without encoding it. *Errors*: those of the template.
+  Expected<std::string> render(const ChatTurns& turns) const;
   Expected<model::EncodedChat> encode(const std::vector<ChatMessage>& messages,
                                       std::string_view variables_json,
                                       bool add_generation_prompt = true) const {

@@ -94,6 +94,8 @@ grpc::Status Call::close(std::optional<ApiError> error) {
   if (error) state_.admission.end(std::move(entry_.place), *error);
   context_.AddTrailingMetadata("x-request-id", record_.request_id);
   context_.AddTrailingMetadata("x-placement-epoch", std::to_string(state_.placement_epoch.load()));
+  for (const std::string& path : ignored_)
+    context_.AddTrailingMetadata("x-troupe-ignored-fields", path);
   const std::chrono::duration<double> lived = std::chrono::steady_clock::now() - started_;
   record_.duration_s = lived.count();
   grpc::Status status = error ? to_status(*error, record_.request_id) : grpc::Status();

@@ -6,6 +6,8 @@
 
 #include <chrono>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "services/gateway/gateway_state.hpp"
 #include "services/gateway/grpc/status.hpp"
@@ -22,6 +24,8 @@ class Call {
   /// What the client names it, if it is fit for that.
   void set_request_id(const std::string& id);
   const std::string& request_id() const { return record_.request_id; }
+  /// Paths of fields without effect: trailing metadata names them.
+  void set_ignored(std::vector<std::string> paths) { ignored_ = std::move(paths); }
   /// Time until the client's deadline; nothing without one.
   std::optional<std::chrono::nanoseconds> remaining() const;
   /// What ended the call, where `error` ended its answers: a client whose deadline passes hangs up,
@@ -41,6 +45,7 @@ class Call {
   GatewayState& state_;
   grpc::CallbackServerContext& context_;
   CallRecord record_;
+  std::vector<std::string> ignored_;
   Access::Pass pass_;
   GatewayState::Entry entry_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();

@@ -24,6 +24,7 @@ Answered<StartedCall> start_answers(GatewayState& state, Call& call,
   auto planned = plan_request(state.model, asked);
   if (auto* error = std::get_if<ApiError>(&planned)) return std::move(*error);
   auto& plan = std::get<PlannedRequest>(planned);
+  call.set_ignored(plan.ignored);
   plan.request.deadline = call.remaining();
   if (plan.request.deadline && plan.request.deadline->count() <= 0) {
     return from_engine({Errc::deadline_exceeded, "the deadline passed before the request began"});

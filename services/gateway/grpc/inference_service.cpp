@@ -47,7 +47,7 @@ Outcome<v1::ApplyChatTemplateResponse> apply_chat_template(
   if (auto refused = model.refuse_name(asked.model())) return *std::move(refused);
   auto encoded = model.encode(to_call(asked.chat()));
   if (auto* error = std::get_if<ApiError>(&encoded)) return std::move(*error);
-  const auto& prompt = std::get<model::EncodedChat>(encoded);
+  const auto& prompt = std::get<ServedPrompt>(encoded);
   v1::ApplyChatTemplateResponse response;
   response.set_prompt(prompt.text);
   response.mutable_token_ids()->Add(prompt.ids.begin(), prompt.ids.end());

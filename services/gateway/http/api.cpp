@@ -168,7 +168,8 @@ Reply Api::answer(HttpCall& call, Request request) const {
     reply.body = std::move(*text);
   } else {
     auto& completion = std::get<CompletionRequest>(read);
-    reply = complete(state_, settings_.generation, call, std::move(completion), request);
+    reply = complete(state_, settings_.generation, call, completion, request);
+    ignored = std::move(completion.ignored);
   }
   if (!ignored.empty()) {
     reply.headers.emplace_back("x-troupe-ignored-fields", header_list(ignored));

@@ -28,7 +28,7 @@ class Generation {
                (request.form.chat ? "chatcmpl-" : "cmpl-") + call.request_id(), unix_time()},
         group_(state, settings.stream, socket) {}
 
-  std::optional<ApiError> start(const CompletionRequest& request);
+  std::optional<ApiError> start(CompletionRequest& request);
   Reply whole();
   /// Waits for the first event. Nothing, or the error that it was.
   std::optional<ApiError> begin();
@@ -90,11 +90,13 @@ ApiError Generation::refuse(ApiError error) {
 
 /// All are planned before one is started. One drawn seed is for all of them, so that the reply can
 /// report it.
-std::optional<ApiError> Generation::start(const CompletionRequest& request) {
+std::optional<ApiError> Generation::start(CompletionRequest& request) {
   std::vector<PlannedRequest> plans;
   for (GenerateCall one : request.calls) {
     state_.give_owner(one, call_.record().key_name);
     if (auto error = plan_one(one, plans)) return refuse(*std::move(error));
+    const auto& ignored = plans.back().ignored;
+    request.ignored.insert(request.ignored.end(), ignored.begin(), ignored.end());
   }
   for (PlannedRequest& plan : plans) {
     if (drawn_seed_) plan.request.sampling.seed = *drawn_seed_;
@@ -191,7 +193,7 @@ bool Generation::stream(BodySink& sink) {
 }  // namespace
 
 Reply complete(GatewayState& state, const GenerationSettings& settings, HttpCall& call,
-               CompletionRequest request, const Request& from) {
+               CompletionRequest& request, const Request& from) {
   auto entry = state.enter(call.record().key_name, {kIdempotencyKey, from.idempotency_keys});
   if (auto* refused = std::get_if<ApiError>(&entry)) return call.fail(*refused);
   auto generation = std::make_shared<Generation>(state, settings, call, request, from.socket,

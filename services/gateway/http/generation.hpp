@@ -14,8 +14,9 @@ struct GenerationSettings {
 };
 
 /// Starts the answers and waits: for all of them, or for the first event of a stream, so that what
-/// fails before it has a status of its own. `from`: for its socket and its idempotency key.
+/// fails before it has a status of its own. `from`: for its socket and its idempotency key. What
+/// turns out to be without effect is added to `request.ignored`.
 Reply complete(GatewayState& state, const GenerationSettings& settings, HttpCall& call,
-               CompletionRequest request, const Request& from);
+               CompletionRequest& request, const Request& from);
 
 }  // namespace troupe::services::http

@@ -24,10 +24,20 @@ std::string ids_text(const ServedModel& model, const Ids& ids) {
   return out.text();
 }
 
-TextAnswer tokenize_chat(const ServedModel& model, const ChatCall& chat) {
+/// The prompt of a conversation; `ignored` gets what it leaves out.
+Answered<ServedPrompt> encode(const ServedModel& model, const ChatCall& chat,
+                              std::vector<std::string>& ignored) {
   auto encoded = model.encode(chat);
+  if (const auto* prompt = std::get_if<ServedPrompt>(&encoded))
+    ignored.insert(ignored.end(), prompt->ignored.begin(), prompt->ignored.end());
+  return encoded;
+}
+
+TextAnswer tokenize_chat(const ServedModel& model, const ChatCall& chat,
+                         std::vector<std::string>& ignored) {
+  auto encoded = encode(model, chat, ignored);
   if (auto* error = std::get_if<ApiError>(&encoded)) return std::move(*error);
-  return ids_text(model, std::get<model::EncodedChat>(encoded).ids);
+  return ids_text(model, std::get<ServedPrompt>(encoded).ids);
 }
 
 /// The conversation to tokenize where there is no text. What a request has of one beside a text is
@@ -68,7 +78,7 @@ TextAnswer tokenize(const ServedModel& model, const JsonValue::Object& body,
   fields.ignore_rest();
   ignored = findings.ignored;
   if (auto error = refuse(model, findings, name)) return *std::move(error);
-  if (chat) return tokenize_chat(model, *chat);
+  if (chat) return tokenize_chat(model, *chat, ignored);
   auto ids = model.encode(*text, how, field);
   if (auto* error = std::get_if<ApiError>(&ids)) return std::move(*error);
   return ids_text(model, std::get<Ids>(ids));
@@ -102,9 +112,9 @@ TextAnswer apply_template(const ServedModel& model, const JsonValue::Object& bod
   fields.ignore_rest();
   ignored = findings.ignored;
   if (auto error = refuse(model, findings, name)) return *std::move(error);
-  auto encoded = model.encode(chat);
+  auto encoded = encode(model, chat, ignored);
   if (auto* error = std::get_if<ApiError>(&encoded)) return std::move(*error);
-  const auto& prompt = std::get<model::EncodedChat>(encoded);
+  const auto& prompt = std::get<ServedPrompt>(encoded);
   JsonObject out;
   out.add("prompt", prompt.text).add("tokens", json_array(prompt.ids));
   return out.text();

@@ -249,7 +249,7 @@ void add_roles(Table& table) {
   table.add(whole("gateway.requests_max", {1, 1 << 20}, TROUPE_AT(gateway.requests_max)), kGateway,
             kMore, "Requests answered at once, over all APIs; beyond: 429, QUEUE_FULL");
   table.add(truth("gateway.strict_api", TROUPE_AT(gateway.strict_api)), kGateway, kMore,
-            "Refuse fields that are not known, instead of ignoring and listing them");
+            "Refuse fields that have no effect, instead of ignoring and listing them");
   table.add(
       whole("gateway.stream_pending_kib", {1, 1 << 20}, TROUPE_AT(gateway.stream_pending_kib)),
       kGateway, kMore, "Of an answer whose client reads too slowly, this much waits");

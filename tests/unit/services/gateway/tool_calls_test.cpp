@@ -27,7 +27,16 @@ ApiError error_of(const ServedModel& model, const ChatCall& chat) {
 std::string prompt_of(const ServedModel& model, const ChatCall& chat) {
   auto encoded = model.encode(chat);
   if (auto* error = std::get_if<ApiError>(&encoded)) ADD_FAILURE() << error->message;
-  return std::get<model::EncodedChat>(std::move(encoded)).text;
+  return std::get<ServedPrompt>(std::move(encoded)).text;
+}
+
+std::vector<std::string> ignored_of(const ServedModel& model, const ChatCall& chat) {
+  auto encoded = model.encode(chat);
+  if (auto* error = std::get_if<ApiError>(&encoded)) {
+    ADD_FAILURE() << error->message;
+    return {};
+  }
+  return std::get<ServedPrompt>(std::move(encoded)).ignored;
 }
 
 TEST(ToolCalls, PiecesOfACallAreJoined) {
@@ -156,6 +165,69 @@ TEST(ToolCalls, AToolThatLacksNothingStaysTheTextItIs) {
       R"({ "function" : {"parameters":{"b":1,"a":1e2}, "description":"\u0064","name":"f"},)"
       R"("type":"function"})";
   EXPECT_EQ(tools_json(chat_with({tool})), "[" + tool + "]");
+}
+
+TEST(ToolCalls, ANameIsAWholeWord) {
+  const ChatCall chat = chat_with({kTool});
+  for (const char* text : {"f", "(f)", "Ask f.", "of f", "\"f\""})
+    EXPECT_TRUE(names_tools(chat, text)) << text;
+  for (const char* text : {"", "of", "f1", "get_f", "f-x"})
+    EXPECT_FALSE(names_tools(chat, text)) << text;
+  const ChatCall two = chat_with({kTool, R"({"type":"function","function":{"name":"g"}})"});
+  EXPECT_FALSE(names_tools(two, "f"));
+  EXPECT_TRUE(names_tools(two, "f, g"));
+}
+
+TEST(ToolCalls, ToolsThatThePromptLeavesOutAreIgnored) {
+  const std::vector<std::string> tools{"chat.tools"};
+  for (const char* family : {"v3", "r1"})
+    EXPECT_EQ(ignored_of(tiny_speaking(family), chat_with({kTool})), tools) << family;
+  for (const char* family : {"v3-0324", "v31"})
+    EXPECT_TRUE(ignored_of(tiny_speaking(family), chat_with({kTool})).empty()) << family;
+  ChatCall thinking = chat_with({kTool});
+  thinking.variables_json = R"({"thinking": true})";
+  EXPECT_EQ(ignored_of(tiny_speaking("v31"), thinking), tools);
+  EXPECT_TRUE(ignored_of(tiny_speaking("v3-0324"), thinking).empty());
+}
+
+TEST(ToolCalls, ANameInAQuestionIsNoDefinition) {
+  ChatCall chat = chat_with({kTool});
+  chat.messages.front().content = "What is f?";
+  EXPECT_FALSE(ignored_of(tiny_speaking("v3"), chat).empty());
+  EXPECT_TRUE(ignored_of(tiny_speaking("v31"), chat).empty());
+}
+
+TEST(ToolCalls, ASystemMessageMayDefineThem) {
+  ChatCall chat = chat_with({kTool, R"({"type":"function","function":{"name":"g"}})"});
+  chat.messages.insert(chat.messages.begin(), {"system", "Call f for this."});
+  EXPECT_FALSE(ignored_of(tiny_speaking("v3"), chat).empty());  // and g?
+  chat.messages.front().content += " Call g for that.";
+  EXPECT_TRUE(ignored_of(tiny_speaking("v3"), chat).empty());
+}
+
+TEST(ToolCalls, ToolsThatNeedNoPromptAreNotIgnored) {
+  ChatCall chat = chat_with({kTool});
+  for (const ToolChoice& choice :
+       {ToolChoice{ToolChoice::Kind::none}, ToolChoice{ToolChoice::Kind::required},
+        ToolChoice{ToolChoice::Kind::named, "f"}}) {
+    chat.choice = choice;
+    EXPECT_TRUE(ignored_of(tiny_speaking("v3"), chat).empty()) << static_cast<int>(choice.kind);
+  }
+  EXPECT_TRUE(ignored_of(tiny_speaking("v3"), chat_with({})).empty());
+}
+
+TEST(ToolCalls, AStrictModelRefusesWhatThePromptLeavesOut) {
+  ServedModel::Settings settings = tiny_speaking("v3").settings();
+  settings.strict = true;
+  const auto strict = ServedModel::make(tiny_model(), settings);
+  ASSERT_TRUE(strict) << strict.error().detail;
+  ChatCall chat = chat_with({kTool});
+  const ApiError error = error_of(*strict, chat);
+  ASSERT_EQ(error.fields.size(), 1u);
+  EXPECT_EQ(error.fields[0].field, "chat.tools");
+  EXPECT_NE(error.message.find("system message"), std::string::npos) << error.message;
+  chat.choice.kind = ToolChoice::Kind::required;
+  EXPECT_TRUE(ignored_of(*strict, chat).empty());
 }
 
 TEST(ToolCalls, AContentBesideCallsIsNullWhenItIsEmpty) {
