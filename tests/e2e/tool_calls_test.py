@@ -2,95 +2,56 @@
 
 import concurrent.futures
 import json
-import os
-import tempfile
 import unittest
 
 from tests.support import grpc_client as client
 from tests.support import openai_client as oai
-from tests.support import openai_case, program, requirement
+from tests.support import program, requirement
 from tests.support.grpc_client import pb
+from tests.support.tool_case import QUESTION, TOOLS, Joined, TemplateTest
+from tests.support.tool_case import model_that_spells_its_markers, thoughts_of
 
 try:
-    import jsonschema
+    import openai
 except ImportError:
-    requirement.lacking("Python's jsonschema")
+    requirement.lacking("Python's openai")
 
-TEMPLATES = os.path.join(program.GOLDENS, "chat")
-MODEL = os.path.join(program.SOURCE, "examples", "troupe-tiny")
-QUESTION = [{"role": "user", "content": "What is the weather?"}]
-TOOLS = [
-    {"type": "function", "function": {
-        "name": name, "description": "of a city",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}
-    for name in ("weather", "time")
-]
-CALL = (r"<｜tool▁call▁begin｜>function<｜tool▁sep｜>%s" "\n```json\n"
-        r'\{"city": "[A-Z][a-z]{3}"\}' "\n```<｜tool▁call▁end｜>")
-CALLS = ("[a-z]{2,5}\\.<｜tool▁calls▁begin｜>" + CALL % "weather" + "\n" + CALL % "time"
-         + "<｜tool▁calls▁end｜>")
+ARGUMENTS = r'\{"city": "[A-Z][a-z]{3}"\}'
+V3_CALL = ("<｜tool▁call▁begin｜>function<｜tool▁sep｜>%s\n```json\n" + ARGUMENTS
+           + "\n```<｜tool▁call▁end｜>")
+V31_CALL = "<｜tool▁call▁begin｜>%s<｜tool▁sep｜>" + ARGUMENTS + "<｜tool▁call▁end｜>"
 
 
-def model_that_spells_its_markers(folder):
-    """The bundled model, whose tokenizer has no tokens for tool calls: it writes them as text, so
-    that a pattern can have it write some."""
-    for name in os.listdir(MODEL):
-        if name != "tokenizer.json":
-            os.symlink(os.path.join(MODEL, name), os.path.join(folder, name))
-    with open(os.path.join(MODEL, "tokenizer.json"), encoding="utf-8") as file:
-        tokenizer = json.load(file)
-    for token in tokenizer["added_tokens"]:
-        if token["content"].startswith("<｜tool"):
-            token["content"] = token["content"].replace("tool", "other")
-    with open(os.path.join(folder, "tokenizer.json"), "w", encoding="utf-8") as file:
-        json.dump(tokenizer, file)
+class ToolCallCases:
+    """tool_choice "auto": a pattern has the model write calls, in the form of its template."""
 
-
-class Joined:
-    """The only choice of a stream put together, as a client does it."""
-
-    def __init__(self, chunks):
-        self.content, self.reasoning, self.calls, self.reason = "", "", [], None
-        for chunk in chunks:
-            (choice,) = chunk.choices
-            self.content += choice.delta.content or ""
-            self.reasoning += getattr(choice.delta, "reasoning_content", None) or ""
-            for piece in choice.delta.tool_calls or ():
-                if piece.index == len(self.calls):
-                    self.calls.append([piece.id, piece.type, piece.function.name, ""])
-                self.calls[piece.index][3] += piece.function.arguments
-            self.reason = choice.finish_reason or self.reason
-
-
-class TemplateTest(openai_case.ServedTest):
-    TEMPLATE = "v3-0324"
-
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="troupe-tools-")
-        model = cls.folder.name
-        cls.prepare(model)
-        template = os.path.join(TEMPLATES, cls.TEMPLATE + ".jinja")
-        cls.FLAGS = (model, "--chat-template", template, "--served-name", "troupe-tiny")
-        cls.addClassCleanup(cls.folder.cleanup)
-        super().setUpClass()
-
+    CALL = V3_CALL
+    BETWEEN = "\n"  # two calls
+    WRITTEN = "<｜tool▁sep｜>weather"  # of a call
+    HEARD = True  # the prompt tells of the tools
+    THINKS = False
+    VARIABLES = {}
     prepare = staticmethod(model_that_spells_its_markers)
 
-    def chat(self, **options):
-        options = {"messages": QUESTION, "temperature": 1, "seed": 3, "max_tokens": 400, **options}
-        return super().chat(**options)
+    @property
+    def pattern(self):
+        return ("[a-z]{2,5}\\.<｜tool▁calls▁begin｜>" + self.CALL % "weather" + self.BETWEEN
+                + self.CALL % "time" + "<｜tool▁calls▁end｜>")
 
-    def prompt(self, messages, **more):
-        return oai.ask(self.url, "/apply-template", {"messages": messages, **more}).json["prompt"]
+    @property
+    def bias(self):
+        return {4095: 9} if self.THINKS else {}  # </think> comes at some time
 
-
-class ToolCallTest(TemplateTest):
-    OPTIONS = {"tools": TOOLS, "extra_body": {"guided_regex": CALLS}}
+    def ask(self, tools=TOOLS, extra_body=None, **options):
+        body = {"guided_regex": self.pattern, **(extra_body or {})}
+        if self.VARIABLES:
+            body["chat_template_kwargs"] = self.VARIABLES
+        bias = {str(token): value for token, value in self.bias.items()}
+        return self.chat(tools=tools, extra_body=body, logit_bias=bias, **options)
 
     def test_an_answer_with_calls_whole_and_streamed(self):
         headers = {"X-Request-Id": "tools-1"}
-        whole = self.chat(**self.OPTIONS, extra_headers=headers).choices[0]
+        whole = self.ask(extra_headers=headers).choices[0]
         self.assertEqual(whole.finish_reason, "tool_calls")
         self.assertRegex(whole.message.content, r"\A[a-z]{2,5}\.\Z")
         self.assertEqual([call.function.name for call in whole.message.tool_calls],
@@ -98,8 +59,10 @@ class ToolCallTest(TemplateTest):
         for call in whole.message.tool_calls:
             self.assertRegex(json.loads(call.function.arguments)["city"], r"\A[A-Z][a-z]{3}\Z")
             self.assertRegex(call.id, r"\Acall_[0-9a-f]{24}\Z")
-        joined = Joined(self.chat(**self.OPTIONS, extra_headers=headers, stream=True))
+        joined = Joined(self.ask(extra_headers=headers, stream=True))
         self.assertEqual(joined.content, whole.message.content)
+        self.assertEqual(joined.reasoning, thoughts_of(whole.message))
+        self.assertEqual(bool(joined.reasoning), self.THINKS)
         self.assertEqual(joined.reason, "tool_calls")
         self.assertEqual(joined.calls, [[call.id, "function", call.function.name,
                                          call.function.arguments]
@@ -107,46 +70,56 @@ class ToolCallTest(TemplateTest):
         self.assertEqual(len({call.id for call in whole.message.tool_calls}), 2)
 
     def test_one_call_at_a_time(self):
-        options = {**self.OPTIONS, "parallel_tool_calls": False}
-        whole = self.chat(**options).choices[0]
+        options = {"parallel_tool_calls": False}
+        whole = self.ask(**options).choices[0]
         self.assertEqual([call.function.name for call in whole.message.tool_calls], ["weather"])
         self.assertEqual(whole.finish_reason, "tool_calls")
-        joined = Joined(self.chat(**options, stream=True))
+        joined = Joined(self.ask(**options, stream=True))
         self.assertEqual([call[3] for call in joined.calls],
                          [whole.message.tool_calls[0].function.arguments])
         self.assertEqual(joined.reason, "tool_calls")
 
     def test_calls_that_are_cut_are_no_end(self):
-        whole = self.chat(**{**self.OPTIONS, "max_tokens": 60}).choices[0]
+        used = self.ask().usage.completion_tokens
+        whole = self.ask(max_tokens=used - 20).choices[0]
         self.assertEqual(whole.finish_reason, "length")
-        joined = Joined(self.chat(**{**self.OPTIONS, "max_tokens": 60}, stream=True))
+        self.assertEqual(whole.message.tool_calls[0].function.name, "weather")
+        joined = Joined(self.ask(max_tokens=used - 20, stream=True))
         self.assertEqual([call[3] for call in joined.calls],
-                         [call.function.arguments for call in whole.message.tool_calls or ()])
+                         [call.function.arguments for call in whole.message.tool_calls])
+        self.assertEqual(joined.reason, "length")
 
     def test_without_tools_or_with_none_to_call_it_is_all_text(self):
-        for options in ({}, {"tools": TOOLS, "tool_choice": "none"}):
-            answer = self.chat(extra_body={"guided_regex": CALLS}, **options).choices[0]
-            self.assertIn("<｜tool▁sep｜>weather", answer.message.content)
+        for options in ({"tools": openai.NOT_GIVEN}, {"tool_choice": "none"}):
+            answer = self.ask(**options).choices[0]
+            self.assertIn(self.WRITTEN, answer.message.content)
             self.assertIsNone(answer.message.tool_calls)
             self.assertEqual(answer.finish_reason, "stop")
 
-    def test_grpc_gives_the_same(self):
+    def grpc_request(self):
         asked = client.request(messages=[("user", QUESTION[0]["content"])], temperature=1, seed=3,
-                               max_tokens=400, request_id="tools-2")
+                               max_tokens=400, request_id="tools-2", logit_bias=self.bias)
         asked.chat.tools.extend(json.dumps(tool) for tool in TOOLS)
-        asked.response_format.regex = CALLS
+        asked.chat.template_variables_json = json.dumps(self.VARIABLES)
+        asked.response_format.regex = self.pattern
+        return asked
+
+    def test_grpc_gives_the_same(self):
+        asked = self.grpc_request()
         choice, _ = client.unary(self.served, asked)
         self.assertEqual(choice.finish_reason, pb.FINISH_REASON_TOOL_CALLS)
-        told = self.chat(**self.OPTIONS, extra_headers={"X-Request-Id": "tools-2"}).choices[0]
+        told = self.ask(extra_headers={"X-Request-Id": "tools-2"}).choices[0]
         self.assertEqual([(call.id, call.name, call.arguments_json) for call in choice.tool_calls],
                          [(call.id, call.function.name, call.function.arguments)
                           for call in told.message.tool_calls])
         self.assertEqual(choice.text, told.message.content)
-        text, calls, ids = "", {}, []
+        self.assertEqual(choice.reasoning_text, thoughts_of(told.message))
+        text, thoughts, calls, ids = "", "", {}, []
         for event in self.served.inference.Generate(asked, timeout=program.TIMEOUT_S):
             if event.WhichOneof("event") != "delta":
                 continue
             text += event.delta.text
+            thoughts += event.delta.reasoning_text
             ids += event.delta.token_ids
             if event.delta.HasField("tool_call_delta"):
                 piece = event.delta.tool_call_delta
@@ -155,11 +128,87 @@ class ToolCallTest(TemplateTest):
                 made.name += piece.name
                 made.arguments_json += piece.arguments_json
         self.assertEqual(text, choice.text)
+        self.assertEqual(thoughts, choice.reasoning_text)
         self.assertEqual(ids, list(choice.token_ids))
         self.assertEqual([calls[i] for i in sorted(calls)], list(choice.tool_calls))
 
+    def test_tools_that_the_prompt_leaves_out_are_told_to_be_ignored(self):
+        kwargs = {"chat_template_kwargs": self.VARIABLES}
+        body = {"messages": QUESTION, "tools": TOOLS, "max_tokens": 1, **kwargs}
+        expected = None if self.HEARD else "tools"
+        for path, more in (("/v1/chat/completions", {}),
+                           ("/v1/chat/completions", {"stream": True}),
+                           ("/apply-template", {}), ("/tokenize", {})):
+            with self.subTest(path=path, **more):
+                asked = {**body, **more}
+                if not path.startswith("/v1"):
+                    del asked["max_tokens"]
+                answer = oai.ask(self.url, path, asked)
+                self.assertEqual(answer.status, 200, answer.body)
+                self.assertEqual(answer.headers.get("x-troupe-ignored-fields"), expected)
+        answer = oai.ask(self.url, "/v1/chat/completions", {**body, "tool_choice": "none"})
+        self.assertNotIn("x-troupe-ignored-fields", answer.headers)
+        asked = self.grpc_request()
+        asked.response_format.Clear()
+        asked.sampling.max_tokens = 1
+        call = self.served.inference.Generate(asked, timeout=program.TIMEOUT_S)
+        list(call)
+        _, unary = self.served.inference.GenerateUnary.with_call(
+            pb.GenerateUnaryRequest(request=asked), timeout=program.TIMEOUT_S)
+        for one in (call, unary):
+            trailers = dict(one.trailing_metadata())
+            self.assertEqual(trailers.get("x-troupe-ignored-fields"),
+                             None if self.HEARD else "chat.tools")
+
+
+class FirstToolCallTest(ToolCallCases, TemplateTest):
+    """V3 of December 2024, whose template shows no tools."""
+
+    TEMPLATE = "v3"
+    HEARD = False
+
+
+class ReasoningToolCallTest(ToolCallCases, TemplateTest):
+    """R1: thoughts in front of calls, and no tools in its template."""
+
+    TEMPLATE = "r1"
+    HEARD = False
+    THINKS = True
+
+
+class NewerToolCallTest(ToolCallCases, TemplateTest):
+    """V3.1 without thoughts."""
+
+    TEMPLATE = "v31"
+    CALL = V31_CALL
+    BETWEEN = ""
+    WRITTEN = "weather<｜tool▁sep｜>"
+
+
+class NewerThinkingToolCallTest(NewerToolCallTest):
+    """V3.1 with thoughts, for which its template leaves the tools out."""
+
+    VARIABLES = {"thinking": True}
+    HEARD = False
+    THINKS = True
+
+    def test_an_effort_makes_it_think_and_leaves_the_tools_out(self):
+        body = {"messages": QUESTION, "tools": TOOLS, "max_tokens": 1}
+        for effort, ignored in (("low", "tools"), ("none", None)):
+            answer = oai.ask(self.url, "/v1/chat/completions", {**body, "reasoning_effort": effort})
+            self.assertEqual(answer.headers.get("x-troupe-ignored-fields"), ignored, effort)
+
+    def test_a_tool_of_a_name_alone_is_shown(self):
+        prompt = self.prompt(QUESTION, tools=[{"type": "function", "function": {"name": "now"}}])
+        self.assertIn("### now\nDescription: \n\nParameters: "
+                      '{"type": "object", "properties": {}}\n', prompt)
+
+
+class ToolCallTest(ToolCallCases, TemplateTest):
+    """V3 of March 2025, whose template shows tools."""
+
     def test_calls_and_results_are_part_of_the_prompt(self):
-        answer = self.chat(**self.OPTIONS).choices[0].message
+        answer = self.ask().choices[0].message
         messages = [*QUESTION, answer.model_dump(exclude_none=True)]
         messages += [{"role": "tool", "tool_call_id": call.id, "content": f"{i} degrees"}
                      for i, call in enumerate(answer.tool_calls)]
@@ -206,143 +255,29 @@ class ToolCallTest(TemplateTest):
                              (400, code, param), answer.body)
 
 
-def bundled_model(folder):
-    """The bundled model as it is: it has tokens for all markers."""
-    for name in os.listdir(MODEL):
-        os.symlink(os.path.join(MODEL, name), os.path.join(folder, name))
+class StrictToolsTest(TemplateTest):
+    """--strict-api refuses tools that the model never hears of, over both ports."""
 
+    TEMPLATE = "v3"
+    MORE_FLAGS = ("--strict-api", "true")
+    DEFINITIONS = {"role": "system", "content": "Call weather(city) or time(city)."}
 
-class ForcedCallTest(TemplateTest):
-    """tool_choice "required" and by name: whatever the model would say, it makes valid calls."""
-
-    SCHEMAS = {
-        "weather": {"type": "object", "required": ["city", "days"], "properties": {
-            "city": {"type": "string", "maxLength": 6}, "days": {"type": "integer", "minimum": 1,
-                                                                 "maximum": 14}}},
-        "turn": {"type": "object", "required": ["to"],
-                 "properties": {"to": {"enum": ["left", "right"]}}},
-        "now": None,
-    }
-    TOOLS = [{"type": "function",
-              "function": {"name": name, "description": "of a test", "parameters": schema}}
-             for name, schema in SCHEMAS.items()]
-    ENDS = {"4086": 30}  # the marker behind the last call: this model would go on and on
-    SEEDS = range(10)
-    prepare = staticmethod(bundled_model)
-
-    def ask(self, seed, choice="required", **options):
-        options = {"tools": self.TOOLS, "logit_bias": self.ENDS, **options}
-        return self.chat(seed=seed, temperature=2, tool_choice=choice,
-                         extra_headers={"X-Request-Id": f"forced-{seed}"}, **options)
-
-    def check_calls(self, choice):
-        self.assertEqual(choice.finish_reason, "tool_calls", choice)
-        self.assertIsNone(choice.message.content)
-        for call in choice.message.tool_calls:
-            arguments = json.loads(call.function.arguments)
-            schema = self.SCHEMAS[call.function.name] or {"type": "object", "maxProperties": 0}
-            jsonschema.Draft202012Validator(schema).validate(arguments)
-        return [call.function.name for call in choice.message.tool_calls]
-
-    @staticmethod
-    def named(name):
-        return {"type": "function", "function": {"name": name}}
-
-    def test_required_gives_valid_calls_of_any_tool(self):
-        called = set()
-        for seed in self.SEEDS:
-            called.update(self.check_calls(self.ask(seed).choices[0]))
-        self.assertGreater(len(called), 1, "one tool is called only")
-
-    def test_several_calls_one_after_the_other(self):
-        answer = self.ask(1, logit_bias={"4086": -100}).choices[0]
-        self.assertEqual(answer.finish_reason, "length")  # it may not end
-        whole = answer.message.tool_calls[:-1]
-        self.assertGreater(len(whole), 1)
-        answer.message.tool_calls, answer.finish_reason = whole, "tool_calls"
-        self.check_calls(answer)
-
-    def test_streams_give_the_same_calls(self):
-        pieces = 0
-        for seed in self.SEEDS:
-            whole = self.ask(seed).choices[0].message.tool_calls
-            chunks = list(self.ask(seed, stream=True))
-            joined = Joined(chunks)
-            self.assertEqual(joined.calls, [[call.id, "function", call.function.name,
-                                             call.function.arguments] for call in whole])
-            self.assertEqual((joined.content, joined.reason), ("", "tool_calls"))
-            pieces += len(chunks) - len(whole) - 2
-        # One stream may come late and joined, as a busy machine sends it; not all of them.
-        self.assertGreater(pieces, 0, "arguments come piece by piece")
-
-    def test_one_call_where_calls_are_not_parallel_or_one_is_named(self):
-        for seed in self.SEEDS:
-            names = self.check_calls(self.ask(seed, parallel_tool_calls=False).choices[0])
-            self.assertEqual(len(names), 1)
-            for name in self.SCHEMAS:
-                answer = self.ask(seed, self.named(name), logit_bias={}).choices[0]
-                self.assertEqual(self.check_calls(answer), [name])
-
-    def test_choices_and_a_form_for_the_text_that_is_not_there(self):
-        answer = self.ask(1, n=3, response_format={"type": "json_object"})
-        for choice in answer.choices:
-            self.check_calls(choice)
-
-    def test_grpc_gives_the_same(self):
-        for seed in list(self.SEEDS)[:3]:
-            for choice in ("required", "turn"):
-                asked = client.request(
-                    messages=[("user", QUESTION[0]["content"])], temperature=2, seed=seed,
-                    max_tokens=400, request_id=f"forced-{seed}", logit_bias={4086: 30})
-                asked.chat.tools.extend(json.dumps(tool) for tool in self.TOOLS)
-                asked.chat.tool_choice = choice
-                answer, _ = client.unary(self.served, asked)
-                self.assertEqual(answer.finish_reason, pb.FINISH_REASON_TOOL_CALLS)
-                told = self.ask(seed, choice if choice == "required" else self.named(choice))
-                self.assertEqual(
-                    [(call.id, call.name, call.arguments_json) for call in answer.tool_calls],
-                    [(call.id, call.function.name, call.function.arguments)
-                     for call in told.choices[0].message.tool_calls])
-        asked.chat.tool_choice = "fly"
+    def test_they_are_refused_with_what_to_do(self):
+        body = {"messages": QUESTION, "tools": TOOLS, "max_tokens": 1}
+        for path in ("/v1/chat/completions", "/apply-template", "/tokenize"):
+            asked = body if path.startswith("/v1") else {"messages": QUESTION, "tools": TOOLS}
+            answer = oai.ask(self.url, path, asked)
+            self.assertEqual((answer.status, answer.error["code"], answer.error["param"]),
+                             (400, "invalid_value", "tools"), answer.body)
+            self.assertIn("system message", answer.error["message"])
+        for more in ({"tool_choice": "none"}, {"tool_choice": "required"},
+                     {"messages": [self.DEFINITIONS, *QUESTION]}):
+            answer = oai.ask(self.url, "/v1/chat/completions", {**body, **more})
+            self.assertEqual(answer.status, 200, answer.body)
+        asked = client.request(messages=[("user", "x")], max_tokens=1)
+        asked.chat.tools.extend(json.dumps(tool) for tool in TOOLS)
         failed = client.failure_of(self.served.inference.Generate, asked)
-        self.assertEqual(failed.fields, ["chat.tool_choice"])
-
-    def test_a_call_that_is_cut_is_no_end(self):
-        answer = self.ask(1, max_tokens=4).choices[0]
-        self.assertEqual(answer.finish_reason, "length")
-
-    def test_parameters_that_cannot_be_kept_to_are_named(self):
-        schema = {"type": "object", "properties": {"n": {"type": "integer", "multipleOf": 5}}}
-        tool = {"type": "function", "function": {"name": "count", "description": "numbers",
-                                               "parameters": schema}}
-        body = {"messages": QUESTION, "tools": [*self.TOOLS, tool], "max_tokens": 4}
-        self.assertEqual(oai.ask(self.url, "/v1/chat/completions", body).status, 200)
-        for choice in ("required", self.named("count")):
-            answer = oai.ask(self.url, "/v1/chat/completions", {**body, "tool_choice": choice})
-            self.assertEqual((answer.status, answer.error["param"]), (400, "tool_choice"))
-            for part in ("count", "$.properties.n", "multipleOf"):
-                self.assertIn(part, answer.error["message"])
-        body["tool_choice"] = self.named("now")  # nobody asks for the other one
-        self.assertEqual(oai.ask(self.url, "/v1/chat/completions", body).status, 200)
-
-
-class NewerForcedCallTest(ForcedCallTest):
-    """V3.1's form of calls, which has no fence around arguments; and calls behind thoughts."""
-
-    TEMPLATE = "v31"
-
-    def test_thoughts_come_first_and_never_call(self):
-        done = 0
-        for seed in self.SEEDS:
-            answer = self.ask(seed, logit_bias={**self.ENDS, "4095": 9},
-                              extra_body={"chat_template_kwargs": {"thinking": True}})
-            choice = answer.choices[0]
-            if choice.finish_reason == "length":
-                self.assertIsNone(choice.message.tool_calls)  # it is still thinking
-                continue
-            self.check_calls(choice)
-            done += 1
-        self.assertTrue(done, "none has ended its thoughts")
+        self.assertEqual(failed.fields, ["chat.tools"])
 
 
 class ReasoningTest(TemplateTest):
@@ -352,8 +287,6 @@ class ReasoningTest(TemplateTest):
     BIAS = {"4095": 9}  # </think>
     SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"],
               "additionalProperties": False}
-
-    prepare = staticmethod(bundled_model)
 
     def ask(self, seed, **options):
         return self.chat(seed=seed, temperature=1.5, max_tokens=200, logit_bias=self.BIAS,
