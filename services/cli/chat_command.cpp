@@ -15,6 +15,7 @@ constexpr std::int64_t kMaxTokensDefault = 1024;
 struct Flags {
   GenerationFlags generation;
   std::string system;
+  std::string tools_file;
   ChatSettings chat;
   std::optional<std::string> once;
 };
@@ -38,6 +39,12 @@ void declare(OptionSet& options, Flags& flags) {
                  return {};
                }});
   options.add({"--system", "TEXT", "System message", text(flags.system)});
+  options.add({"--tools",
+               "FILE",
+               "Functions that answers may call: a JSON array, as OpenAI's tools; needs --url",
+               text(flags.tools_file),
+               {},
+               Shown::help_all});
   flags.generation.declare_model(options);
   options.add({"--chat-template",
                "FILE",
@@ -58,6 +65,13 @@ void declare(OptionSet& options, Flags& flags) {
 
 int converse(Flags& flags, ChatPartner& partner) {
   Conversation conversation(partner, flags.system);
+  if (!flags.tools_file.empty()) {
+    if (const auto loaded = conversation.load_tools(flags.tools_file); !loaded) {
+      const bool file = loaded.error().code != Errc::unsupported;
+      return report(file ? Fault::bad_input_file : Fault::surplus_argument,
+                    "--tools: " + loaded.error().detail);
+    }
+  }
   if (const auto failed = conversation.prepare()) return *failed;
   return flags.once ? conversation.ask(*flags.once).exit_code
                     : conversation.talk(flags.generation.sampling);

@@ -6,6 +6,7 @@
 
 #include "services/cli/chat_file.hpp"
 #include "services/cli/prompt_source.hpp"
+#include "services/gateway/tool_calls.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/suggest.hpp"
 
@@ -47,6 +48,8 @@ const std::vector<ChatCommands::Entry>& ChatCommands::entries() {
        &ChatCommands::system},
       {"/set", "KEY VALUE", "changes sampling from the next answer on; KEY alone: as at the start",
        &ChatCommands::set},
+      {"/tools", "FILE", "lets answers call its functions; alone: which there are; off: none",
+       &ChatCommands::tools},
       {"/retry", "", "answers the last question again", &ChatCommands::retry},
       {"/undo", "", "takes the last question and its answer back", &ChatCommands::undo},
       {"/save", "FILE", "writes the conversation as JSON", &ChatCommands::save},
@@ -147,6 +150,22 @@ ChatCommands::Result ChatCommands::set(const std::string& argument) {
     }
   }
   set_ = std::move(changed);
+  return {};
+}
+
+ChatCommands::Result ChatCommands::tools(const std::string& argument) {
+  if (argument == "off") {
+    conversation_.forget_tools();
+  } else if (!argument.empty()) {
+    if (const auto loaded = conversation_.load_tools(argument); !loaded) {
+      warn("no tools were taken: " + loaded.error().detail);
+      return {};
+    }
+  }
+  std::string names;
+  for (const std::string& tool : conversation_.tools())
+    names += (names.empty() ? "tools: " : ", ") + tool_name(tool);
+  say(names.empty() ? "no tools" : names);
   return {};
 }
 

@@ -30,6 +30,7 @@ class ChatCommands {
   Result reset(const std::string& argument);
   Result system(const std::string& argument);
   Result set(const std::string& argument);
+  Result tools(const std::string& argument);
   Result retry(const std::string& argument);
   Result undo(const std::string& argument);
   Result save(const std::string& argument);

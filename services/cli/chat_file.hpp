@@ -1,4 +1,4 @@
-// A conversation as a file: {"messages": [{"role", "content"}]}, as chat APIs have it.
+// A conversation as a file: {"messages": [{"role", "content", ...}]}, as chat APIs have it.
 #pragma once
 #include <filesystem>
 #include <vector>

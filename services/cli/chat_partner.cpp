@@ -14,7 +14,14 @@ std::optional<int> LocalPartner::prepare() {
   return std::nullopt;
 }
 
-Generation::Result LocalPartner::answer(const std::vector<ChatMessage>& messages) {
+/// What it writes is not taken apart here.
+std::optional<std::string> LocalPartner::refuse_tools() const {
+  return "tools need a gateway, which tells calls from text: `troupe serve` starts one, --url "
+         "names it";
+}
+
+Generation::Result LocalPartner::answer(const std::vector<ChatMessage>& messages,
+                                        const std::vector<std::string>&) {
   const auto fits = check_text_length(generation_.model(), messages.back().content.size());
   if (!fits) return {report(Fault::prompt_too_long, fits.error().detail), Ending::failed, ""};
   auto ids = prompt_->encode(messages, settings_.variables_json);
@@ -29,9 +36,12 @@ std::optional<int> RemotePartner::prepare() {
                 "one out");
 }
 
-Generation::Result RemotePartner::answer(const std::vector<ChatMessage>& messages) {
+Generation::Result RemotePartner::answer(const std::vector<ChatMessage>& messages,
+                                         const std::vector<std::string>& tools) {
+  ChatCall chat{messages, settings_.variables_json, true};
+  chat.tools = tools;
   GenerateCall call;
-  call.input = ChatCall{messages, settings_.variables_json, true};
+  call.input = std::move(chat);
   return generation_.answer(std::move(call), false);
 }
 

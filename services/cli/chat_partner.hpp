@@ -15,8 +15,11 @@ class ChatPartner {
   virtual ~ChatPartner() = default;
   /// Before anything is asked. Returns the exit code of a reported error.
   virtual std::optional<int> prepare() = 0;
-  /// Answers the last of `messages` on stdout.
-  virtual Generation::Result answer(const std::vector<ChatMessage>& messages) = 0;
+  /// Why it takes no tools; nothing: it does.
+  virtual std::optional<std::string> refuse_tools() const { return std::nullopt; }
+  /// Answers the last of `messages` on stdout. `tools`: JSON texts, as ChatCall has them.
+  virtual Generation::Result answer(const std::vector<ChatMessage>& messages,
+                                    const std::vector<std::string>& tools) = 0;
 };
 
 struct ChatSettings {
@@ -29,7 +32,9 @@ class LocalPartner final : public ChatPartner {
   LocalPartner(Generation& generation, ChatSettings settings)
       : generation_(generation), settings_(std::move(settings)) {}
   std::optional<int> prepare() override;
-  Generation::Result answer(const std::vector<ChatMessage>& messages) override;
+  std::optional<std::string> refuse_tools() const override;
+  Generation::Result answer(const std::vector<ChatMessage>& messages,
+                            const std::vector<std::string>& tools) override;
 
  private:
   Generation& generation_;
@@ -42,7 +47,8 @@ class RemotePartner final : public ChatPartner {
   RemotePartner(RemoteGeneration& generation, ChatSettings settings)
       : generation_(generation), settings_(std::move(settings)) {}
   std::optional<int> prepare() override;
-  Generation::Result answer(const std::vector<ChatMessage>& messages) override;
+  Generation::Result answer(const std::vector<ChatMessage>& messages,
+                            const std::vector<std::string>& tools) override;
 
  private:
   RemoteGeneration& generation_;

@@ -7,6 +7,7 @@
 #include "services/cli/chat_commands.hpp"
 #include "services/cli/line_input.hpp"
 #include "services/cli/prompt_source.hpp"
+#include "services/cli/tools_file.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/interrupts.hpp"
 #include "services/runtime/terminal.hpp"
@@ -52,6 +53,15 @@ void Conversation::replace(std::vector<ChatMessage> messages) {
   system_ = has_system ? messages_.front().content : "";
 }
 
+Expected<void> Conversation::load_tools(const std::string& file) {
+  if (auto refused = partner_.refuse_tools())
+    return unexpected(Errc::unsupported, *std::move(refused));
+  auto tools = services::load_tools(file);
+  if (!tools) return unexpected(std::move(tools).error());
+  tools_ = *std::move(tools);
+  return {};
+}
+
 std::optional<int> Conversation::prepare() {
   if (const auto valid = require_utf8(system_, "the system message"); !valid) {
     return report(Fault::prompt_not_utf8, valid.error().detail);
@@ -73,11 +83,11 @@ Generation::Result Conversation::ask(const std::string& question) {
     return {report(Fault::prompt_not_utf8, valid.error().detail), Ending::failed, ""};
   }
   messages_.push_back({"user", question});
-  Generation::Result result = partner_.answer(messages_);
+  Generation::Result result = partner_.answer(messages_, tools_);
   if (result.ending == Ending::failed) {
     messages_.pop_back();
   } else {
-    messages_.push_back({"assistant", result.text});
+    messages_.push_back({"assistant", result.text, "", result.calls});
     count(result.usage);
   }
   return result;

@@ -37,6 +37,11 @@ class Conversation {
   /// Goes on after `messages`; a system message in front is the conversation's.
   void replace(std::vector<ChatMessage> messages);
   const ChatTotals& totals() const { return totals_; }
+  /// What answers may call from now on: those of `file`. *Errors*: those of load_tools();
+  /// `unsupported` where the partner takes none. Nothing has changed then.
+  Expected<void> load_tools(const std::string& file);
+  void forget_tools() { tools_.clear(); }
+  const std::vector<std::string>& tools() const { return tools_; }
 
  private:
   void count(const actors::Usage& usage);
@@ -44,6 +49,7 @@ class Conversation {
   ChatPartner& partner_;
   std::string system_;
   std::vector<ChatMessage> messages_;
+  std::vector<std::string> tools_;  // JSON texts
   ChatTotals totals_;
 };
 

@@ -109,7 +109,7 @@ Generation::Result Generation::answer(std::vector<std::int32_t> prompt, bool as_
 }
 
 Generation::Result conclude(PrintedAnswer printed) {
-  Generation::Result result{0, printed.ending, std::move(printed.text), printed.answer.usage};
+  Generation::Result result{0, printed.ending, std::move(printed.text), printed.answer.usage, {}};
   const Error& error = printed.answer.error;
   switch (printed.ending) {
     case Ending::complete: say(usage_line(printed.answer.usage)); break;

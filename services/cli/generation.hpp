@@ -10,6 +10,7 @@
 #include "services/cli/engine_options.hpp"
 #include "services/cli/sampling_options.hpp"
 #include "services/client/server_access.hpp"
+#include "services/prompt/chat_prompt.hpp"
 #include "services/prompt/open_model.hpp"
 
 namespace troupe::services {
@@ -44,6 +45,7 @@ class Generation {
     Ending ending = Ending::failed;
     std::string text;
     actors::Usage usage = {};
+    std::vector<ChatToolCall> calls = {};  // that a gateway has told apart
   };
   Result answer(std::vector<std::int32_t> prompt, bool as_ids);
 

@@ -117,6 +117,7 @@ std::string RemoteAnswer::aside_of(const ClientPiece& piece) {
   std::string aside;
   if (piece.tool_call) {
     const ClientToolCall& call = *piece.tool_call;
+    keep(call);
     if (!call.name.empty()) aside += begin_aside(Aside::tool_call) + call.name + "(";
     aside += call.arguments;
   } else if (!piece.reasoning.empty()) {
@@ -126,6 +127,19 @@ std::string RemoteAnswer::aside_of(const ClientPiece& piece) {
     aside += begin_aside(Aside::none);
   }
   return aside;
+}
+
+void RemoteAnswer::keep(const ClientToolCall& piece) {
+  ChatToolCall& call = calls_[piece.index];
+  call.id += piece.id;
+  call.name += piece.name;
+  call.arguments += piece.arguments;
+}
+
+std::vector<ChatToolCall> RemoteAnswer::calls() const {
+  std::vector<ChatToolCall> all;
+  for (const auto& [index, call] : calls_) all.push_back(call);
+  return all;
 }
 
 /// Ends what was going on.
@@ -146,6 +160,7 @@ void RemoteAnswer::cancel() {
 
 Answer RemoteAnswer::to_answer(ClientEnd end) {
   Answer answer;
+  ignored_ = std::move(end.ignored);
   answer.usage.prompt_tokens = end.prompt_tokens;
   answer.usage.generated_tokens = end.generated_tokens;
   answer.usage.time_to_first_token = to_duration(end.time_to_first_token_s);
@@ -191,8 +206,18 @@ Generation::Result RemoteGeneration::answer(GenerateCall call, bool as_ids) {
     call.sampling.max_tokens = *first.room();
     RemoteAnswer again(client_->generate(call), as_ids);
     printed = ask(again);
+    return finish(std::move(printed), again);
   }
-  return conclude(std::move(printed));
+  return finish(std::move(printed), first);
+}
+
+Generation::Result RemoteGeneration::finish(PrintedAnswer printed,
+                                            const RemoteAnswer& answer) const {
+  Generation::Result result = conclude(std::move(printed));
+  result.calls = answer.calls();
+  if (!answer.ignored().empty())
+    warn(flags_.server.url + " took without effect: " + answer.ignored());
+  return result;
 }
 
 Answered<bool, int> RemoteGeneration::speaks_text() {

@@ -1,6 +1,9 @@
 // What run and chat do with --url: requests to a gateway, its answers as those of our own engine.
 #pragma once
+#include <map>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "services/cli/answer_source.hpp"
 #include "services/cli/generation.hpp"
@@ -18,6 +21,10 @@ class RemoteAnswer final : public AnswerSource {
 
   /// Room for an answer behind a prompt that fitted only without max_tokens; after the end.
   std::optional<std::int32_t> room() const { return room_; }
+  /// The calls it made, as far as they came; after the end.
+  std::vector<ChatToolCall> calls() const;
+  /// Fields of the call that the server took without effect, a list; after the end.
+  const std::string& ignored() const { return ignored_; }
   /// Why there is no answer, after the end.
   const std::optional<ClientFailure>& failure() const { return failure_; }
 
@@ -25,10 +32,13 @@ class RemoteAnswer final : public AnswerSource {
   enum class Aside { none, thoughts, tool_call };
   Answer to_answer(ClientEnd end);
   std::string aside_of(const ClientPiece& piece);
+  void keep(const ClientToolCall& piece);
   std::string begin_aside(Aside next);
 
   std::unique_ptr<ClientStream> stream_;
   Aside aside_ = Aside::none;
+  std::map<std::int32_t, ChatToolCall> calls_;  // by index
+  std::string ignored_;
   std::optional<Answer> end_;  // comes after the last text
   std::optional<TokenText> ids_;
   bool cancelled_ = false;
@@ -47,6 +57,7 @@ class RemoteGeneration {
   Answered<bool, int> speaks_text();
 
  private:
+  Generation::Result finish(PrintedAnswer printed, const RemoteAnswer& answer) const;
   PrintedAnswer ask(RemoteAnswer& answer) const;
 
   const GenerationFlags& flags_;

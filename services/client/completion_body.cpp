@@ -32,14 +32,39 @@ void add_sampling(JsonObject& out, const SamplingFields& fields) {
   out.add("logit_bias", biases.value());
 }
 
+JsonValue calls_value(const std::vector<ChatToolCall>& calls) {
+  JsonValue::Array out;
+  for (const ChatToolCall& call : calls) {
+    JsonObject function;
+    function.add("name", call.name).add("arguments", call.arguments);
+    JsonObject one;
+    one.add("id", call.id).add("type", "function").add("function", function.value());
+    out.push_back(one.value());
+  }
+  return {std::move(out)};
+}
+
+/// Content beside calls is null when it is empty, as OpenAI's API has it.
+JsonValue message_value(const ChatMessage& message) {
+  JsonObject out;
+  const bool silent = message.content.empty() && !message.tool_calls.empty();
+  out.add("role", message.role)
+      .add("content", silent ? http::json_null() : http::json(message.content));
+  if (!message.name.empty()) out.add("name", message.name);
+  if (!message.tool_calls.empty()) out.add("tool_calls", calls_value(message.tool_calls));
+  if (!message.tool_call_id.empty()) out.add("tool_call_id", message.tool_call_id);
+  return out.value();
+}
+
 void add_chat(JsonObject& out, const ChatCall& chat) {
   JsonValue::Array messages;
-  for (const ChatMessage& message : chat.messages) {
-    JsonObject one;
-    one.add("role", message.role).add("content", message.content);
-    messages.push_back(one.value());
-  }
+  for (const ChatMessage& message : chat.messages) messages.push_back(message_value(message));
   out.add("messages", std::move(messages));
+  JsonValue::Array tools;
+  for (const std::string& text : chat.tools) {
+    if (auto tool = model::parse_json(text)) tools.push_back(*std::move(tool));
+  }
+  if (!tools.empty()) out.add("tools", std::move(tools));
   if (chat.variables_json.empty()) return;
   if (auto variables = model::parse_json(chat.variables_json))
     out.add("chat_template_kwargs", *std::move(variables));

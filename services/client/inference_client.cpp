@@ -36,6 +36,26 @@ v1::SamplingParams to_params(const SamplingFields& fields) {
   return params;
 }
 
+v1::ChatInput to_input(const ChatCall& chat) {
+  v1::ChatInput input;
+  for (const ChatMessage& message : chat.messages) {
+    v1::ChatMessage& added = *input.add_messages();
+    added.set_role(message.role);
+    added.set_content(message.content);
+    added.set_name(message.name);
+    added.set_tool_call_id(message.tool_call_id);
+    for (const ChatToolCall& made : message.tool_calls) {
+      v1::ToolCall& call = *added.add_tool_calls();
+      call.set_id(made.id);
+      call.set_name(made.name);
+      call.set_arguments_json(made.arguments);
+    }
+  }
+  for (const std::string& tool : chat.tools) input.add_tools(tool);
+  input.set_template_variables_json(chat.variables_json);
+  return input;
+}
+
 v1::GenerateRequest to_request(const GenerateCall& call) {
   v1::GenerateRequest request;
   request.set_model(call.model);
@@ -45,12 +65,7 @@ v1::GenerateRequest to_request(const GenerateCall& call) {
   } else if (const auto* ids = std::get_if<GenerateCall::IdsInput>(&call.input)) {
     request.mutable_token_ids()->mutable_ids()->Add(ids->begin(), ids->end());
   } else if (const auto* chat = std::get_if<ChatCall>(&call.input)) {
-    for (const ChatMessage& message : chat->messages) {
-      auto* added = request.mutable_chat()->add_messages();
-      added->set_role(message.role);
-      added->set_content(message.content);
-    }
-    request.mutable_chat()->set_template_variables_json(chat->variables_json);
+    *request.mutable_chat() = to_input(*chat);
   }
   return request;
 }
@@ -60,7 +75,7 @@ ClientPiece to_piece(const v1::Delta& delta) {
       {delta.token_ids().begin(), delta.token_ids().end()}, delta.text(), delta.reasoning_text()};
   if (delta.has_tool_call_delta()) {
     const v1::ToolCallDelta& call = delta.tool_call_delta();
-    piece.tool_call = ClientToolCall{call.index(), call.name(), call.arguments_json()};
+    piece.tool_call = ClientToolCall{call.index(), call.name(), call.arguments_json(), call.id()};
   }
   return piece;
 }
@@ -97,8 +112,20 @@ class GrpcStream final : public ClientStream {
     while (stream->Read(&response)) take(response, end);
     const grpc::Status status = stream->Finish();
     if (!status.ok()) end.failure = to_failure(status);
+    end.ignored = ignored_fields();
     if (end.duration_s == 0) end.duration_s = seconds_since(started_);
     events_.push(std::move(end));
+  }
+
+  std::string ignored_fields() const {
+    std::string list;
+    const auto& trailers = context_.GetServerTrailingMetadata();
+    const auto [begin, end] = trailers.equal_range("x-troupe-ignored-fields");
+    for (auto one = begin; one != end; ++one) {
+      if (!list.empty()) list += ", ";
+      list.append(one->second.data(), one->second.size());
+    }
+    return list;
   }
 
   void take(const v1::GenerateResponse& response, ClientEnd& end) {

@@ -44,6 +44,7 @@ struct ClientToolCall {
   std::int32_t index = 0;
   std::string name;       // with its first piece
   std::string arguments;  // more of them
+  std::string id = {};    // with its first piece
 };
 struct ClientPiece {
   std::vector<std::int32_t> ids;  // one per token; -1 where a server does not tell which
@@ -54,6 +55,7 @@ struct ClientPiece {
 /// The last event.
 struct ClientEnd {
   std::optional<ClientFailure> failure;
+  std::string ignored;  // fields that the server took without effect, a list; empty: none
   std::int64_t prompt_tokens = 0;
   std::int64_t generated_tokens = 0;
   double time_to_first_token_s = 0;

@@ -158,6 +158,7 @@ class OpenAiStream final : public ClientStream {
     request_.response_handler = [this](const httplib::Response& response) {
       status_ = response.status;
       if (status_ == 200) events_.push(start_of(response));
+      end_.ignored = response.get_header_value("x-troupe-ignored-fields");
       return !cancelled_;
     };
     request_.content_receiver = [this](const char* data, std::size_t size, auto, auto) {
@@ -239,7 +240,8 @@ class OpenAiStream final : public ClientStream {
       const auto* function = one.find("function");
       if (function == nullptr) continue;
       out.push_back({static_cast<std::int32_t>(integer_of(one.find("index"))),
-                     text_of(function->find("name")), text_of(function->find("arguments"))});
+                     text_of(function->find("name")), text_of(function->find("arguments")),
+                     text_of(one.find("id"))});
     }
     return out;
   }

@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
 """`troupe batch`: answers, errors of lines, going on after kills without repeating or losing."""
 
-import contextlib
 import fcntl
-import http.server
 import json
 import os
 import re
@@ -12,6 +10,7 @@ import threading
 import unittest
 
 from tests.support import grpc_client, openai_client, poll_until, program, pty_program
+from tests.support.http_stand_in import Server
 
 QUESTIONS = {"lighthouse": "shoals", "doctor": "medical"}
 EVERY_PARAMETER = {
@@ -31,44 +30,6 @@ def line(custom_id, body=None, **members):
     url = "/v1/chat/completions"
     whole = {"custom_id": custom_id, "method": "POST", "url": url, "body": body}
     return json.dumps(whole | members)
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Answers as the test says: `answers` gives (status, headers, body) per request's body."""
-
-    daemon_threads = True
-
-    def __init__(self, answers):
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers, self.asked, self.lock = answers, [], threading.Lock()
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self):
-        return f"127.0.0.1:{self.server_address[1]}"
-
-    def close(self):
-        self.shutdown()
-        self.server_close()
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with self.server.lock:
-            self.server.asked.append((self.path, body, self.headers["Authorization"]))
-            number = len(self.server.asked)
-        status, headers, answer = self.server.answers(number, body)
-        data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(data)), **headers}.items():
-            self.send_header(name, value)
-        with contextlib.suppress(BrokenPipeError):  # batch was killed
-            self.end_headers()
-            self.wfile.write(data)
-
-    def log_message(self, *_):
-        pass
 
 
 def completion(number, body):
