@@ -16,13 +16,20 @@ JsonValue share_or_null(double value, double limit) {
 
 double read_rate(const KernelResult& result) { return result.from_memory ? result.gb_per_s() : 0; }
 
+bool int8_rows(const KernelCase& what) { return what.row_codes() == RowCodes::int8; }
+
+/// Whether its products may be those of BF16 where the level has an instruction for them.
+bool multiplies_bf16(const KernelCase& what) {
+  const bool linears = what.operation == KernelOperation::linear ||
+                       what.operation == KernelOperation::experts ||
+                       what.operation == KernelOperation::dense_ffn;
+  return linears && (what.dtype() == DType::bf16 || what.dtype() == DType::f8_e4m3);
+}
+
 /// What the operation's multiply-adds cannot exceed.
 double peak_of(const KernelCase& what, const MachineLimits& limits) {
-  if (what.int8_rows) return limits.int8_gops;
-  const bool linear =
-      what.operation == KernelOperation::linear || what.operation == KernelOperation::experts;
-  const bool bf16 = what.dtype == DType::bf16 || what.dtype == DType::f8_e4m3;
-  return linear && bf16 ? limits.bf16_gflops : limits.fma_gflops;
+  if (int8_rows(what)) return limits.int8_gops;
+  return multiplies_bf16(what) ? limits.bf16_gflops : limits.fma_gflops;
 }
 
 JsonValue kernel_object(const KernelResult& result, const MachineLimits& limits) {
@@ -36,7 +43,7 @@ JsonValue kernel_object(const KernelResult& result, const MachineLimits& limits)
   add("model", {std::string(what.preset->name)});
   add("operation", {std::string(to_string(what.operation))});
   add("part", {what.part});
-  add("dtype", {std::string(what.format())});
+  add("dtype", {std::string(traits_of(what.format).name)});
   add("rows", {what.rows});
   add("runs", {result.runs});
   add("seconds", {result.seconds});
@@ -45,8 +52,13 @@ JsonValue kernel_object(const KernelResult& result, const MachineLimits& limits)
   add("gb_per_s", {result.gb_per_s()});
   add("gflops", {result.gflops()});
   add("read_share", share_or_null(read_rate(result), limits.read_gbs));
-  add("fma_share", what.int8_rows ? JsonValue() : share_or_null(rate, limits.fma_gflops));
-  add("int8_share", what.int8_rows ? share_or_null(rate, limits.int8_gops) : JsonValue());
+  const auto share_if = [rate](bool counts, double limit) {
+    return counts ? share_or_null(rate, limit) : JsonValue();
+  };
+  add("fma_share", share_if(!int8_rows(what), limits.fma_gflops));
+  add("bf16_share", share_if(multiplies_bf16(what), limits.bf16_gflops));
+  add("int8_share", share_if(int8_rows(what), limits.int8_gops));
+  add("peak_share", share_or_null(rate, peak_of(what, limits)));
   return {std::move(out)};
 }
 
@@ -62,7 +74,7 @@ std::string kernel_table_head(const KernelRun& run) {
          formatted("weights cycle through %lld MiB; the last cache level holds %.1f MiB\n\n",
                    static_cast<long long>(run.pool_bytes >> 20),
                    static_cast<double>(run.cache_bytes) / (1 << 20)) +
-         formatted("%-12s%-10s%-12s%-6s%5s%12s%9s%7s%10s%7s\n", "model", "operation", "part",
+         formatted("%-12s%-14s%-12s%-13s%4s%12s%9s%7s%10s%7s\n", "model", "operation", "part",
                    "dtype", "rows", "us", "GB/s", "read", "GFLOP/s", "peak");
 }
 
@@ -70,9 +82,10 @@ std::string kernel_table_line(const KernelResult& result, const MachineLimits& l
   const KernelCase& what = result.what;
   const double peak = peak_of(what, limits);
   const std::string flops = result.flops > 0 ? formatted("%.1f", result.gflops()) : "-";
-  return formatted("%-12s%-10s%-12s%-6s%5lld%12.1f%9.2f%7s%10s%7s\n", what.preset->name.data(),
-                   to_string(what.operation).data(), what.part.c_str(), what.format().data(),
-                   static_cast<long long>(what.rows), result.seconds * 1e6, result.gb_per_s(),
+  return formatted("%-12s%-14s%-12s%-13s%4lld%12.1f%9.2f%7s%10s%7s\n", what.preset->name.data(),
+                   to_string(what.operation).data(), what.part.c_str(),
+                   traits_of(what.format).name.data(), static_cast<long long>(what.rows),
+                   result.seconds * 1e6, result.gb_per_s(),
                    share_text(read_rate(result), limits.read_gbs).c_str(), flops.c_str(),
                    share_text(result.gflops(), peak).c_str());
 }

@@ -18,7 +18,7 @@ struct KernelRun {
 /// The limits and the column titles.
 std::string kernel_table_head(const KernelRun& run);
 /// One line under them. Shares of the read bandwidth only where weights or cache are read; of the
-/// FMA or, with INT8 rows, of the INT8 peak only where multiply-adds are counted.
+/// BF16, FMA or, with INT8 rows, INT8 peak only where multiply-adds are counted.
 std::string kernel_table_line(const KernelResult& result, const MachineLimits& limits);
 /// *Units*: seconds, bytes, 1e9 per second; shares as fractions, null where there is none.
 std::string kernels_json(const KernelRun& run, const std::vector<KernelResult>& results);

@@ -4,43 +4,27 @@
 #include <algorithm>
 #include <array>
 #include <memory>
-#include <random>
 
 #include "kernels/probe.hpp"
 #include "model/router_model.hpp"
+#include "services/bench/case_rows.hpp"
+#include "services/bench/row_runs.hpp"
 
 namespace troupe::services {
 namespace {
 
 using kernels::Engine;
 using kernels::LinearArgs;
-using Floats = std::vector<float>;
-
-double as_double(std::int64_t value) { return static_cast<double>(value); }
-
-std::shared_ptr<Floats> zeros(std::int64_t count) {
-  return std::make_shared<Floats>(static_cast<std::size_t>(count));
-}
-
-/// Normal values that BF16 can hold, a block of them again and again.
-std::shared_ptr<Floats> random_values(std::int64_t count) {
-  constexpr std::size_t kBlock = std::size_t{1} << 16;
-  std::mt19937 random(2);
-  std::normal_distribution<float> normal;
-  auto values = zeros(count);
-  for (std::size_t i = 0; i < values->size(); ++i)
-    (*values)[i] = i < kBlock ? round_to_bf16(normal(random)) : (*values)[i - kBlock];
-  return values;
-}
 
 /// Stored bytes of a matrix, scales included.
 double weight_bytes(const KernelCase& one, std::int64_t rows, std::int64_t cols) {
   const std::int64_t codes =
-      kernels::WeightMatrix{.dtype = one.dtype, .rows = rows, .cols = cols}.bytes();
-  if (one.zero_points)
+      kernels::WeightMatrix{.dtype = one.dtype(), .rows = rows, .cols = cols}.bytes();
+  if (one.channel_scales()) return as_double(codes + rows * std::int64_t{sizeof(float)});
+  if (one.format == KernelFormat::awq)
     return as_double(codes + rows * (cols / kZeroedGroup) * std::int64_t{sizeof(std::uint32_t)});
   const std::int64_t blocks = kernels::scale_blocks(rows) * kernels::scale_blocks(cols);
-  switch (one.dtype) {
+  switch (one.dtype()) {
     case DType::f8_e4m3:
     case DType::i8: return as_double(codes + blocks * std::int64_t{sizeof(float)});
     case DType::i32:
@@ -51,40 +35,51 @@ double weight_bytes(const KernelCase& one, std::int64_t rows, std::int64_t cols)
 
 kernels::WeightMatrix weight(const KernelCase& one, std::int64_t rows, std::int64_t cols,
                              WeightPool& pool) {
-  return one.zero_points ? pool.zeroed_matrix(rows, cols) : pool.matrix(one.dtype, rows, cols);
+  if (one.format == KernelFormat::awq) return pool.zeroed_matrix(rows, cols);
+  if (one.channel_scales()) return pool.channel_matrix(rows, cols);
+  return pool.matrix(one.dtype(), rows, cols);
 }
 
-/// Rows as a linear of the case takes them: F32, or INT8 codes with scales.
+/// Rows as a linear of the case takes them: F32, or codes with scales.
 class Rows {
  public:
-  Rows(std::shared_ptr<Floats> values, std::int64_t rows, std::int64_t width, bool int8)
-      : values_(std::move(values)), rows_(rows), width_(width), int8_(int8) {
-    if (!int8) return;
-    codes_ = std::make_shared<std::vector<std::int8_t>>(
-        static_cast<std::size_t>(rows * kernels::padded_codes(width)));
+  Rows(std::shared_ptr<Floats> values, std::int64_t rows, std::int64_t width, RowCodes codes)
+      : values_(std::move(values)), rows_(rows), width_(width), codes_(codes) {
+    if (codes == RowCodes::none) return;
     scales_ = zeros(rows * kernels::scale_blocks(width));
+    if (codes == RowCodes::e4m3) e4m3_ = zeros(rows * width);
+    if (codes == RowCodes::int8)
+      int8_ = std::make_shared<std::vector<std::int8_t>>(
+          static_cast<std::size_t>(rows * kernels::padded_codes(width)));
   }
   /// Before each use, as the model does it: quantising is part of the price.
   void quantise(const Engine& engine) const {
-    if (!int8_) return;
-    engine.quantise_int8({.x = values_->data(),
-                          .x_stride = width_,
-                          .q = codes_->data(),
-                          .scales = scales_->data(),
-                          .rows = rows_,
-                          .width = width_});
+    if (codes_ == RowCodes::e4m3)
+      engine.quantise({.x = values_->data(),
+                       .x_stride = width_,
+                       .q = e4m3_->data(),
+                       .scales = scales_->data(),
+                       .rows = rows_,
+                       .width = width_});
+    if (codes_ == RowCodes::int8)
+      engine.quantise_int8({.x = values_->data(),
+                            .x_stride = width_,
+                            .q = int8_->data(),
+                            .scales = scales_->data(),
+                            .rows = rows_,
+                            .width = width_});
   }
   /// The input side of rows [first, first + count).
   LinearArgs input(std::int64_t first, std::int64_t count) const {
     LinearArgs args;
     args.tokens = count;
-    if (int8_) {
-      args.x_codes = codes_->data() + first * kernels::padded_codes(width_);
-      args.x_scales = scales_->data() + first * kernels::scale_blocks(width_);
-    } else {
-      args.x = values_->data() + first * width_;
-      args.x_stride = width_;
+    if (scales_ != nullptr) args.x_scales = scales_->data() + first * kernels::scale_blocks(width_);
+    if (int8_ != nullptr) {
+      args.x_codes = int8_->data() + first * kernels::padded_codes(width_);
+      return args;
     }
+    args.x = (e4m3_ != nullptr ? e4m3_ : values_)->data() + first * width_;
+    args.x_stride = width_;
     return args;
   }
   std::int64_t width() const { return width_; }
@@ -93,13 +88,13 @@ class Rows {
  private:
   std::shared_ptr<Floats> values_;
   std::int64_t rows_, width_;
-  bool int8_;
-  std::shared_ptr<std::vector<std::int8_t>> codes_;
-  std::shared_ptr<Floats> scales_;
+  RowCodes codes_;
+  std::shared_ptr<std::vector<std::int8_t>> int8_;
+  std::shared_ptr<Floats> e4m3_, scales_;
 };
 
 PreparedKernel prepare_linear(const KernelCase& one, const Engine& engine, WeightPool& pool) {
-  const Rows x(random_values(one.rows * one.inputs), one.rows, one.inputs, one.int8_rows);
+  const Rows x(random_values(one.rows * one.inputs), one.rows, one.inputs, one.row_codes());
   const auto y = zeros(one.rows * one.features);
   PreparedKernel made;
   made.bytes = weight_bytes(one, one.features, one.inputs);
@@ -116,17 +111,18 @@ PreparedKernel prepare_linear(const KernelCase& one, const Engine& engine, Weigh
   return made;
 }
 
-/// Pairs spread evenly over the experts, or all on one of them.
+/// Pairs spread evenly over the experts, or all on one of them; a dense FFN is one expert of its
+/// own width that every row meets once.
 struct ExpertLoad {
   std::int64_t hidden, inner, pairs, used;
 
-  explicit ExpertLoad(const KernelCase& one)
-      : hidden(one.preset->config.hidden_size),
-        inner(one.preset->config.moe_intermediate_size),
-        pairs(one.rows * one.preset->config.experts_per_token),
-        used(one.part == kOneExpert
-                 ? 1
-                 : std::min<std::int64_t>(pairs, one.preset->config.routed_experts)) {}
+  explicit ExpertLoad(const KernelCase& one) : hidden(one.preset->config.hidden_size) {
+    const model::ModelConfig& c = one.preset->config;
+    const bool dense = one.operation == KernelOperation::dense_ffn;
+    inner = dense ? c.intermediate_size : c.moe_intermediate_size;
+    pairs = dense ? one.rows : one.rows * c.experts_per_token;
+    used = dense || one.part == kOneExpert ? 1 : std::min<std::int64_t>(pairs, c.routed_experts);
+  }
   std::int64_t first(std::int64_t expert) const {
     return expert * (pairs / used) + std::min(expert, pairs % used);
   }
@@ -172,17 +168,15 @@ void run_experts(const ExpertLoad& load, const KernelCase& one, const ExpertBuff
 PreparedKernel prepare_experts(const KernelCase& one, const Engine& engine, WeightPool& pool) {
   const ExpertLoad load(one);
   const ExpertBuffers rows{
-      Rows(random_values(load.pairs * load.hidden), load.pairs, load.hidden, one.int8_rows),
-      Rows(zeros(load.pairs * load.inner), load.pairs, load.inner, one.int8_rows),
+      Rows(random_values(load.pairs * load.hidden), load.pairs, load.hidden, one.row_codes()),
+      Rows(zeros(load.pairs * load.inner), load.pairs, load.inner, one.row_codes()),
       zeros(load.pairs * load.inner), zeros(load.pairs * load.hidden)};
   PreparedKernel made;
   made.bytes = as_double(load.used) * (2 * weight_bytes(one, load.inner, load.hidden) +
                                        weight_bytes(one, load.hidden, load.inner));
   made.flops = 2 * 3 * as_double(load.pairs * load.inner * load.hidden);
   made.from_memory = true;
-  made.once = [load, one, rows, engine, &pool] {
-    run_experts(load, one, rows, engine, pool);
-  };
+  made.once = [load, one, rows, engine, &pool] { run_experts(load, one, rows, engine, pool); };
   return made;
 }
 
@@ -191,8 +185,8 @@ PreparedKernel prepare_absorb(const KernelCase& one, const Engine& engine, Weigh
   const model::ModelConfig& c = one.preset->config;
   const std::int64_t heads = c.num_heads;
   const std::int64_t nope = c.qk_nope_head_dim, latent = c.kv_lora_rank, v = c.v_head_dim;
-  const Rows q(random_values(one.rows * heads * nope), one.rows * heads, nope, one.int8_rows);
-  const Rows o(random_values(one.rows * heads * latent), one.rows * heads, latent, one.int8_rows);
+  const Rows q(random_values(one.rows * heads * nope), one.rows * heads, nope, one.row_codes());
+  const Rows o(random_values(one.rows * heads * latent), one.rows * heads, latent, one.row_codes());
   const auto y = zeros(one.rows * heads * std::max(latent, v));
   PreparedKernel made;
   made.bytes = as_double(heads) * (weight_bytes(one, latent, nope) + weight_bytes(one, v, latent));
@@ -226,7 +220,7 @@ PreparedKernel prepare_attention(const KernelCase& one, const Engine& engine, We
   const std::int64_t keys = decode ? kDecodeKeys : one.rows;
   const std::int64_t width = c.kv_lora_rank + c.qk_rope_head_dim;
   const std::int64_t entry =
-      kernels::CacheEntry{one.dtype, c.kv_lora_rank, c.qk_rope_head_dim}.bytes();
+      kernels::CacheEntry{one.dtype(), c.kv_lora_rank, c.qk_rope_head_dim}.bytes();
   const std::int64_t pages = (keys + kernels::kPageTokens - 1) / kernels::kPageTokens;
   const auto q = random_values(one.rows * c.num_heads * width);
   const auto o = zeros(one.rows * c.num_heads * c.kv_lora_rank);
@@ -237,7 +231,7 @@ PreparedKernel prepare_attention(const KernelCase& one, const Engine& engine, We
   made.flops =
       2 * as_double(pairs * c.num_heads) * as_double(2 * c.kv_lora_rank + c.qk_rope_head_dim);
   made.from_memory = true;
-  made.once = [=, dtype = one.dtype, &pool] {
+  made.once = [=, dtype = one.dtype(), &pool] {
     std::vector<const void*> tables;
     for (std::int64_t i = 0; i < sequences * pages; ++i)
       tables.push_back(pool.next(kernels::kPageTokens * entry));
@@ -254,24 +248,6 @@ PreparedKernel prepare_attention(const KernelCase& one, const Engine& engine, We
                         .first_position = keys - rows,
                         .scale = 0.01F});
     engine.mla_attention(slices);
-  };
-  return made;
-}
-
-PreparedKernel prepare_write_cache(const KernelCase& one, const Engine& engine) {
-  const model::ModelConfig& c = one.preset->config;
-  const kernels::CacheEntry entry{one.dtype, c.kv_lora_rank, c.qk_rope_head_dim};
-  const std::int64_t width = c.kv_lora_rank + c.qk_rope_head_dim;
-  const auto x = random_values(one.rows * width);
-  const auto cache = std::make_shared<std::vector<std::byte>>(
-      static_cast<std::size_t>(one.rows * entry.bytes()));
-  PreparedKernel made;
-  made.bytes = as_double(one.rows * (width * std::int64_t{sizeof(float)} + entry.bytes()));
-  made.once = [=, rows = one.rows] {
-    std::vector<std::byte*> at;
-    for (std::int64_t row = 0; row < rows; ++row)
-      at.push_back(cache->data() + row * entry.bytes());
-    engine.write_cache({.x = x->data(), .entry = entry, .at = at.data(), .rows = rows});
   };
   return made;
 }
@@ -297,7 +273,8 @@ PreparedKernel prepare_gate(const KernelCase& one, const Engine& engine, WeightP
   made.bytes = weight_bytes(one, experts, c.hidden_size);
   made.flops = 2 * as_double(one.rows * experts * c.hidden_size);
   made.from_memory = true;
-  made.once = [=, rows = one.rows, dtype = one.dtype, hidden = std::int64_t{c.hidden_size}, &pool] {
+  made.once = [=, rows = one.rows, dtype = one.dtype(), hidden = std::int64_t{c.hidden_size},
+               &pool] {
     engine.linear({.x = x->data(),
                    .x_stride = hidden,
                    .w = pool.matrix(dtype, experts, hidden),
@@ -312,104 +289,18 @@ PreparedKernel prepare_gate(const KernelCase& one, const Engine& engine, WeightP
   return made;
 }
 
-PreparedKernel prepare_rms_norm(const KernelCase& one, const Engine& engine) {
-  const std::int64_t width = one.preset->config.hidden_size;
-  const auto x = random_values(one.rows * width);
-  const auto w = random_values(width);
-  const auto y = zeros(one.rows * width);
-  PreparedKernel made;
-  made.bytes = 2 * as_double(one.rows * width) * sizeof(float);
-  made.once = [=, rows = one.rows] {
-    engine.rms_norm({.x = x->data(),
-                     .x_stride = width,
-                     .w = w->data(),
-                     .y = y->data(),
-                     .y_stride = width,
-                     .rows = rows,
-                     .width = width,
-                     .eps = 1e-6F,
-                     .round_to_bf16 = true});
-  };
-  return made;
-}
-
-/// The rotated part of every head's query.
-PreparedKernel prepare_rope(const KernelCase& one, const Engine& engine) {
-  const std::int64_t heads = one.preset->config.num_heads;
-  const std::int64_t rope = one.preset->config.qk_rope_head_dim;
-  const auto x = random_values(one.rows * heads * rope);
-  // Of an angle of 60 degrees: lengths stay, however often the rows are turned.
-  const auto cos = std::make_shared<Floats>(static_cast<std::size_t>(one.rows * rope / 2), 0.5F);
-  const auto sin =
-      std::make_shared<Floats>(static_cast<std::size_t>(one.rows * rope / 2), 0.8660254F);
-  PreparedKernel made;
-  made.bytes = 2 * as_double(one.rows * heads * rope) * sizeof(float);
-  made.once = [=, rows = one.rows] {
-    engine.rope({.x = x->data(),
-                 .row_stride = heads * rope,
-                 .head_stride = rope,
-                 .cos = cos->data(),
-                 .sin = sin->data(),
-                 .rows = rows,
-                 .heads = heads,
-                 .rope = rope});
-  };
-  return made;
-}
-
-/// The activation of one expert's width.
-PreparedKernel prepare_swiglu(const KernelCase& one, const Engine& engine) {
-  const std::int64_t width = one.preset->config.moe_intermediate_size;
-  const auto gate = random_values(one.rows * width);
-  const auto up = random_values(one.rows * width);
-  const auto y = zeros(one.rows * width);
-  PreparedKernel made;
-  made.bytes = 3 * as_double(one.rows * width) * sizeof(float);
-  made.once = [=, rows = one.rows] {
-    engine.swiglu({.gate = gate->data(),
-                   .up = up->data(),
-                   .y = y->data(),
-                   .rows = rows,
-                   .width = width,
-                   .round_to_bf16 = true});
-  };
-  return made;
-}
-
-PreparedKernel prepare_quantise(const KernelCase& one, const Engine& engine) {
-  const std::int64_t width = one.preset->config.hidden_size;
-  const auto x = random_values(one.rows * width);
-  const auto q = zeros(one.rows * width);
-  const auto scales = zeros(one.rows * kernels::scale_blocks(width));
-  PreparedKernel made;
-  made.bytes = 2 * as_double(one.rows * width) * sizeof(float);
-  made.once = [=, rows = one.rows] {
-    engine.quantise({.x = x->data(),
-                     .x_stride = width,
-                     .q = q->data(),
-                     .scales = scales->data(),
-                     .rows = rows,
-                     .width = width});
-  };
-  return made;
-}
-
 }  // namespace
 
 PreparedKernel prepare_kernel(const KernelCase& one, const Engine& engine, WeightPool& pool) {
   switch (one.operation) {
     case KernelOperation::linear: return prepare_linear(one, engine, pool);
-    case KernelOperation::experts: return prepare_experts(one, engine, pool);
+    case KernelOperation::experts:
+    case KernelOperation::dense_ffn: return prepare_experts(one, engine, pool);
     case KernelOperation::absorb: return prepare_absorb(one, engine, pool);
     case KernelOperation::attention: return prepare_attention(one, engine, pool);
-    case KernelOperation::write_cache: return prepare_write_cache(one, engine);
     case KernelOperation::gate: return prepare_gate(one, engine, pool);
-    case KernelOperation::rms_norm: return prepare_rms_norm(one, engine);
-    case KernelOperation::rope: return prepare_rope(one, engine);
-    case KernelOperation::swiglu: return prepare_swiglu(one, engine);
-    case KernelOperation::quantise: break;
+    default: return prepare_row_work(one, engine, pool);
   }
-  return prepare_quantise(one, engine);
 }
 
 std::optional<KernelResult> measure_kernel(const KernelCase& one, const Engine& engine,

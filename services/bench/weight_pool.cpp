@@ -90,6 +90,13 @@ kernels::WeightMatrix WeightPool::matrix(DType dtype, std::int64_t rows, std::in
   return matrix;
 }
 
+kernels::WeightMatrix WeightPool::channel_matrix(std::int64_t rows, std::int64_t cols) {
+  auto matrix = this->matrix(DType::i8, rows, cols);
+  TROUPE_CHECK(rows <= static_cast<std::int64_t>(kScalesMax), std::to_string(rows) + " rows");
+  matrix.scale_shape = kernels::ScaleShape::row;
+  return matrix;
+}
+
 kernels::WeightMatrix WeightPool::zeroed_matrix(std::int64_t rows, std::int64_t cols) {
   TROUPE_CHECK(cols % kZeroedGroup == 0, std::to_string(cols) + " columns");
   kernels::WeightMatrix matrix{.dtype = DType::i32, .rows = rows, .cols = cols};

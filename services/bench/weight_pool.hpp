@@ -26,6 +26,8 @@ class WeightPool {
   /// A matrix behind the last one, with scales: those of blocks for e4m3 and i8; for i32, which is
   /// INT4, those of groups, behind its codes. Neither must be larger than the pool.
   kernels::WeightMatrix matrix(DType dtype, std::int64_t rows, std::int64_t cols);
+  /// INT8 with one scale per output feature, likewise.
+  kernels::WeightMatrix channel_matrix(std::int64_t rows, std::int64_t cols);
   /// INT4 with zero points, likewise; `cols` is a multiple of kZeroedGroup.
   kernels::WeightMatrix zeroed_matrix(std::int64_t rows, std::int64_t cols);
   /// The next `count` bytes, likewise.

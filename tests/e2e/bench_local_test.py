@@ -23,12 +23,14 @@ class KernelsTest(program.ProgramTest):
         return found
 
     def test_shares_are_of_the_limits_of_the_same_run(self):
-        found = self.measured("bench-1b/linear/q_b/fp8", "--threads", 2)
+        found = self.measured("bench-1b/linear/q_b/fp8/", "--threads", 2)
         self.assertEqual((found["threads"], found["pool_bytes"]), (2, 16 << 20))
-        self.assertEqual([one["rows"] for one in found["results"]], [1, 8, 32, 64, 128, 512])
+        self.assertEqual([one["rows"] for one in found["results"]], [1, 2, 4, 8, 32, 64, 128, 512])
         for one in found["results"]:
             self.assertAlmostEqual(one["read_share"], one["gb_per_s"] / found["read_gb_per_s"])
             self.assertAlmostEqual(one["fma_share"], one["gflops"] / found["fma_gflops"])
+            self.assertAlmostEqual(one["bf16_share"], one["gflops"] / found["bf16_gflops"])
+            self.assertEqual(one["peak_share"], one["bf16_share"])
             self.assertIsNone(one["int8_share"])
 
     def test_int8_rows_are_measured_against_the_int8_peak(self):
@@ -36,7 +38,8 @@ class KernelsTest(program.ProgramTest):
             found = self.measured(f"bench-1b/{name}")
             (one, *_) = found["results"]
             self.assertAlmostEqual(one["int8_share"], one["gflops"] / found["int8_gops"])
-            self.assertIsNone(one["fma_share"])
+            self.assertEqual(one["peak_share"], one["int8_share"])
+            self.assertEqual((one["fma_share"], one["bf16_share"]), (None, None))
 
     def test_weights_with_zero_points_are_measured_with_their_scales(self):
         (one, *_) = self.measured("bench-1b/linear/q_b/awq/1")["results"]
@@ -45,10 +48,11 @@ class KernelsTest(program.ProgramTest):
         self.assertIsNotNone(one["fma_share"])
 
     def test_every_operation_has_cases(self):
-        for operation in ("experts/fp8/1", "absorb/bf16/1", "attention/prompt",
-                          "write_cache", "gate", "rms_norm", "rope"):
+        for operation in ("experts/fp8-act/1", "dense_ffn/int8-channel/1", "absorb/bf16/1",
+                          "attention/prompt", "write_cache", "gate", "rms_norm", "rope",
+                          "embed", "combine"):
             self.assertTrue(self.measured(f"bench-1b/{operation}")["results"], operation)
-        for operation in ("swiglu", "quantise"):
+        for operation in ("swiglu", "quantise", "quantise_int8"):
             (one, *_) = self.measured(f"bench-1b/{operation}")["results"]
             self.assertEqual((one["read_share"], one["fma_share"]), (None, None))
 
@@ -65,7 +69,7 @@ class KernelsTest(program.ProgramTest):
         limits = r"read [\d.]+ GB/s, FMA [\d.]+ GFLOP/s, (BF16 [\d.]+ GFLOP/s, )?INT8 [\d.]+ GOP/s"
         self.assertRegex(lines[0], rf"^level \w+, threads 1: {limits}$")
         self.assertEqual(lines[3].split()[:4], ["model", "operation", "part", "dtype"])
-        self.assertEqual(len(lines), 4 + 6)
+        self.assertEqual(len(lines), 4 + 8)
 
     def test_mistakes(self):
         for says, *flags in (

@@ -41,15 +41,16 @@ TEST(KernelCases, EveryNameIsThereOnce) {
   std::set<std::string> names;
   for (const KernelCase& one : all) names.insert(one.name());
   EXPECT_EQ(names.size(), all.size());
-  // Three presets of 6 linears in 8 formats and the head in 2, experts in 7, spread and one alone,
-  // W_UK and W_UV, attention and cache in 2, gate and 4 without weights.
-  EXPECT_EQ(all.size(), 3u * 6 * (6 * 8 + 2 + 2 * 7 + 3 * 2 + 1 + 4));
+  // Three presets and 8 row counts of 6 linears in 11 formats and the head in 2; experts in 10,
+  // spread and one alone, and the dense FFN; W_UK and W_UV, attention and cache in 2; the gate, 5
+  // without weights, embed and combine.
+  EXPECT_EQ(all.size(), 3u * 8 * (6 * 11 + 2 + 3 * 10 + 3 * 2 + 1 + 5 + 2));
 }
 
 TEST(KernelCases, TheFilterLooksIntoTheWholeName) {
   for (const KernelCase& one : kernel_cases("kimi-k2/experts"))
     EXPECT_TRUE(one.name().starts_with("kimi-k2/experts/")) << one.name();
-  EXPECT_EQ(kernel_cases("kimi-k2/experts").size(), 84u);  // spread, and on one expert
+  EXPECT_EQ(kernel_cases("kimi-k2/experts").size(), 160u);  // spread, and on one expert
   EXPECT_EQ(kernel_cases("linear/q_b/fp8/8").size(), 3u);
   EXPECT_TRUE(kernel_cases("zeppelin").empty());
 }
@@ -62,6 +63,8 @@ TEST(KernelCases, LinearsHaveTheModelsShapes) {
   EXPECT_EQ(q_b.features, 64 * 192);
   EXPECT_EQ(q_b.inputs, 1536);
   EXPECT_EQ(largest_piece_bytes(q_b), 2 * 64 * 192 * 1536);
+  EXPECT_EQ(largest_piece_bytes(only_case("deepseek-v3/dense_ffn/fp8/1")), 18432 * 7168);
+  EXPECT_EQ(largest_piece_bytes(only_case("kimi-k2/dense_ffn/bf16/1")), 2 * 18432 * 7168);
   EXPECT_EQ(largest_piece_bytes(only_case("kimi-k2/linear/q_b/int4/1")), 64 * 192 * 1536 / 2);
 }
 
@@ -73,6 +76,20 @@ TEST(KernelCounts, ALinearReadsItsWeightWithScalesOnce) {
   EXPECT_EQ(counted("bench-1b/linear/expert up/f32/1").bytes, 512 * 1024 * 4);
   EXPECT_EQ(counted("bench-1b/linear/expert up/int8/1").bytes, eight.bytes);
   EXPECT_EQ(counted("bench-1b/linear/expert up/int4/1").bytes, 512 * (1024 / 2 + 1024 / 32 * 2));
+}
+
+TEST(KernelCounts, AScalePerChannelIsReadInsteadOfOnePerBlock) {
+  for (const char* format : {"int8-channel", "w8a8-channel"})
+    EXPECT_EQ(counted("bench-1b/linear/expert up/" + std::string(format) + "/8").bytes,
+              512 * 1024 + 4 * 512)
+        << format;
+}
+
+TEST(KernelCounts, ADenseFfnIsReadOnceByAllRows) {
+  const Counted four = counted("bench-1b/dense_ffn/bf16/4");
+  EXPECT_EQ(four.bytes, 3.0 * 4096 * 1024 * 2);
+  EXPECT_EQ(four.flops, 2.0 * 4 * 3 * 4096 * 1024);
+  EXPECT_TRUE(four.from_memory);
 }
 
 TEST(KernelCounts, ExpertsAreReadOnceHoweverManyRowsTheyHave) {
@@ -99,6 +116,15 @@ TEST(KernelCounts, RowWiseOperationsTouchCachedRows) {
   EXPECT_EQ(norm.flops, 0);
   EXPECT_FALSE(norm.from_memory);
   EXPECT_EQ(counted("bench-1b/swiglu/f32/8").bytes, 3.0 * 8 * 512 * 4);
+  EXPECT_EQ(counted("bench-1b/quantise_int8/f32/8").bytes, 8.0 * 1024 * (4 + 1));
+  EXPECT_EQ(counted("bench-1b/combine/bf16/8").bytes, 8.0 * (6 + 1) * 1024 * 2);
+  EXPECT_FALSE(counted("bench-1b/combine/bf16/8").from_memory);
+}
+
+TEST(KernelCounts, EmbeddingRowsComeFromMemory) {
+  const Counted eight = counted("bench-1b/embed/bf16/8");
+  EXPECT_EQ(eight.bytes, 8.0 * 1024 * 2);
+  EXPECT_TRUE(eight.from_memory);
 }
 
 TEST(KernelRuns, EveryOperationRunsWithOneAndTwoThreads) {
@@ -151,6 +177,14 @@ TEST(WeightPool, GoesThroughScalesWithZeroPointsAsThroughCodes) {
   EXPECT_EQ(pool->zeroed_matrix(512, 1024).zeroed_scales, first.zeroed_scales);
 }
 
+TEST(WeightPool, HasMatricesWithAScalePerChannel) {
+  auto pool = WeightPool::make(kMiB);
+  const auto matrix = pool->channel_matrix(512, 1024);
+  EXPECT_EQ(matrix.dtype, DType::i8);
+  EXPECT_EQ(matrix.scale_shape, kernels::ScaleShape::row);
+  EXPECT_NE(matrix.scales, nullptr);
+}
+
 TEST(WeightPool, HoldsNumbersInEveryDtype) {
   auto pool = WeightPool::make(2 * kMiB);
   const std::byte* bytes = pool->next(2 * kMiB);
@@ -178,43 +212,58 @@ TEST(KernelReport, ALineHasRatesAndShares) {
                             .flops = 100e6,
                             .from_memory = true};
   EXPECT_EQ(kernel_table_line(linear, limits),
-            "deepseek-v3 linear    q_b         fp8       8      2000.0    20.00    50%"
+            "deepseek-v3 linear        q_b         fp8             8      2000.0    20.00    50%"
             "      50.0    25%\n");
   KernelResult int8_rows = linear;
   int8_rows.what = only_case("deepseek-v3/linear/q_b/w4a8/8");
   EXPECT_EQ(kernel_table_line(int8_rows, limits),
-            "deepseek-v3 linear    q_b         w4a8      8      2000.0    20.00    50%"
+            "deepseek-v3 linear        q_b         w4a8            8      2000.0    20.00    50%"
+            "      50.0    12%\n");
+  KernelResult channel = linear;
+  channel.what = only_case("deepseek-v3/linear/q_b/w8a8-channel/8");
+  EXPECT_EQ(kernel_table_line(channel, limits),
+            "deepseek-v3 linear        q_b         w8a8-channel    8      2000.0    20.00    50%"
             "      50.0    12%\n");
   KernelResult norm = linear;
   norm.what = only_case("deepseek-v3/rms_norm/f32/1");
   norm.flops = 0;
   norm.from_memory = false;
   EXPECT_EQ(kernel_table_line(norm, limits),
-            "deepseek-v3 rms_norm              f32       1      2000.0    20.00      -"
+            "deepseek-v3 rms_norm                  f32             1      2000.0    20.00      -"
             "         -      -\n");
   limits.bf16_gflops = 400;
   EXPECT_NE(kernel_table_line(linear, limits).find(" 12%\n"), std::string::npos);
 }
 
 TEST(KernelReport, JsonHasTheLimitsAndNullForWhatHasNoShare) {
-  const KernelRun run{{2, "avx2", 40, 200, 200, 400}, 256 * kMiB, 32 * kMiB};
+  const KernelRun run{{2, "avx512_bf16", 40, 200, 250, 400}, 256 * kMiB, 32 * kMiB};
   KernelResult norm{
       .what = only_case("bench-1b/rms_norm/f32/1"), .seconds = 0.5, .runs = 1, .bytes = 1e9};
   KernelResult linear = norm;
   linear.what = only_case("bench-1b/linear/o/bf16/1");
   linear.flops = 10e9;
   linear.from_memory = true;
-  const auto json = model::parse_json(kernels_json(run, {norm, linear}));
+  KernelResult int8 = linear;
+  int8.what = only_case("bench-1b/linear/o/int8-channel/1");
+  KernelResult int8_rows = linear;
+  int8_rows.what = only_case("bench-1b/dense_ffn/w8a8/1");
+  const auto json = model::parse_json(kernels_json(run, {norm, linear, int8, int8_rows}));
   ASSERT_TRUE(json) << json.error().detail;
   EXPECT_EQ(json->find("threads")->integer(), 2);
   EXPECT_EQ(json->find("read_gb_per_s")->number(), 40);
   const auto& results = *json->find("results")->array();
-  ASSERT_EQ(results.size(), 2u);
-  EXPECT_TRUE(results[0].find("read_share")->is_null());
-  EXPECT_TRUE(results[0].find("fma_share")->is_null());
+  ASSERT_EQ(results.size(), 4u);
+  for (const char* share : {"read_share", "fma_share", "bf16_share", "int8_share", "peak_share"})
+    EXPECT_TRUE(results[0].find(share)->is_null()) << share;
   EXPECT_EQ(*results[1].find("name")->string(), "bench-1b/linear/o/bf16/1");
   EXPECT_DOUBLE_EQ(*results[1].find("read_share")->number(), 2.0 / 40);
   EXPECT_DOUBLE_EQ(*results[1].find("fma_share")->number(), 20.0 / 200);
+  EXPECT_DOUBLE_EQ(*results[1].find("bf16_share")->number(), 20.0 / 250);
+  EXPECT_DOUBLE_EQ(*results[1].find("peak_share")->number(), 20.0 / 250);
+  EXPECT_TRUE(results[2].find("bf16_share")->is_null());
+  EXPECT_DOUBLE_EQ(*results[2].find("peak_share")->number(), 20.0 / 200);
+  EXPECT_TRUE(results[3].find("bf16_share")->is_null());
+  EXPECT_DOUBLE_EQ(*results[3].find("peak_share")->number(), 20.0 / 400);
 }
 
 }  // namespace
