@@ -5,6 +5,7 @@
 
 #include "services/bench/kernel_report.hpp"
 #include "services/cli/command.hpp"
+#include "services/cli/engine_options.hpp"
 #include "services/cli/streamed_line.hpp"
 #include "services/runtime/faults.hpp"
 #include "services/runtime/interrupts.hpp"
@@ -91,8 +92,6 @@ Command bench_kernels_command() {
   };
   command.make = [](OptionSet& options) {
     auto flags = std::make_shared<Flags>();
-    std::vector<std::string> levels{"auto"};
-    for (const std::string_view known : kernels::known_levels()) levels.emplace_back(known);
     options.group("What is measured");
     options.add({"--filter", "TEXT",
                  "Only cases whose name MODEL/OPERATION/... contains TEXT [all]",
@@ -108,9 +107,7 @@ Command bench_kernels_command() {
     options.group("Engine");
     options.add({"--threads", "T", "Compute threads [the machine's cores]",
                  integer(flags->threads, {1, kThreadsMax})});
-    options.add({"--level", "LEVEL",
-                 "CPU level: auto, reference, avx2, avx512, avx512_vnni, avx512_bf16 [auto]",
-                 choice(flags->level, std::move(levels))});
+    options.add(level_option(flags->level));
     options.group("Output");
     options.add({"--json", "", "Print one JSON object", yes_no(flags->json)});
     return [flags] { return bench(*flags); };

@@ -72,12 +72,16 @@ Option mode_option(std::string& mode, const std::string& standard) {
           mode_choice(mode)};
 }
 
-void EngineOptions::declare_numerics(OptionSet& options) {
+Option level_option(std::string& level) {
   std::vector<std::string> levels{"auto"};  // whether this machine runs it is looked at later
   for (const std::string_view known : kernels::known_levels()) levels.emplace_back(known);
-  options.add({"--level", "LEVEL",
-               "CPU level: auto, reference, avx2, avx512, avx512_vnni, avx512_bf16 [auto]",
-               choice(level, std::move(levels))});
+  return {"--level", "LEVEL",
+          "CPU level: auto, reference, avx2, avx512, avx512_vnni, avx512_bf16 [auto]",
+          choice(level, std::move(levels))};
+}
+
+void EngineOptions::declare_numerics(OptionSet& options) {
+  options.add(level_option(level));
   options.add(mode_option(mode, mode));
   options.add({"--kv-cache",
                "FORMAT",

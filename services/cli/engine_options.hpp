@@ -28,6 +28,8 @@ Expected<Layout> parse_layout(std::string_view text);
 Assign mode_choice(std::string& mode);
 /// --mode. `standard`: what the help screen says is meant without it.
 Option mode_option(std::string& mode, const std::string& standard);
+/// --level: `auto` or one that this build knows.
+Option level_option(std::string& level);
 
 /// Where a command can have its shards.
 enum class Spread { one_process, processes };

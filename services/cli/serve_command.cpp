@@ -7,6 +7,7 @@
 #include <memory>
 #include <thread>
 
+#include "kernels/registry.hpp"
 #include "services/cli/activations.hpp"
 #include "services/cli/command.hpp"
 #include "services/cli/compute.hpp"
@@ -228,9 +229,10 @@ int serve(Flags& flags) {
   engine.begin(std::move(started.cluster));
   (*gateway)->refresh();  // whoever reads the next line finds it healthy
   ops.begin_serving(engine, [&gateway] { return (*gateway)->calls_open().counts(); });
-  std::fprintf(stderr, "serving %s (%s, mode %s, %s)\n", served->name().c_str(),
-               model->checkpoint.directory().c_str(), std::string(to_string(numerics.mode)).c_str(),
-               served->fingerprint().c_str());
+  const std::string level((*kernels::select_level(flags.engine.level))->name);
+  std::fprintf(stderr, "serving %s (%s, level %s, mode %s, %s)\n", served->name().c_str(),
+               model->checkpoint.directory().c_str(), level.c_str(),
+               std::string(to_string(numerics.mode)).c_str(), served->fingerprint().c_str());
   if (copies > 0)
     std::fprintf(stderr, "copies made at load: %s beside the mapped weights\n",
                  human_bytes(static_cast<std::uint64_t>(copies)).c_str());

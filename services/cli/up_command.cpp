@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "kernels/registry.hpp"
 #include "model/config/model_config.hpp"
 #include "services/cli/activations.hpp"
 #include "services/cli/command.hpp"
@@ -32,7 +33,8 @@ struct Flags {
   std::optional<std::int64_t> experts, attention, routers, drain_s;
   std::string placement = "separate", grpc = "127.0.0.1:50051", admin = "127.0.0.1:50052",
               http = "127.0.0.1:8080", ops = "127.0.0.1:9090", transport = "auto",
-              log_level = "warning", mode;  // none: what variables or a file say
+              log_level = "warning";
+  std::string mode, level;  // none: what variables or a file say
   std::vector<std::string> settings;
 };
 
@@ -85,6 +87,7 @@ Expected<LocalPlan> make_plan(const Flags& flags) {
                   {"admin.listen", flags.admin},
                   {"ops.listen", flags.ops}};
   if (!flags.mode.empty()) plan.settings.emplace_back("engine.mode", flags.mode);
+  if (!flags.level.empty()) plan.settings.emplace_back("engine.level", flags.level);
   return with_identity(std::move(plan));
 }
 
@@ -141,6 +144,14 @@ std::optional<int> fit_to_model(LocalPlan& plan) {
   return std::nullopt;
 }
 
+/// A level that this machine lacks is told once: the services would each refuse in turn.
+std::optional<int> check_level(const std::string& level) {
+  if (level.empty()) return std::nullopt;
+  const auto table = kernels::select_level(level);
+  if (table) return std::nullopt;
+  return report(Fault::level_not_available, table.error().detail);
+}
+
 /// One line for each member: where its probes and metrics are.
 void list_ops_ports(const std::string& admin) {
   const auto answered = fetch_cluster_report(admin, kReportBound);
@@ -193,6 +204,7 @@ int up(const Flags& flags) {
     return report(Fault::bad_value,
                   "--ops-listen needs HOST:PORT with a port of its own: `up` "
                   "asks there whether the cluster is ready");
+  if (const auto failed = check_level(flags.level)) return *failed;
   auto plan = make_plan(flags);
   if (!plan) return report(Fault::memory_not_available, plan.error().detail);
   if (const auto failed = read_settings(flags, *plan)) return *failed;
@@ -234,6 +246,9 @@ Command up_command() {
     options.add({"--transport", "T", "What carries rows: auto, shm, tcp [auto]",
                  choice(flags->transport, {"auto", "shm", "tcp"})});
     options.add(mode_option(flags->mode, "auto"));
+    Option level = level_option(flags->level);
+    level.shown = Shown::help_all;
+    options.add(std::move(level));
     options.group("Listening");
     options.add(
         {"--http-listen", "ADDRESS", "OpenAI-compatible HTTP [127.0.0.1:8080]", text(flags->http)});
