@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <fstream>
 #include <future>
 #include <mutex>
 #include <new>
 #include <set>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -173,6 +175,26 @@ TEST(ComputePool, ThreadsThatDoNotComeAreAnException) {
   EXPECT_EXIT(make_a_pool_that_is_too_large(), ::testing::ExitedWithCode(0), "");
 }
 #endif
+
+/// 'R' running, 'S' sleeping: what stands behind the name in brackets.
+char state_of(pid_t thread) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+  std::string line;
+  std::getline(file, line);
+  return line.at(line.rfind(')') + 2);
+}
+
+TEST(ComputePool, AnIdleThreadSleeps) {
+  ComputePool pool({.threads = 1});
+  std::promise<pid_t> id;
+  ASSERT_TRUE(pool.submit([&] { id.set_value(::gettid()); }));
+  const pid_t thread = id.get_future().get();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(5);
+  while (state_of(thread) != 'S') {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "it spins on";
+    std::this_thread::yield();
+  }
+}
 
 TEST(ComputePool, UsesTheCoresOfTheProcessByDefault) {
   ComputePool pool({});
