@@ -93,6 +93,18 @@ class Rows {
   std::shared_ptr<Floats> e4m3_, scales_;
 };
 
+/// Quantising by itself.
+PreparedKernel prepare_quantise(const KernelCase& one, const Engine& engine, RowCodes codes) {
+  const std::int64_t width = one.preset->config.hidden_size;
+  const Rows x(random_values(one.rows * width), one.rows, width, codes);
+  const std::int64_t values = one.rows * width * std::int64_t{sizeof(float)};
+  PreparedKernel made;
+  made.bytes = as_double(  // e4m3 codes are kept as F32
+      values + (codes == RowCodes::int8 ? one.rows * kernels::padded_codes(width) : values));
+  made.once = [x, engine] { x.quantise(engine); };
+  return made;
+}
+
 PreparedKernel prepare_linear(const KernelCase& one, const Engine& engine, WeightPool& pool) {
   const Rows x(random_values(one.rows * one.inputs), one.rows, one.inputs, one.row_codes());
   const auto y = zeros(one.rows * one.features);
@@ -299,6 +311,8 @@ PreparedKernel prepare_kernel(const KernelCase& one, const Engine& engine, Weigh
     case KernelOperation::absorb: return prepare_absorb(one, engine, pool);
     case KernelOperation::attention: return prepare_attention(one, engine, pool);
     case KernelOperation::gate: return prepare_gate(one, engine, pool);
+    case KernelOperation::quantise: return prepare_quantise(one, engine, RowCodes::e4m3);
+    case KernelOperation::quantise_int8: return prepare_quantise(one, engine, RowCodes::int8);
     default: return prepare_row_work(one, engine, pool);
   }
 }

@@ -94,43 +94,6 @@ PreparedKernel prepare_swiglu(const KernelCase& one, const Engine& engine) {
   return made;
 }
 
-PreparedKernel prepare_quantise(const KernelCase& one, const Engine& engine) {
-  const std::int64_t width = one.preset->config.hidden_size;
-  const auto x = random_values(one.rows * width);
-  const auto q = zeros(one.rows * width);
-  const auto scales = zeros(one.rows * kernels::scale_blocks(width));
-  PreparedKernel made;
-  made.bytes = 2 * as_double(one.rows * width) * sizeof(float);
-  made.once = [=, rows = one.rows] {
-    engine.quantise({.x = x->data(),
-                     .x_stride = width,
-                     .q = q->data(),
-                     .scales = scales->data(),
-                     .rows = rows,
-                     .width = width});
-  };
-  return made;
-}
-
-PreparedKernel prepare_quantise_int8(const KernelCase& one, const Engine& engine) {
-  const std::int64_t width = one.preset->config.hidden_size;
-  const std::int64_t codes = one.rows * kernels::padded_codes(width);
-  const auto x = random_values(one.rows * width);
-  const auto q = std::make_shared<std::vector<std::int8_t>>(static_cast<std::size_t>(codes));
-  const auto scales = zeros(one.rows * kernels::scale_blocks(width));
-  PreparedKernel made;
-  made.bytes = as_double(one.rows * width) * sizeof(float) + as_double(codes);
-  made.once = [=, rows = one.rows] {
-    engine.quantise_int8({.x = x->data(),
-                          .x_stride = width,
-                          .q = q->data(),
-                          .scales = scales->data(),
-                          .rows = rows,
-                          .width = width});
-  };
-  return made;
-}
-
 /// Shares rows out as the model does; an engine without a pool has one thread.
 template <class Share>
 void for_rows(const Engine& engine, std::int64_t rows, std::int64_t grain, const Share& share) {
@@ -211,8 +174,6 @@ PreparedKernel prepare_row_work(const KernelCase& one, const Engine& engine, Wei
     case KernelOperation::rms_norm: return prepare_rms_norm(one, engine);
     case KernelOperation::rope: return prepare_rope(one, engine);
     case KernelOperation::swiglu: return prepare_swiglu(one, engine);
-    case KernelOperation::quantise: return prepare_quantise(one, engine);
-    case KernelOperation::quantise_int8: return prepare_quantise_int8(one, engine);
     case KernelOperation::embed: return prepare_embed(one, engine, pool);
     default: break;
   }

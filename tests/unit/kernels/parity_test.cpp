@@ -77,6 +77,18 @@ class Parity : public testing::TestWithParam<std::string> {
       ASSERT_EQ(w[i], g[i]) << what << " element " << i << " want " << want[i] << " got " << got[i]
                             << " seed " << kSeed;
   }
+  /// Of all features; `args.y` is set here.
+  void expect_reference_bits(LinearArgs args, const std::string& what) {
+    const auto count = static_cast<std::size_t>(args.tokens * args.w.rows);
+    std::vector<float> want(count, -1);
+    std::vector<float> got(count, -2);
+    args.y_stride = args.w.rows;
+    args.y = want.data();
+    reference_->linear(args, 0, args.w.rows);
+    args.y = got.data();
+    level_->linear(args, 0, args.w.rows);
+    expect_same(want, got, what);
+  }
   std::mt19937 random_{kSeed};
   const KernelTable* level_ = nullptr;
   const KernelTable* reference_ = nullptr;
@@ -191,17 +203,10 @@ TEST_P(Parity, LinearOfBf16WeightsWithAStrayAmongThem) {
         for (const std::int64_t tokens : {1, 6, 32}) {
           std::vector<float> x = ordinary_bf16(random_, tokens * cols);
           for (float& v : x) v *= scale;
-          std::vector<float> want(static_cast<std::size_t>(tokens * kRows));
-          std::vector<float> got = want;
-          LinearArgs args{
-              .x = x.data(), .x_stride = cols, .w = w.view, .y_stride = kRows, .tokens = tokens};
-          args.y = want.data();
-          reference_->linear(args, 0, kRows);
-          args.y = got.data();
-          level_->linear(args, 0, kRows);
-          expect_same(want, got,
-                      "stray " + std::to_string(stray) + " cols " + std::to_string(cols) +
-                          " rows " + std::to_string(tokens) + " scale " + std::to_string(scale));
+          expect_reference_bits({.x = x.data(), .x_stride = cols, .w = w.view, .tokens = tokens},
+                                "stray " + std::to_string(stray) + " cols " + std::to_string(cols) +
+                                    " rows " + std::to_string(tokens) + " scale " +
+                                    std::to_string(scale));
         }
     }
 }
@@ -216,15 +221,8 @@ TEST_P(Parity, LinearOfMoreRowsThanArePackedAtATime) {
   std::memcpy(w.bytes.data(), &subnormal, 2);
   std::vector<float> x = ordinary_bf16(random_, kTokens * kCols);
   x.back() = 0x1.000002p0f;  // no BF16
-  std::vector<float> want(kTokens * kRows, -1);
-  std::vector<float> got(kTokens * kRows, -2);
-  LinearArgs args{
-      .x = x.data(), .x_stride = kCols, .w = w.view, .y_stride = kRows, .tokens = kTokens};
-  args.y = want.data();
-  reference_->linear(args, 0, kRows);
-  args.y = got.data();
-  level_->linear(args, 0, kRows);
-  expect_same(want, got, "289 rows");
+  expect_reference_bits({.x = x.data(), .x_stride = kCols, .w = w.view, .tokens = kTokens},
+                        "289 rows");
 }
 
 TEST_P(Parity, LinearOfEveryE4m3Code) {

@@ -83,9 +83,10 @@ TEST(ChildProcesses, NoneOutlivesAParentThatIsKilled) {
   const pid_t parent = ::fork();
   if (parent == 0) {
     ChildProcesses children("/bin/sh");
-    // Holds the pipe's writing end for as long as it lives.
-    (void)children.start(
-        shell("orphan", "echo up >&" + std::to_string(pipe[1]) + "; exec sleep 1000"));
+    // Holds the pipe's writing end for as long as it lives. By its path: of the shell's own
+    // redirections a descriptor has one digit.
+    const std::string end = "/proc/self/fd/" + std::to_string(pipe[1]);
+    (void)children.start(shell("orphan", "echo up >" + end + "; exec sleep 1000"));
     ::pause();
   }
   ::close(pipe[1]);
