@@ -73,6 +73,8 @@ void AnswerSet::record(CallRecord& record, const std::optional<ApiError>& error)
   record.cached_tokens = all.cached_tokens;
   record.replay_mismatches = 0;
   record.token_gaps = Histogram(kLatencyBounds);
+  record.finishes.clear();
+  const char* broken = error && error->code == ApiCode::cancelled ? "cancelled" : "error";
   std::optional<double> first_token;
   for (const Answer& answer : answers_) {
     const std::chrono::duration<double> waited = answer.stream->waited();
@@ -80,13 +82,15 @@ void AnswerSet::record(CallRecord& record, const std::optional<ApiError>& error)
     record.replay_mismatches += answer.stream->replay_mismatches();
     record.token_gaps.add(answer.stream->gaps());
     record.queue_time_s = std::max(record.queue_time_s, answer.stream->queue_time_s());
+    const char* finish = answer.finish ? to_string(answer.finish->reason) : broken;
+    ++record.finishes[finish];
     if (!answer.finish) continue;
     const double time = answer.finish->time_to_first_token_s;
     first_token = std::min(first_token.value_or(time), time);
-    record.finish = to_string(answer.finish->reason);
+    record.finish = finish;
   }
   record.time_to_first_token_s = first_token.value_or(0);
-  if (error) record.finish = error->code == ApiCode::cancelled ? "cancelled" : "error";
+  if (error) record.finish = broken;
 }
 
 const char* to_string(AnswerFinish::Reason reason) {

@@ -68,8 +68,10 @@ void GatewayMetrics::record(const CallRecord& call) {
   const std::string code = is_one_of(face->codes, call.code) ? call.code : face->other;
   book_.add(kGatewayRequests, {model_, call.api, code}, 1);
   book_.observe(kGatewayDuration, {model_, call.api}, call.duration_s);
+  for (const auto& [reason, choices] : call.finishes)
+    if (is_one_of(kReasons, reason))
+      book_.add(kGatewayFinish, {model_, std::string(reason)}, static_cast<double>(choices));
   if (!is_one_of(kReasons, call.finish)) return;
-  book_.add(kGatewayFinish, {model_, call.finish}, 1);
   book_.add(kGatewayPromptTokens, {model_}, static_cast<double>(call.prompt_tokens));
   book_.add(kGatewayGeneratedTokens, {model_}, static_cast<double>(call.generated_tokens));
   book_.add(kGatewayReplayMismatch, {model_}, static_cast<double>(call.replay_mismatches));

@@ -38,7 +38,7 @@ inline constexpr MetricSpec kGatewayDuration{"troupe_gateway_request_duration_se
                                              "From the call to its status", kLatencyBounds};
 inline constexpr MetricSpec kGatewayFinish{
     "troupe_gateway_finish_total", MetricKind::counter, "model, reason",
-    "Why generation ended; reason: stop, length, tool_calls, cancelled, error"};
+    "Choices by why they ended; reason: stop, length, tool_calls, cancelled, error"};
 inline constexpr MetricSpec kGatewayBackpressure{"troupe_gateway_stream_backpressure_seconds_total",
                                                  MetricKind::counter, "api",
                                                  "Time that tokens waited for clients to read"};

@@ -32,6 +32,7 @@ struct CallRecord {
   std::string cause;     // of an error whose text is not for the client; else empty
   // "stop", "length", "tool_calls", "cancelled", "error"; empty: nothing was generated
   const char* finish = "";
+  std::map<std::string_view, std::int64_t> finishes;  // choices by the same words
   std::int64_t prompt_tokens = 0;
   std::int64_t generated_tokens = 0;
   std::int64_t cached_tokens = 0;  // of the prompt

@@ -11,6 +11,7 @@
 #include "services/process/service_metrics.hpp"
 #include "services/runtime/metrics/metrics_page.hpp"
 #include "services/runtime/metrics/transports.hpp"
+#include "tests/support/metric_lines.hpp"
 #include "tests/support/source_dir.hpp"
 
 namespace troupe::services {
@@ -19,10 +20,6 @@ namespace {
 constexpr MetricSpec kCalls{"t_calls_total", MetricKind::counter, "model, code", "Calls"};
 constexpr MetricSpec kDepth{"t_depth", MetricKind::gauge, "", "Depth"};
 constexpr MetricSpec kTime{"t_time_seconds", MetricKind::histogram, "rank", "Time", kMicroBounds};
-
-void expect_line(const std::string& text, const std::string& line) {
-  EXPECT_NE(("\n" + text).find("\n" + line + "\n"), std::string::npos) << line << "\nin\n" << text;
-}
 
 /// A model of which only the layers and experts matter.
 model::ModelConfig tiny_config() {
