@@ -17,7 +17,7 @@ constexpr std::int64_t kLimitMax = 1'000'000;
 
 struct Flags {
   std::string file, name, rights;
-  std::optional<std::int64_t> per_minute, concurrent;
+  std::optional<std::int64_t> per_minute, concurrent, priority_max;
 };
 
 /// Existing keys; none when there is no file yet.
@@ -48,6 +48,7 @@ int add(const Flags& flags) {
   }
   key.requests_per_minute_max = flags.per_minute.value_or(0);
   key.concurrent_max = flags.concurrent.value_or(0);
+  if (flags.priority_max) key.priority_max = static_cast<std::int32_t>(*flags.priority_max);
   const auto keys = existing(flags.file);
   if (!keys) return report(Fault::bad_input_file, keys.error().detail);
   for (const ApiKey& one : keys->all()) {
@@ -67,7 +68,8 @@ int add(const Flags& flags) {
 int list(const std::string& file) {
   const auto keys = ApiKeys::load(file);
   if (!keys) return report(Fault::bad_input_file, keys.error().detail);
-  std::string text = "NAME                 RIGHTS               REQUESTS/MIN   CONCURRENT\n";
+  std::string text =
+      "NAME                 RIGHTS               REQUESTS/MIN   CONCURRENT   PRIORITY-MAX\n";
   const auto limit = [](std::int64_t value) {
     return value == 0 ? std::string("-") : std::to_string(value);
   };
@@ -78,7 +80,9 @@ int list(const std::string& file) {
     line.resize(std::max<std::size_t>(42, line.size() + 1), ' ');
     line += limit(key.requests_per_minute_max);
     line.resize(57, ' ');
-    text += line + limit(key.concurrent_max) + "\n";
+    line += limit(key.concurrent_max);
+    line.resize(70, ' ');
+    text += line + (key.priority_max ? std::to_string(*key.priority_max) : "-") + "\n";
   }
   return print_result(text);
 }
@@ -109,6 +113,8 @@ Command keys_add_command() {
                  integer(flags->per_minute, {1, kLimitMax})});
     options.add({"--concurrent", "N", "Requests that may be open at once [no limit]",
                  integer(flags->concurrent, {1, kLimitMax})});
+    options.add({"--priority-max", "N", "Highest priority of its requests, from 0 [no limit]",
+                 integer(flags->priority_max, {0, kLimitMax})});
     return [flags] { return add(*flags); };
   };
   return command;

@@ -32,7 +32,7 @@ Answered<Access::Pass> Access::enter(std::string_view authorization, const Right
   if (key == nullptr) return unauthenticated("this API key is not known here");
   if (right != nullptr && !key->may(*right)) return permission_denied(key->name, to_string(*right));
   if (auto refused = count(*key, now)) return *std::move(refused);
-  return Pass(*this, key->name);
+  return Pass(*this, *key);
 }
 
 std::optional<ApiError> Access::count(const ApiKey& key, Clock::time_point now) {

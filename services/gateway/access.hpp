@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,8 +25,14 @@ class Access {
   class Pass {
    public:
     Pass() = default;
-    Pass(Access& access, std::string name) : access_(&access, End{name}), name_(std::move(name)) {}
+    Pass(Access& access, const ApiKey& key)
+        : access_(&access, End{key.name}), name_(key.name), priority_max_(key.priority_max) {}
     const std::string& key_name() const { return name_; }
+    /// Nothing when the key may ask for `priority`, else INSUFFICIENT_PERMISSIONS with its bound.
+    std::optional<ApiError> refuse_priority(std::int32_t priority) const {
+      if (!priority_max_ || priority <= *priority_max_) return std::nullopt;
+      return priority_denied(name_, priority, *priority_max_);
+    }
 
    private:
     struct End {
@@ -34,6 +41,7 @@ class Access {
     };
     std::unique_ptr<Access, End> access_{nullptr, End{}};
     std::string name_;
+    std::optional<std::int32_t> priority_max_;
   };
 
   /// `authorization` is a header's value: "Bearer KEY". *Errors*: INVALID_API_KEY,

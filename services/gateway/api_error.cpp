@@ -111,6 +111,17 @@ ApiError permission_denied(const std::string& key_name, std::string_view right) 
   return error;
 }
 
+ApiError priority_denied(const std::string& key_name, std::int32_t priority,
+                         std::int32_t priority_max) {
+  const std::string bound = std::to_string(priority_max);
+  ApiError error = make(ApiCode::permission_denied, "INSUFFICIENT_PERMISSIONS",
+                        "the key \"" + key_name + "\" may ask for a priority of " + bound +
+                            " at most, not " + std::to_string(priority) +
+                            ". Lower it, or have the key's priority_max raised");
+  error.metadata = {{"field", "priority"}, {"priority_max", bound}};
+  return error;
+}
+
 ApiError rate_limited(const std::string& key_name, const std::string& limit,
                       milliseconds retry_after) {
   return retryable(ApiCode::resource_exhausted, "RATE_LIMIT_EXCEEDED",

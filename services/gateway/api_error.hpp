@@ -68,6 +68,9 @@ ApiError model_not_found(const std::string& asked, const std::vector<std::string
 ApiError unauthenticated(const std::string& why);
 /// PERMISSION_DENIED / INSUFFICIENT_PERMISSIONS.
 ApiError permission_denied(const std::string& key_name, std::string_view right);
+/// The same of a priority above what the key may ask for; metadata has the bound.
+ApiError priority_denied(const std::string& key_name, std::int32_t priority,
+                         std::int32_t priority_max);
 /// RESOURCE_EXHAUSTED / RATE_LIMIT_EXCEEDED; `limit` is a clause: "60 requests a minute".
 ApiError rate_limited(const std::string& key_name, const std::string& limit,
                       std::chrono::milliseconds retry_after);

@@ -58,6 +58,16 @@ Expected<void> read_scheme(std::string_view word, ApiKey& key) {
   return {};
 }
 
+Expected<void> read_priority_max(std::string_view value, ApiKey& key) {
+  std::int32_t priority = 0;
+  const auto parsed = std::from_chars(value.data(), value.data() + value.size(), priority);
+  if (parsed.ec != std::errc{} || parsed.ptr != value.data() + value.size() || priority < 0 ||
+      priority > 1'000'000)
+    return unexpected(Errc::malformed, "priority_max takes a number from 0 to 1000000");
+  key.priority_max = priority;
+  return {};
+}
+
 Expected<void> read_limit(std::string_view word, ApiKey& key) {
   const std::size_t equals = word.find('=');
   const std::string_view name = word.substr(0, equals);
@@ -68,12 +78,14 @@ Expected<void> read_limit(std::string_view word, ApiKey& key) {
     key.rights = *rights;
     return {};
   }
+  if (name == "priority_max") return read_priority_max(value, key);
   std::int64_t* limit = name == "requests_per_minute" ? &key.requests_per_minute_max
                         : name == "concurrent"        ? &key.concurrent_max
                                                       : nullptr;
   if (limit == nullptr)
     return unexpected(Errc::malformed, "\"" + std::string(name.substr(0, 40)) +
-                                           "\" is none of rights, requests_per_minute, concurrent");
+                                           "\" is none of rights, requests_per_minute, concurrent, "
+                                           "priority_max");
   const auto parsed = std::from_chars(value.data(), value.data() + value.size(), *limit);
   if (parsed.ec != std::errc{} || parsed.ptr != value.data() + value.size() || *limit < 1 ||
       *limit > 1'000'000)
@@ -183,6 +195,7 @@ Expected<MadeKey> make_key(const ApiKey& limits) {
   if (key.requests_per_minute_max > 0)
     made.line += " requests_per_minute=" + std::to_string(key.requests_per_minute_max);
   if (key.concurrent_max > 0) made.line += " concurrent=" + std::to_string(key.concurrent_max);
+  if (key.priority_max) made.line += " priority_max=" + std::to_string(*key.priority_max);
   return made;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,7 @@ struct ApiKey {
   Rights rights = kAllRights;
   std::int64_t requests_per_minute_max = 0;  // 0: no limit
   std::int64_t concurrent_max = 0;           // 0: no limit
+  std::optional<std::int32_t> priority_max = std::nullopt;  // that requests may ask for; none: any
 
   bool may(Right right) const { return (rights & static_cast<Rights>(right)) != 0; }
 };
@@ -31,7 +33,8 @@ struct ApiKey {
 class ApiKeys {
  public:
   /// A key a line: NAME sha256:SALT:HASH [rights=generate,tokenize] [requests_per_minute=N]
-  /// [concurrent=N]; "#" begins a comment. *Errors*: `malformed` with the line and what it lacks.
+  /// [concurrent=N] [priority_max=N]; "#" begins a comment. *Errors*: `malformed` with the line and
+  /// what it lacks.
   static Expected<ApiKeys> parse(std::string_view text);
   /// *Errors*: those of `parse`, and `io`; both name the file.
   static Expected<ApiKeys> load(const std::string& file);

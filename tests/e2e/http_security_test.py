@@ -51,7 +51,7 @@ class KeysTest(program.ProgramTest):
         with open(self.keys, encoding="ascii") as file:
             self.assertNotIn(key[10:], file.read())
         listed = self.succeeds("keys", "list", self.keys)
-        self.assertRegex(listed, r"(?m)^alice +generate +- +3$")
+        self.assertRegex(listed, r"(?m)^alice +generate +- +3 +-$")
         self.fails(program.USAGE, 1003, "already", "keys", "add", self.keys, "alice")
         self.fails(program.USAGE, 1003, "letters", "keys", "add", self.keys, "a b")
         self.fails(program.USAGE, 1003, "generate,tokenize", "keys", "add", self.keys, "b",

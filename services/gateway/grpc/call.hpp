@@ -35,6 +35,10 @@ class Call {
   /// Nothing when the client's key allows it, or none is needed; else why not. `right` null: any
   /// key will do.
   std::optional<ApiError> authorize(const Right* right);
+  /// Nothing when that key may ask for `priority`.
+  std::optional<ApiError> refuse_priority(std::int32_t priority) const {
+    return pass_.refuse_priority(priority);
+  }
   /// Nothing when one more request that generates can be taken, with its idempotency key.
   std::optional<ApiError> admit();
 

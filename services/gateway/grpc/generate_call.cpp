@@ -18,6 +18,7 @@ Answered<StartedCall> start_answers(GatewayState& state, Call& call,
   call.set_request_id(request.request_id());
   constexpr Right right = Right::generate;
   if (auto refused = call.authorize(&right)) return *std::move(refused);
+  if (auto refused = call.refuse_priority(request.priority())) return *std::move(refused);
   if (auto refused = call.admit()) return *std::move(refused);
   GenerateCall asked = to_call(request);
   state.give_owner(asked, call.record().key_name);

@@ -194,6 +194,9 @@ bool Generation::stream(BodySink& sink) {
 
 Reply complete(GatewayState& state, const GenerationSettings& settings, HttpCall& call,
                CompletionRequest& request, const Request& from) {
+  for (const GenerateCall& one : request.calls) {
+    if (auto refused = call.refuse_priority(one.priority)) return call.fail(*refused);
+  }
   auto entry = state.enter(call.record().key_name, {kIdempotencyKey, from.idempotency_keys});
   if (auto* refused = std::get_if<ApiError>(&entry)) return call.fail(*refused);
   auto generation = std::make_shared<Generation>(state, settings, call, request, from.socket,

@@ -28,6 +28,11 @@ class HttpCall {
   /// key will do. Counts as its key's until it ends.
   std::optional<ApiError> authorize(const std::string& authorization, const Right* right);
 
+  /// Nothing when that key may ask for `priority`.
+  std::optional<ApiError> refuse_priority(std::int32_t priority) const {
+    return pass_.refuse_priority(priority);
+  }
+
   Reply fail(const HttpError& error);
   Reply fail(const ApiError& error) { return fail(to_http(error)); }
   /// An error after the status was sent: what the counts hear of it.

@@ -55,6 +55,9 @@ TEST(ApiKeys, ABadLineIsNamed) {
            {"al/ice " + good.substr(6), "a name has"},
            {"\n" + good + " rights=fly", "line 2: rights takes a list of generate,tokenize"},
            {good + " concurrent=0", "concurrent takes"},
+           {good + " priority_max=-1", "priority_max takes a number from 0 to 1000000"},
+           {good + " priority_max=1000001", "priority_max takes"},
+           {good + " priority_max=", "priority_max takes"},
            {good + " speed=3", "\"speed\" is none of"},
            {good + "\n" + good, "line 2: the name alice occurs twice"},
        }) {
@@ -103,6 +106,24 @@ TEST(Access, CountsRequestsAtOnce) {
     EXPECT_EQ(refusal(access.enter(header, nullptr)), "RATE_LIMIT_EXCEEDED");
   }
   EXPECT_EQ(refusal(access.enter(header, nullptr)), "");
+}
+
+TEST(Access, BoundsThePriorityOfAKeyThatHasABound) {
+  const MadeKey bound = made({.name = "bound", .salt = {}, .priority_max = 0});
+  const MadeKey any = made({.name = "any", .salt = {}});
+  Access access(ApiKeys::parse(bound.line + "\n" + any.line).value());
+  const auto refused = [&](const MadeKey& key, std::int32_t priority) {
+    const auto entered = access.enter("Bearer " + key.secret, nullptr);
+    return std::get<Access::Pass>(entered).refuse_priority(priority);
+  };
+  EXPECT_EQ(refused(bound, 0), std::nullopt);
+  EXPECT_EQ(refused(bound, -7), std::nullopt);
+  EXPECT_EQ(refused(any, 1'000'000), std::nullopt);
+  EXPECT_EQ(Access::Pass().refuse_priority(1'000'000), std::nullopt) << "no keys are asked for";
+  const auto error = refused(bound, 1);
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(error->code, ApiCode::permission_denied);
+  EXPECT_EQ(error->metadata.at("priority_max"), "0");
 }
 
 TEST(Access, ReplacedKeysCountAtOnce) {
