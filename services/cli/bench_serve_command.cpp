@@ -7,8 +7,8 @@
 
 #include "model/config/json_value.hpp"
 #include "services/cli/access_options.hpp"
-#include "services/cli/bench_load.hpp"
-#include "services/cli/bench_report.hpp"
+#include "services/load/bench_load.hpp"
+#include "services/load/bench_report.hpp"
 #include "services/cli/command.hpp"
 #include "services/cli/remote_generation.hpp"
 #include "services/client/openai_client.hpp"

@@ -1,5 +1,5 @@
 // Closed loops are threads that take the next index; open loops are threads started when due.
-#include "services/cli/bench_load.hpp"
+#include "services/load/bench_load.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -49,8 +49,9 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
 
 class Load {
  public:
-  Load(const LoadPlan& plan, const SendPrompt& send, const LoadProgress& progress)
-      : plan_(plan), send_(send), progress_(progress) {}
+  Load(const LoadPlan& plan, const SendPrompt& send, const LoadProgress& progress,
+       const LoadClock& now)
+      : plan_(plan), send_(send), progress_(progress), now_(now) {}
 
   LoadResult run() {
     run_closed(kWarmupStreams, plan_.warmup);
@@ -76,7 +77,7 @@ class Load {
     std::atomic<std::int64_t> next{0};
     const auto client = [&] {
       for (std::int64_t i = next++; i < count && !interrupted(); i = next++) {
-        ask(first_stream + static_cast<std::uint64_t>(i), Clock::now());
+        ask(first_stream + static_cast<std::uint64_t>(i), now_());
       }
       const std::lock_guard lock(mutex_);
       --running_;
@@ -161,7 +162,7 @@ class Load {
         cancelled = true;
       }
       if (!event) continue;
-      const auto now = Clock::now();
+      const auto now = now_();
       if (const auto* piece = std::get_if<ClientPiece>(&*event)) {
         hear(*piece, seconds_between(last, now), outcome);
         if (!piece->ids.empty()) last = now;
@@ -192,6 +193,7 @@ class Load {
   const LoadPlan& plan_;
   const SendPrompt& send_;
   const LoadProgress& progress_;
+  const LoadClock& now_;
   std::atomic<std::int64_t> tokens_{0};
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -228,8 +230,9 @@ std::vector<double> arrival_times(const LoadPlan& plan) {
   return times;
 }
 
-LoadResult run_load(const LoadPlan& plan, const SendPrompt& send, const LoadProgress& progress) {
-  return Load(plan, send, progress).run();
+LoadResult run_load(const LoadPlan& plan, const SendPrompt& send, const LoadProgress& progress,
+                    const LoadClock& now) {
+  return Load(plan, send, progress, now).run();
 }
 
 }  // namespace troupe::services

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "services/cli/bench_load.hpp"
+#include "services/load/bench_load.hpp"
 
 namespace troupe::services {
 

@@ -1,5 +1,5 @@
 // Figures of a load test, sorted and written.
-#include "services/cli/bench_report.hpp"
+#include "services/load/bench_report.hpp"
 
 #include <algorithm>
 #include <array>

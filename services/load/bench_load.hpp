@@ -1,5 +1,6 @@
 // Load on a gateway: when requests are sent, what they ask, and how each of them went.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -51,8 +52,12 @@ using SendPrompt =
 /// Requests ended and tokens generated so far. From one thread.
 using LoadProgress = std::function<void(std::int64_t requests, std::int64_t tokens)>;
 
+/// What a request of a closed loop is timed by. *Threading*: called from many threads.
+using LoadClock = std::function<std::chrono::steady_clock::time_point()>;
+
 /// Runs the whole plan; returns when all requests have ended. *Threading*: blocks; starts a thread
 /// for every request in flight.
-LoadResult run_load(const LoadPlan& plan, const SendPrompt& send, const LoadProgress& progress);
+LoadResult run_load(const LoadPlan& plan, const SendPrompt& send, const LoadProgress& progress,
+                    const LoadClock& now = std::chrono::steady_clock::now);
 
 }  // namespace troupe::services

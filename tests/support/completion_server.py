@@ -1,0 +1,80 @@
+"""A stand-in for a gateway's HTTP port: counts requests, and answers them in rounds of a size."""
+
+import http.server
+import json
+import threading
+import time
+
+from tests.support import program
+
+VOCABULARY = 1000
+
+
+class CompletionServer(http.server.ThreadingHTTPServer):
+    """`round_size`: how many requests are open before any of them is answered."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, round_size=1):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.round_size = round_size
+        self.prompts, self.times = [], []  # of each request, as they came
+        self.open_most = 0
+        self._open = self._waiting = self._rounds = 0
+        self._changed = threading.Condition()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"127.0.0.1:{self.server_address[1]}"
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
+
+    def enter(self, prompt):
+        """Waits until its round is complete; whether it was in time."""
+        with self._changed:
+            self.times.append(time.monotonic())
+            self.prompts.append(prompt)
+            self._open += 1
+            self.open_most = max(self.open_most, self._open)
+            self._waiting += 1
+            mine = self._rounds
+            if self._waiting == self.round_size:
+                self._waiting = 0
+                self._rounds += 1
+                self._changed.notify_all()
+            return self._changed.wait_for(lambda: self._rounds > mine, program.TIMEOUT_S)
+
+    def leave(self):
+        with self._changed:
+            self._open -= 1
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        model = {"id": "stand-in", "vocabulary_size": VOCABULARY, "max_model_len": 1 << 20}
+        self.reply(200, "application/json", json.dumps({"data": [model]}))
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        in_time = self.server.enter(asked["prompt"])
+        events = [{"choices": [{"index": 0, "text": "a", "token_ids": [5]}]}]
+        events *= asked["max_tokens"]
+        lines = [json.dumps(event) for event in events] + ["[DONE]"]
+        self.server.leave()  # first: whoever has the answer asks again
+        text = "".join(f"data: {line}\n\n" for line in lines)
+        self.reply(200 if in_time else 503, "text/event-stream", text)
+
+    def reply(self, status, kind, text):
+        data = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
