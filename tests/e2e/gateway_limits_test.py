@@ -3,6 +3,8 @@
 
 import http.client
 import json
+import os
+import resource
 import socket
 import struct
 import unittest
@@ -125,6 +127,45 @@ class HttpLimitTest(LimitTest):
         self.assertTrue(got.startswith(b"HTTP/1.1 200 "), got[:100])
         self.assertNotIn(b"[DONE]", got)
         self.assertEqual(oai.ask(self.url, "/livez").status, 200)
+
+    def test_a_client_that_reads_too_slowly_hears_why_its_stream_ends(self):
+        self.serve("stream_pending_kib=1")
+        peer = self.connect(receive_bytes=4096)
+        self.post(peer, {**ENDLESS, "n": 16})
+        # The kernel's buffers are full, and then the answer's own.
+        eventually(lambda: self.total("troupe_attention_rows_total")
+                   and self.total("troupe_attention_sequences_running") == 0, "it is withdrawn")
+        response = http.client.HTTPResponse(peer)
+        response.begin()
+        answer = self.is_last_event("slow_reader", oai.Answer(response, response.read()))
+        self.assertIn("choices", answer.events[0])
+        finish = "troupe_gateway_finish_total"
+        eventually(lambda: self.total(finish, reason="error") == 16, "every choice counts")
+        self.assertEqual(self.calls(api="completions", code="408"), 1)
+        waited = "troupe_gateway_stream_backpressure_seconds_total"
+        self.assertGreater(self.total(waited, api="completions"), 0)
+        self.assertEqual(self.total(waited, api="chat"), 0)
+
+    def test_a_server_without_descriptors_says_so_and_serves_again(self):
+        self.serve()
+        place = self.url.removeprefix("http://")
+        connection = http.client.HTTPConnection(place, timeout=program.TIMEOUT_S)
+        self.addCleanup(connection.close)
+
+        def ask():
+            connection.request("POST", TEXT, json.dumps({"prompt": "a", "max_tokens": 1}))
+            response = connection.getresponse()
+            return oai.Answer(response, response.read())
+
+        self.assertEqual(ask().status, 200)
+        pid = self.served.process.pid
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+        free = min(set(range(len(taken) + 1)) - taken)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, hard))
+        self.is_row_over_http("memory_exhausted", ask())
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        self.assertEqual(ask().status, 200)
 
     def test_a_connection_that_is_idle_is_closed(self):
         self.serve("http_idle_ms=200")

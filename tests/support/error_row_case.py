@@ -5,6 +5,7 @@ from tests.support import openai_client as oai
 from tests.support import ops, program
 from tests.support.error_rows import ErrorRows
 from tests.support.grpc_client import request
+from tests.support.poll_until import eventually
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 QUESTION = [("user", "What is a lighthouse?")]
@@ -53,6 +54,17 @@ class RowTest(ErrorRows, program.ProgramTest):
         """How many calls have ended so."""
         name = "troupe_gateway_requests_total"
         return sum(ops.values(self.served.addresses["ops"], name, labels))
+
+    def attention(self, name):
+        """The sum of one of the attention shard's metrics."""
+        return ops.total([self.served.addresses["ops"]], f"troupe_attention_{name}")
+
+    def steps_after(self, noticed):
+        """How many steps were computed from when `noticed` is true until nothing runs any more."""
+        eventually(noticed, "it is noticed")
+        before = self.attention("batch_tokens_count")
+        eventually(lambda: self.attention("sequences_running") == 0, "nothing runs")
+        return self.attention("batch_tokens_count") - before
 
     def answers(self):
         """Whether a request goes well now."""

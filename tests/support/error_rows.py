@@ -24,9 +24,11 @@ ROWS = {
         403, "permission_error", CODE.PERMISSION_DENIED, "INSUFFICIENT_PERMISSIONS", False,
     ),
     "model_not_found": (404, _INVALID, CODE.NOT_FOUND, "MODEL_NOT_FOUND", False),
+    "slow_reader": (408, "timeout", CODE.RESOURCE_EXHAUSTED, "SLOW_READER", False),
     "operation_in_progress": (409, "conflict", CODE.ABORTED, "OPERATION_IN_PROGRESS", True),
     "request_too_large": (413, _INVALID, CODE.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", False),
     "queue_full": (429, _RATE, CODE.RESOURCE_EXHAUSTED, "QUEUE_FULL", True),
+    "memory_exhausted": (429, _RATE, CODE.RESOURCE_EXHAUSTED, "MEMORY_EXHAUSTED", True),
     "rate_limit_exceeded": (429, _RATE, CODE.RESOURCE_EXHAUSTED, "RATE_LIMIT_EXCEEDED", True),
     "internal": (500, "server_error", CODE.INTERNAL, "INTERNAL", False),
     "model_loading": (503, _AWAY, CODE.UNAVAILABLE, "MODEL_LOADING", True),
@@ -53,6 +55,15 @@ class ErrorRows:
         self.assertEqual("retry-after" in answer.headers, again, answer.headers)
         if again:
             self.assertGreaterEqual(int(answer.headers["retry-after"]), 1)
+        return answer
+
+    def is_last_event(self, code, answer):
+        """Of a stream that began well: `answer` ends with this row and no [DONE]."""
+        self.assertEqual(answer.status, 200, answer.body)
+        error = answer.events[-1]["error"]
+        self.assertEqual((error["type"], error["code"]), (ROWS[code][1], code))
+        self.assertTrue(error["message"])
+        self.assertEqual(answer.headers["x-request-id"], error["request_id"])
         return answer
 
     def is_row_over_grpc(self, code, failed):
