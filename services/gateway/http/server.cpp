@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <atomic>
+#include <exception>
 #include <optional>
 
 #include "core/first_bytes.hpp"
@@ -69,11 +70,22 @@ struct Exchange {
   bool last = false;    // the connection ends behind it
   bool chunks = true;   // the client knows chunked bodies
   int status = 0;       // of the reply
+  std::string cause;    // what an exception said, for the log
   std::optional<HttpCall> call;
 };
 
 /// The library calls back with request and response only; each request stays on its thread.
 thread_local Exchange* exchange = nullptr;
+
+std::string text_of(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::exception& error) {
+    return error.what();
+  } catch (...) {
+    return "an exception that is no std::exception";
+  }
+}
 
 HttpError overloaded() {
   HttpError error;
@@ -103,8 +115,11 @@ class Answers final : public httplib::Server {
         bodies_(settings.body_bytes_max * kBodiesAtOnce) {
     set_keep_alive_timeout(settings.idle_time_max.count() / 1000);
     set_keep_alive_max_count(1'000'000);
-    set_exception_handler([](const httplib::Request&, httplib::Response& response,
-                             std::exception_ptr) { response.status = 500; });
+    set_exception_handler(
+        [](const httplib::Request&, httplib::Response& response, std::exception_ptr thrown) {
+          response.status = 500;
+          exchange->cause = text_of(thrown);
+        });
     set_error_handler([this](const httplib::Request& request, httplib::Response& response) {
       refuse(request, response);
     });
@@ -288,6 +303,7 @@ class Answers final : public httplib::Server {
     }
     if (failure == Failure::header_bytes) error = refusal(431);
     if (failure == Failure::read_time) error = refusal(408);
+    error.cause = std::move(exchange->cause);
     fill(call.fail(error), response);
   }
 
