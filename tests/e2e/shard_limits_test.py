@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """An attention shard whose queue is full, over HTTP and gRPC, and when it says to come back."""
 
+import signal
 import unittest
 
 from tests.support import grpc_client as client
@@ -18,7 +19,7 @@ class ShardLimitTest(RowTest):
     HOLDERS = [4] * 2100, [5] * 2100  # prompts of 33 pages of 64 each, none of which they share
 
     def serve(self, more):
-        self.cluster = Cluster(self.folder, experts=1, settings=more)
+        self.cluster = Cluster(self.folder, experts=1, settings=more, lost_after_ms=600_000)
         self.addCleanup(self.cluster.close)
         self.cluster.wait_until_ready()
         self.served = self.cluster
@@ -30,16 +31,20 @@ class ShardLimitTest(RowTest):
         return self.cluster.attention.total("troupe_attention_sequences_waiting")
 
     def fill(self):
-        """Two long requests: one runs and leaves no pages for the other."""
+        """Two long requests: one runs, held up, and leaves no pages for the other."""
         runs, waits = (request(ids=ids, **self.HOLD) for ids in self.HOLDERS)
         runs = self.served.inference.Generate(runs)
         self.addCleanup(runs.cancel)
         while next(runs).WhichOneof("event") != "delta":
             pass
+        self.signal_expert(signal.SIGSTOP)  # now it does not end, however fast the machine
         waits = self.served.inference.Generate(waits)
         self.addCleanup(waits.cancel)
         eventually(lambda: self.waiting() == 1, "the queue is full")
         return runs, waits
+
+    def signal_expert(self, how):
+        self.cluster.experts[0].process.send_signal(how)
 
     def told_over_grpc(self):
         """Seconds after which to come back."""
@@ -52,6 +57,7 @@ class ShardLimitTest(RowTest):
         self.assertIn("waiting_max", self.over_http("queue_full").error["message"])
         self.over_http("queue_full", CHAT, {"messages": MESSAGES, "stream": True})
         self.assertEqual(self.told_over_grpc(), 1, "nothing is known yet")
+        self.signal_expert(signal.SIGCONT)
         for call in calls:
             call.cancel()
         eventually(self.answers, "there is room: now it is known how long that took")

@@ -118,7 +118,7 @@ class Cluster:
     """A router, an attention shard, some experts and a gateway, told so by one file."""
 
     def __init__(self, folder, experts=2, settings="", gateway=True, token_file="", within=None,
-                 absent=()):
+                 absent=(), lost_after_ms=3000):
         """`within`: role -> words in front of its program; `absent`: ranks not started yet."""
         self.within = within or {}
         self.control = free_port()
@@ -126,6 +126,7 @@ class Cluster:
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(
                 f"cluster:\n  name: test-{self.control}\n"
+                f"  lost_after_ms: {lost_after_ms}\n"
                 f"  routers: ['127.0.0.1:{self.control}']\n"
                 f"  join_token_file: '{token_file}'\n"
                 f"control:\n  listen: '127.0.0.1:{self.control}'\n"
