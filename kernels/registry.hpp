@@ -48,7 +48,7 @@ inline LinearFn linear_of(const KernelTable& table, const LinearArgs& args) {
 }
 
 /// Changes whenever any operation's bits change; part of the numerics id.
-inline constexpr int kKernelNumericsVersion = 2;
+inline constexpr int kKernelNumericsVersion = 3;
 /// Class of machines with equal bits (design 7).
 inline constexpr std::string_view kNumericsClass = "fma";
 

@@ -16,8 +16,8 @@ struct MeasuredCost {
 constexpr MeasuredCost kMeasured[] = {
     {ActivationMode::int8_act, WeightFormat::int8_channel, 0.0017},
     {ActivationMode::int8_act, WeightFormat::int8_blocks, 0.0017},
-    {ActivationMode::int8_act, WeightFormat::int4_groups, 0.0009},
-    {ActivationMode::int8_act, WeightFormat::int4_groups, 0.0016, Int4Layers::all},
+    {ActivationMode::int8_act, WeightFormat::int4_groups, 0.0010},
+    {ActivationMode::int8_act, WeightFormat::int4_groups, 0.0018, Int4Layers::all},
     {ActivationMode::fp8_act, WeightFormat::fp8_blocks, 0.0033},
 };
 

@@ -5,7 +5,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/probe.cpp"
 #include "hwy/foreach_target.h"
 // After foreach_target.h
-#include "kernels/cpu/int8_formats.inc"
+#include "kernels/cpu/int8_pairs.inc"
 
 HWY_BEFORE_NAMESPACE();
 namespace troupe::kernels::HWY_NAMESPACE {
@@ -49,17 +49,18 @@ std::int64_t fma_probe(std::int64_t rounds, float* result) {
 /// Chains of a product's latency of seven cycles.
 std::int64_t int8_probe(std::int64_t rounds, std::int32_t* result) {
   constexpr std::size_t kChains = 12;
-  Bytes sums[kChains];
-  for (std::size_t i = 0; i < kChains; ++i) sums[i] = all_bytes(static_cast<char>(i + 1));
-  const Bytes factor = all_bytes(3);
+  Words sums[kChains];
+  for (std::size_t i = 0; i < kChains; ++i) sums[i] = all_bytes(static_cast<std::uint8_t>(i + 1));
+  const Words factor = all_bytes(3);
   for (std::int64_t n = 0; n < rounds; ++n) {
     HWY_UNROLL(12)
-    for (std::size_t i = 0; i < kChains; ++i) sums[i] = add_products(sums[i], factor, sums[i]);
+    for (std::size_t i = 0; i < kChains; ++i)
+      sums[i] = PairwiseProducts::add_signed(sums[i], factor, sums[i]);
   }
-  Bytes total = sums[0];
-  for (std::size_t i = 1; i < kChains; ++i) total = add_fours(total, sums[i]);
-  std::memcpy(result, &total, sizeof(*result));
-  return rounds * static_cast<std::int64_t>(kChains * sizeof(Bytes) * 2);
+  Words total = sums[0];
+  for (std::size_t i = 1; i < kChains; ++i) total = hn::Add(total, sums[i]);
+  *result = hn::GetLane(total);
+  return rounds * static_cast<std::int64_t>(kChains * kRegisterBytes * 2);
 }
 
 }  // namespace

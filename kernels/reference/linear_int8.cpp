@@ -1,22 +1,15 @@
-// linear of INT8 rows in scalar code: whole products of a lane, then one fma a block (ADR 0001).
+// linear of INT8 rows in scalar code: whole products of a block or group, one fma each (ADR 0001).
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 
 #include "core/dtype.hpp"
 #include "kernels/ops/elementwise.hpp"
 #include "kernels/ops/linear.hpp"
-#include "kernels/reference/canonical.hpp"
 #include "kernels/reference/operations.hpp"
 
 namespace troupe::kernels::reference {
 namespace {
-
-using Products = std::array<std::int32_t, kLanes>;
-
-/// Columns that share a lane lie together: 4 of INT8, whose lanes are 8; 8 of INT4, 16 lanes.
-std::int64_t columns_together(const WeightMatrix& w) { return w.dtype == DType::i8 ? 4 : 8; }
 
 std::int32_t code_of(const WeightMatrix& w, std::int64_t row, std::int64_t k) {
   const std::byte* at = w.data + row * w.row_bytes();
@@ -33,12 +26,13 @@ float group_scale(const WeightMatrix& w, std::int64_t row, std::int64_t group) {
   return bf16_to_f32(scale);
 }
 
-/// The weight's part of a lane's factor in a block of columns.
-float weight_scale(const WeightMatrix& w, std::int64_t row, std::int64_t block, std::size_t lane) {
-  if (w.dtype == DType::i32)
-    return group_scale(w, row, block * 4 + static_cast<std::int64_t>(lane) / 4);
-  if (w.scale_shape == ScaleShape::row) return 1;
-  return w.scales[row / kScaleBlock * scale_blocks(w.cols) + block];
+/// The whole number that columns [begin, end) of a row and a feature, cut off at K, sum up to, as
+/// F32.
+float products(const WeightMatrix& w, std::int64_t feature, const std::int8_t* x,
+               std::int64_t begin, std::int64_t end) {
+  std::int32_t sum = 0;
+  for (std::int64_t k = begin; k < std::min(end, w.cols); ++k) sum += code_of(w, feature, k) * x[k];
+  return static_cast<float>(sum);
 }
 
 /// One (row, feature).
@@ -46,19 +40,23 @@ float dot(const LinearArgs& args, std::int64_t token, std::int64_t feature) {
   const WeightMatrix& w = args.w;
   const std::int64_t blocks = scale_blocks(w.cols);
   const std::int8_t* x = args.x_codes + token * padded_codes(w.cols);
-  const std::int64_t together = columns_together(w);
-  const std::size_t lanes = w.dtype == DType::i8 ? 8 : 16;
-  Lanes sums{};
+  float sum = 0;
   for (std::int64_t b = 0; b < blocks; ++b) {
-    Products products{};
-    for (std::int64_t k = b * kScaleBlock; k < std::min((b + 1) * kScaleBlock, w.cols); ++k)
-      products[static_cast<std::size_t>(k / together) % lanes] += code_of(w, feature, k) * x[k];
-    for (std::size_t l = 0; l < lanes; ++l) {
-      const float factor = args.x_scales[token * blocks + b] * weight_scale(w, feature, b, l);
-      sums[l] = std::fma(static_cast<float>(products[l]), factor, sums[l]);
+    const float x_scale = args.x_scales[token * blocks + b];
+    const std::int64_t begin = b * kScaleBlock;
+    if (w.dtype == DType::i8) {
+      const float factor = w.scale_shape == ScaleShape::row
+                               ? x_scale
+                               : x_scale * w.scales[feature / kScaleBlock * blocks + b];
+      sum = std::fma(products(w, feature, x, begin, begin + kScaleBlock), factor, sum);
+      continue;
     }
+    float raw = 0;
+    for (std::int64_t k = begin; k < begin + kScaleBlock; k += kScaleGroup)
+      raw = std::fma(products(w, feature, x, k, k + kScaleGroup),
+                     group_scale(w, feature, k / kScaleGroup), raw);
+    sum = std::fma(raw, x_scale, sum);
   }
-  const float sum = lane_tree(sums, lanes);
   return w.scale_shape == ScaleShape::row ? sum * w.scales[feature] : sum;
 }
 

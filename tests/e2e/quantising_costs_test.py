@@ -12,7 +12,7 @@ from tests.support import program
 
 TEXT = os.path.join(program.GOLDENS, "text", "troupe-tiny.txt")
 DOCUMENT = os.path.join(program.SOURCE, "docs", "performance.md")
-# Nats: 1.5 times what kernel numerics version 2 has, of weights alone and with --mode int8-act.
+# Nats: 1.5 times what kernel numerics version 3 has, of weights alone and with --mode int8-act.
 KL_MAX = {
     "int8-channel": (0.0012, 0.0028),
     "int8": (0.0016, 0.0029),
