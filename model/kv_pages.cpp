@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/check.hpp"
+#include "model/memory_bounds.hpp"
 
 namespace troupe::model {
 
@@ -27,6 +28,7 @@ std::optional<PageId> KvPool::allocate() {
   }
   if (static_cast<std::int64_t>(pages_.size()) >= shape_.pages_max) return std::nullopt;
   const auto bytes = static_cast<std::size_t>(page_bytes() + 63) / 64 * 64;
+  if (!system_has(bytes + kLeftByPages)) return std::nullopt;
   auto* memory = static_cast<std::byte*>(std::aligned_alloc(64, bytes));
   if (memory == nullptr) return std::nullopt;
   pages_.emplace_back(memory);

@@ -26,7 +26,7 @@ class KvPool {
   };
   explicit KvPool(Shape shape);
 
-  /// Nothing when all pages are in use or memory is exhausted.
+  /// Nothing when all pages are in use, or a new one would not leave kLeftByPages.
   std::optional<PageId> allocate();
   void release(PageId page);
 

@@ -2,6 +2,7 @@
 #include "model/scratch.hpp"
 
 #include <algorithm>
+#include <new>
 
 namespace troupe::model {
 namespace {
@@ -30,19 +31,23 @@ std::int8_t* Scratch::take_int8(std::int64_t count) {
   return reinterpret_cast<std::int8_t*>(take_bytes(count));
 }
 
-void Scratch::reset() {
+void Scratch::reset() noexcept {
   if (blocks_.size() > 1) {
     std::int64_t total = 0;
     for (const auto& block : blocks_) total += block.size;
     blocks_.clear();
-    blocks_.push_back({std::make_unique_for_overwrite<std::byte[]>(total), total, 0});
+    std::unique_ptr<std::byte[]> joined(new (std::nothrow) std::byte[total]);
+    if (joined) blocks_.push_back({std::move(joined), total, 0});
   }
   if (!blocks_.empty()) blocks_.back().used = 0;
 }
 
 ScratchPool::Lease ScratchPool::lease() {
   std::lock_guard lock(mutex_);
-  if (idle_.empty()) return {*this, std::make_unique<Scratch>()};
+  if (idle_.empty()) {
+    idle_.reserve(++made_);  // so that all find room when they come back
+    return {*this, std::make_unique<Scratch>()};
+  }
   auto scratch = std::move(idle_.back());
   idle_.pop_back();
   return {*this, std::move(scratch)};

@@ -14,8 +14,9 @@ class Scratch {
  public:
   float* take(std::int64_t count);
   std::int8_t* take_int8(std::int64_t count);
-  /// Forgets what was taken and keeps the memory, joined into one block if there were several.
-  void reset();
+  /// Forgets what was taken and keeps the memory, joined into one block if there were several and
+  /// there is memory for that one.
+  void reset() noexcept;
 
  private:
   struct Block {
@@ -47,6 +48,7 @@ class ScratchPool {
  private:
   std::mutex mutex_;
   std::vector<std::unique_ptr<Scratch>> idle_;
+  std::size_t made_ = 0;
 };
 
 }  // namespace troupe::model

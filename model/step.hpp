@@ -33,6 +33,8 @@ struct StepState {
   std::vector<float> combined;  // [rows, H] weighted routed experts, as the wire brought them
   std::vector<float> cos, sin;  // [rows, rope / 2]
   Scratch scratch;              // of the stage that runs now
+
+  std::int64_t rows_fitted = 0;  // the most for which all this was there
 };
 
 }  // namespace troupe::model

@@ -6,6 +6,7 @@
 
 #include "actors/row_codec.hpp"
 #include "actors/submit_codec.hpp"
+#include "model/memory_bounds.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -96,7 +97,12 @@ void AttentionRole::on_frame(PeerId peer, transport::ReceivedFrame&& frame) {
 
 void AttentionRole::admit(PeerId gateway, const transport::ReceivedFrame& frame) {
   const auto& submit = std::get<proto::Submit>(frame.body);
-  auto request = read_submit(frame.header, submit, index_of(gateway), now());
+  SequenceRequest request;
+  const auto fits = model::within_memory("another request", [&] {
+    request = read_submit(frame.header, submit, index_of(gateway), now());
+    if (!model::heap_has(model::kLeftByRequests)) throw std::bad_alloc();
+  });
+  if (!fits) return refuse(frame.header, index_of(gateway), fits.error());
   if (request.grammar.kind == model::GrammarSpec::Kind::none)
     admit(frame.header, std::move(request));
   else
@@ -110,13 +116,17 @@ void AttentionRole::compile_grammar(const proto::FrameHeader& asked, SequenceReq
   grammars_.open(request);
   auto made = std::make_shared<Expected<std::shared_ptr<model::GrammarState>>>(nullptr);
   auto kept = std::make_shared<SequenceRequest>(std::move(request));
-  compute_.post([this, kept, made] { *made = grammars_.state_for(*kept); },
-                [this, kept, made, asked] {
-                  if (!grammars_.close(*kept)) return;  // withdrawn meanwhile
-                  if (!*made) return refuse(asked, kept->gateway, made->error());
-                  kept->grammar_state = **made;
-                  admit(asked, std::move(*kept));
-                });
+  const auto compile = [this, kept, made] {
+    const auto fits =
+        model::within_memory("the grammar", [&] { *made = grammars_.state_for(*kept); });
+    if (!fits) *made = unexpected(fits.error());
+  };
+  compute_.post(compile, [this, kept, made, asked] {
+    if (!grammars_.close(*kept)) return;  // withdrawn meanwhile
+    if (!*made) return refuse(asked, kept->gateway, made->error());
+    kept->grammar_state = **made;
+    admit(asked, std::move(*kept));
+  });
 }
 
 void AttentionRole::admit(const proto::FrameHeader& asked, SequenceRequest request) {
@@ -190,24 +200,41 @@ bool AttentionRole::gateways_take_frames() const {
   });
 }
 
-/// Posts one stage of `batch` and adds the time it takes to `seconds`.
+/// Posts one stage of `batch` and adds the time it takes to `seconds`. A stage that finds no memory
+/// ends the requests of `batch`, and `done` is not called.
 void AttentionRole::post_stage(MicroBatch& batch, double& seconds, std::function<void()> stage,
                                std::function<void()> done) {
   batch.job_open = true;
   watch_idleness();
-  auto taken = std::make_shared<Clock::duration>();
+  struct Ran {
+    Clock::duration taken{};
+    Expected<void> fits{};
+  };
+  auto ran = std::make_shared<Ran>();
   compute_.post(
-      [stage = std::move(stage), taken] {
+      [stage = std::move(stage), ran] {
         const auto began = Clock::now();
-        stage();
-        *taken = Clock::now() - began;
+        ran->fits = model::within_memory("another step", stage);
+        ran->taken = Clock::now() - began;
       },
-      [this, &batch, &seconds, taken, done = std::move(done)] {
+      [this, &batch, &seconds, ran, done = std::move(done)] {
         batch.job_open = false;
-        seconds += std::chrono::duration<double>(*taken).count();
-        done();
+        seconds += std::chrono::duration<double>(ran->taken).count();
+        if (ran->fits)
+          done();
+        else
+          give_up(batch, ran->fits.error());
         watch_idleness();
       });
+}
+
+void AttentionRole::give_up(MicroBatch& batch, const Error& why) {
+  step_->disturbed = true;
+  batch.run->fail_all(why);
+  if (batch.rows_out)
+    try_continue(batch);  // once their answers are in
+  else
+    finish(batch);
 }
 
 /// Keeps the time in which rows are out and no micro-batch has anything to compute.

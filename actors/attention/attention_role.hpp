@@ -123,6 +123,7 @@ class AttentionRole : public Role {
   void begin(MicroBatch& batch, StepPlan plan);
   void post_stage(MicroBatch& batch, double& seconds, std::function<void()> stage,
                   std::function<void()> done);
+  void give_up(MicroBatch& batch, const Error& why);
   void watch_idleness();
   void advance(MicroBatch& batch);
   void exchange_rows(MicroBatch& batch);

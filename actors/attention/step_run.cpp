@@ -5,9 +5,15 @@
 #include <string>
 
 #include "actors/row_codec.hpp"
+#include "model/memory_bounds.hpp"
 
 namespace troupe::actors {
 namespace {
+
+/// As if they were allocated and kLeftBySteps beside them, which the loop can take meanwhile.
+void claim_memory(std::size_t bytes) {
+  if (!model::system_has(bytes + model::kLeftBySteps)) throw std::bad_alloc();
+}
 
 /// Logits of one head job: 64 MiB keep 129 rows of 129,280 ids together, so that a decode step of
 /// many sequences streams the head's weights once.
@@ -47,6 +53,7 @@ void StepRun::list_heads() {
 void StepRun::advance() {
   const auto& model = *tools_.model;
   if (layer_ < 0) {
+    claim_rows();
     model.embed(state_);
     layer_ = 0;
   } else {
@@ -61,6 +68,15 @@ void StepRun::advance() {
   }
 }
 
+/// Before more rows than ever take memory piece by piece until there is none at all.
+void StepRun::claim_rows() const {
+  constexpr std::size_t kBuffers = 4;  // StepState's own
+  const auto width = tools_.model->config().hidden_size;
+  const auto rows = state_.batch.rows();
+  if (rows > state_.rows_fitted)
+    claim_memory(kBuffers * sizeof(float) * static_cast<std::size_t>(rows * width));
+}
+
 void StepRun::pack() {
   const auto rows = state_.batch.rows();
   const auto width = tools_.model->config().hidden_size;
@@ -68,6 +84,8 @@ void StepRun::pack() {
   const auto bytes = static_cast<std::size_t>(rows) *
                      proto::row_block_bytes(1, static_cast<std::uint32_t>(width), dtype);
   packed_ = std::make_shared<transport::Buffer>(tools_.buffers->take(bytes));
+  if (rows > state_.rows_fitted) claim_memory(bytes);  // for the answers: the loop takes them in
+  state_.rows_fitted = std::max(state_.rows_fitted, rows);
   pack_rows(*tools_.engine.table, state_.u.data(), rows, width, dtype, packed_->data());
 }
 
@@ -120,6 +138,8 @@ void StepRun::head() {
   heads_done_ += count;
   std::vector<std::int64_t> indices;
   for (const auto& row : rows) indices.push_back(row.row);
+  const auto bytes = count * static_cast<std::size_t>(vocab) * sizeof(float);
+  if (bytes >= model::kLeftBySteps) claim_memory(bytes);  // of a few rows it is no matter
   auto logits = std::make_shared<std::vector<float>>(count * static_cast<std::size_t>(vocab));
   tools_.model->logits(state_, indices, logits->data());
   const auto began = Clock::now();

@@ -47,6 +47,7 @@ class StepRun {
   void take_answers(std::vector<RowExchange::Answer> answers) { answers_ = std::move(answers); }
   /// Fails every part that has rows in `range`.
   void fail(RowRange range, const Error& error);
+  void fail_all(const Error& error) { fail({0, state_.batch.rows()}, error); }
   bool all_failed() const;
   /// Of all head jobs so far.
   Clock::duration sampling_time() const { return sampling_time_; }
@@ -80,6 +81,7 @@ class StepRun {
   };
   void list_heads();
   void take_in_answers();
+  void claim_rows() const;
   void pack();
   void use_rows(std::span<const HeadRow> rows, const float* logits);
   /// What a row says: a token drawn, a token judged, or that the grammar has ended.

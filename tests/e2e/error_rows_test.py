@@ -2,9 +2,10 @@
 """Rows of docs/http_api.md's table of errors, by real requests over HTTP and gRPC.
 
 All that a request that generates can hear on both faces: the rows of tests/support/error_rows.py.
-Elsewhere: a shard's full queue in shard_limits_test.py; `slow_reader`, `memory_exhausted` (over
-HTTP alone), `overloaded` and full connections in gateway_limits_test.py; `operation_in_progress` in
-idempotency_key_test.py; what is no such request (paths, methods, headers) in http_errors_test.py.
+Elsewhere: a shard's full queue and `memory_exhausted` in shard_limits_test.py; `slow_reader`, a
+gateway without descriptors, `overloaded` and full connections in gateway_limits_test.py;
+`operation_in_progress` in idempotency_key_test.py; what is no such request (paths, methods,
+headers) in http_errors_test.py.
 """
 
 import http.client

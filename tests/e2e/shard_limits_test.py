@@ -1,24 +1,21 @@
 #!/usr/bin/env python3
-"""An attention shard whose queue is full, over HTTP and gRPC, and when it says to come back."""
+"""An attention shard whose queue is full, or that has no memory left, over HTTP and gRPC."""
 
+import resource
 import signal
 import unittest
 
 from tests.support import grpc_client as client
 from tests.support import openai_client as oai
+from tests.support import program
 from tests.support.error_row_case import CHAT, MESSAGES, TEXT, RowTest
-from tests.support.grpc_client import request
+from tests.support.grpc_client import pb, request
 from tests.support.poll_until import eventually
 from tests.support.services import Cluster
 
 
-class ShardLimitTest(RowTest):
-    """A shard whose queue holds one request."""
-
-    HOLD = {"max_tokens": 1900, "ignore_eos": True}
-    HOLDERS = [4] * 2100, [5] * 2100  # prompts of 33 pages of 64 each, none of which they share
-
-    def serve(self, more):
+class ShardTest(RowTest):
+    def serve(self, more=""):
         self.cluster = Cluster(self.folder, experts=1, settings=more, lost_after_ms=600_000)
         self.addCleanup(self.cluster.close)
         self.cluster.wait_until_ready()
@@ -26,6 +23,13 @@ class ShardLimitTest(RowTest):
         channel = client.grpc.insecure_channel(self.cluster.address)
         self.addCleanup(channel.close)
         self.cluster.inference = client.inference_pb2_grpc.InferenceServiceStub(channel)
+
+
+class FullQueueTest(ShardTest):
+    """A shard whose queue holds one request."""
+
+    HOLD = {"max_tokens": 1900, "ignore_eos": True}
+    HOLDERS = [4] * 2100, [5] * 2100  # prompts of 33 pages of 64 each, none of which they share
 
     def waiting(self):
         return self.cluster.attention.total("troupe_attention_sequences_waiting")
@@ -70,6 +74,56 @@ class ShardLimitTest(RowTest):
         self.assertLessEqual(second, 60)
         told = self.over_http("queue_full")
         self.assertGreaterEqual(int(told.headers["retry-after"]), second)
+
+
+class NoMemoryTest(ShardTest):
+    """A shard that gets 1 MiB more: less than its steps and its cache leave to the rest."""
+
+    LONG = [5] * 2000
+
+    def setUp(self):
+        super().setUp()
+        if program.has_sanitizer():
+            self.skipTest("an allocator of theirs that finds no memory ends the process")
+        self.serve()
+        self.assertTrue(self.answers())
+
+    def limit(self):
+        """Linux counts private writable mappings against it."""
+        pid = self.cluster.attention.pid
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            (held,) = (int(line.split()[1]) for line in file if line.startswith("VmData:"))
+        self.unlimited = resource.prlimit(pid, resource.RLIMIT_DATA)
+        resource.prlimit(pid, resource.RLIMIT_DATA, ((held + 1024) << 10, self.unlimited[1]))
+
+    def lift(self):
+        resource.prlimit(self.cluster.attention.pid, resource.RLIMIT_DATA, self.unlimited)
+
+    def all_hear(self, what):
+        body = {"prompt": self.LONG, "max_tokens": 4}
+        asked = request(ids=self.LONG, max_tokens=4)
+        for _ in range(2):
+            for streams in (False, True):
+                told = self.over_http("memory_exhausted", TEXT, {**body, "stream": streams})
+                self.assertIn(what, told.error["message"])
+            whole = pb.GenerateUnaryRequest(request=asked)
+            for failed in (self.over_grpc("memory_exhausted", asked),
+                           self.over_grpc("memory_exhausted", whole,
+                                          self.served.inference.GenerateUnary)):
+                self.assertIn(what, failed.message)
+            self.assertTrue(self.answers(), "what needs no more is answered")
+
+    def test_a_shard_without_memory_says_so_and_serves_again(self):
+        self.limit()
+        self.all_hear("no memory for another step")  # of more rows than it has computed at once
+        self.lift()
+        self.assertEqual(oai.ask(self.served.url, TEXT, {"prompt": [4] * 300}).status, 200)
+        self.limit()
+        self.all_hear("no memory for another page of the latent cache")
+        self.lift()
+        body = {"prompt": self.LONG, "max_tokens": 4}
+        self.assertEqual(oai.ask(self.served.url, TEXT, body).status, 200)
+        self.assertIsNone(self.cluster.attention.process.poll())
 
 
 if __name__ == "__main__":

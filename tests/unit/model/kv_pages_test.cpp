@@ -5,6 +5,9 @@
 
 #include <set>
 
+#include "model/memory_bounds.hpp"
+#include "tests/support/memory_limit.hpp"
+
 namespace troupe::model {
 namespace {
 
@@ -37,6 +40,23 @@ TEST(KvPool, LayersOfAPageLieBehindEachOtherWhateverAnEntryTakes) {
   ASSERT_TRUE(page);
   EXPECT_EQ(pool.layer_page(*page, 60) - pool.layer_page(*page, 0), 60 * 64 * 656);
 }
+
+#if !TROUPE_SANITIZED
+/// In a process of its own.
+[[noreturn]] void take_pages_until_there_are_none() {
+  constexpr std::size_t kSlack = 1 << 20;  // what the heap keeps of what it asks the system for
+  troupe::testing::leave_memory(kLeftByPages + (4 << 20));
+  KvPool pool({.layers = 64, .entry = {DType::f32, 24, 8}, .pages_max = 1024});
+  while (pool.allocate()) {
+  }
+  const bool some = pool.pages_used() >= 4 && pool.pages_used() < 32;
+  ::_exit(some && system_has(kLeftByPages - kSlack) ? 0 : 1);
+}
+
+TEST(KvPool, LeavesMemoryToTheRest) {
+  EXPECT_EXIT(take_pages_until_there_are_none(), ::testing::ExitedWithCode(0), "");
+}
+#endif
 
 TEST(KvPool, CountsPagesOfTokens) {
   EXPECT_EQ(KvPool::pages_for(0), 0);
