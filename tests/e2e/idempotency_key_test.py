@@ -3,6 +3,7 @@
 
 import http.client
 import json
+import socket
 import unittest
 
 from tests.support import grpc_client as client
@@ -83,6 +84,42 @@ class IdempotencyKeyTest(RowTest):
             client.unary(self.served, asked, **grpc_options)
             self.assertTrue(client.stream(self.served, asked, **grpc_options).finished)
             self.over_grpc("invalid_value", request(text="a", temperature=9), **grpc_options)
+
+    def test_who_reads_slowly_keeps_the_key(self):
+        self.serve()
+        http_options, grpc_options = idempotent("k")
+        # More than the kernel and the library take for a client that does not read.
+        body = {"messages": MESSAGES, "n": 8, "max_tokens": 800, "ignore_eos": True,
+                "logprobs": True, "top_logprobs": 20}
+        peer = socket.socket()
+        self.addCleanup(peer.close)
+        peer.settimeout(program.TIMEOUT_S)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, port = self.served.url.removeprefix("http://").split(":")
+        peer.connect((host, int(port)))
+        text = json.dumps(body)
+        peer.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(text)}\r\n"
+                     f"Idempotency-Key: k\r\n\r\n{text}".encode())
+        response = http.client.HTTPResponse(peer)
+        response.begin()  # all is computed
+        self.is_refused("k")
+        answer = oai.Answer(response, response.read())
+        self.assertEqual(len(answer.json["choices"]), 8)
+        self.assertTrue(self.is_taken(**http_options), "at once")
+
+        whole = pb.GenerateUnaryRequest(request=request(
+            text="a", n=8, max_tokens=800, ignore_eos=True, logprobs=20,
+        ))
+        with self.served.connect(grpc__http2__bdp_probe=0) as channel:  # 64 KiB may be under way
+            # As a stream of one message: it is read when it is asked for.
+            call = channel.unary_stream(f"/{client.INFERENCE}/GenerateUnary",
+                                        pb.GenerateUnaryRequest.SerializeToString,
+                                        pb.GenerateUnaryResponse.FromString)(whole, **grpc_options)
+            call.initial_metadata()
+            self.is_refused("k")
+            (answer,) = call
+            self.assertEqual(len(answer.choices), 8)
+        client.unary(self.served, request(text="a", max_tokens=1), **grpc_options)
 
     def test_a_key_of_another_form(self):
         self.serve()

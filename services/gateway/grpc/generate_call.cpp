@@ -116,20 +116,19 @@ class StreamedAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   std::atomic<bool> broken_{false};  // the client takes nothing any more
 };
 
-class WholeAnswer final : public grpc::ServerUnaryReactor,
+class WholeAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                           public AnswerReader,
                           public std::enable_shared_from_this<WholeAnswer> {
  public:
-  WholeAnswer(GatewayState& state, grpc::CallbackServerContext& context, grpc::ByteBuffer& response)
+  WholeAnswer(GatewayState& state, grpc::CallbackServerContext& context)
       : state_(state),
         call_(state, context, "grpc_generate_unary"),
-        answers_(state, AnswerStream::Limits{}),
-        response_(response) {}
+        answers_(state, AnswerStream::Limits{}) {}
 
   void begin(const grpc::ByteBuffer& bytes) {
     self_ = shared_from_this();
     v1::GenerateUnaryRequest request;
-    if (auto error = parse_message(bytes, request)) return finish(error);
+    if (auto error = parse_message(bytes, request)) return finish(*std::move(error));
     auto started = start_answers(state_, call_, request.request(), answers_, weak_from_this());
     if (auto* error = std::get_if<ApiError>(&started)) return finish(std::move(*error));
     started_ = std::get<StartedCall>(started);
@@ -138,6 +137,9 @@ class WholeAnswer final : public grpc::ServerUnaryReactor,
   }
 
   void on_events() override { pump(); }
+  void OnWriteDone(bool ok) override {
+    end(ok ? std::nullopt : std::optional(from_engine({Errc::cancelled, ""})));
+  }
   void OnCancel() override { answers_.cancel(); }
   void OnDone() override { self_.reset(); }
 
@@ -149,18 +151,23 @@ class WholeAnswer final : public grpc::ServerUnaryReactor,
     if (finished_) return;
     while (auto next = answers_.take()) {
       auto* end = std::get_if<AnswerEnd>(&next->event);
-      if (end != nullptr && end->error) return finish(std::move(end->error));
+      if (end != nullptr && end->error) return finish(*std::move(end->error));
       if (auto* piece = std::get_if<AnswerPiece>(&next->event))
         wholes_[next->answer].append(*piece);
     }
-    if (answers_.ended()) finish(std::nullopt);
-  }
-  void finish(std::optional<ApiError> error) {
+    if (!answers_.ended()) return;
     finished_ = true;
+    out_ = serialize_message(response());
+    StartWrite(&out_);
+  }
+  void finish(ApiError error) {
+    finished_ = true;
+    end(std::move(error));
+  }
+  void end(std::optional<ApiError> error) {
     error = call_.cause_of(std::move(error));
     if (error) answers_.cancel();
     answers_.record(call_.record(), error);
-    if (!error) response_ = serialize_message(response());
     Finish(call_.close(error));
   }
   v1::GenerateUnaryResponse response() {
@@ -181,7 +188,7 @@ class WholeAnswer final : public grpc::ServerUnaryReactor,
   AnswerSet answers_;
   std::shared_ptr<WholeAnswer> self_;  // until OnDone
   OneAtATime steps_;
-  grpc::ByteBuffer& response_;
+  grpc::ByteBuffer out_;
   StartedCall started_;
   std::vector<AnswerPiece> wholes_;
   bool finished_ = false;
@@ -198,10 +205,10 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* answer_as_stream(GatewayState& state
   return answer.get();
 }
 
-grpc::ServerUnaryReactor* answer_whole(GatewayState& state, grpc::CallbackServerContext& context,
-                                       const grpc::ByteBuffer& request,
-                                       grpc::ByteBuffer& response) {
-  auto answer = std::make_shared<WholeAnswer>(state, context, response);
+grpc::ServerWriteReactor<grpc::ByteBuffer>* answer_whole(GatewayState& state,
+                                                         grpc::CallbackServerContext& context,
+                                                         const grpc::ByteBuffer& request) {
+  auto answer = std::make_shared<WholeAnswer>(state, context);
   answer->begin(request);
   return answer.get();
 }

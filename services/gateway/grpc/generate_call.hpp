@@ -13,8 +13,10 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* answer_as_stream(GatewayState& state
                                                              grpc::CallbackServerContext& context,
                                                              const grpc::ByteBuffer& request);
 
-/// One GenerateUnaryResponse in `response`. It owns itself until gRPC is done with it.
-grpc::ServerUnaryReactor* answer_whole(GatewayState& state, grpc::CallbackServerContext& context,
-                                       const grpc::ByteBuffer& request, grpc::ByteBuffer& response);
+/// One GenerateUnaryResponse, as a stream of one: so it is known when the client has taken it. It
+/// owns itself until gRPC is done with it.
+grpc::ServerWriteReactor<grpc::ByteBuffer>* answer_whole(GatewayState& state,
+                                                         grpc::CallbackServerContext& context,
+                                                         const grpc::ByteBuffer& request);
 
 }  // namespace troupe::services

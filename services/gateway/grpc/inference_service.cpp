@@ -91,23 +91,28 @@ ServerUnaryReactor* answer(GatewayState& state, CallbackServerContext* context, 
   return reactor;
 }
 
-using Raw = Base::WithRawCallbackMethod_Generate<Base::WithRawCallbackMethod_GenerateUnary<
+using Raw = Base::WithRawCallbackMethod_Generate<
     Base::WithRawCallbackMethod_Tokenize<Base::WithRawCallbackMethod_Detokenize<
         Base::WithRawCallbackMethod_ApplyChatTemplate<Base::WithRawCallbackMethod_ListModels<
-            Base::WithRawCallbackMethod_GetModel<Base::Service>>>>>>>;
+            Base::WithRawCallbackMethod_GetModel<Base::Service>>>>>>;
+constexpr int kGenerateUnary = 1;  // its place among the service's methods
 
 class InferenceService final : public Raw {
  public:
   InferenceService(GatewayState& state, AnswerStream::Limits limits)
-      : state_(state), limits_(limits) {}
+      : state_(state), limits_(limits) {
+    // On the wire a unary call is a stream of one message. As a stream it tells when the message
+    // has gone out, which a unary reactor does not.
+    using Handler = grpc::internal::CallbackServerStreamingHandler<ByteBuffer, ByteBuffer>;
+    MarkMethodRawCallback(kGenerateUnary,
+                          new Handler([this](CallbackServerContext* context, const ByteBuffer* in) {
+                            return answer_whole(state_, *context, *in);
+                          }));
+  }
 
   grpc::ServerWriteReactor<ByteBuffer>* Generate(CallbackServerContext* context,
                                                  const ByteBuffer* in) override {
     return answer_as_stream(state_, limits_, *context, *in);
-  }
-  ServerUnaryReactor* GenerateUnary(CallbackServerContext* context, const ByteBuffer* in,
-                                    ByteBuffer* out) override {
-    return answer_whole(state_, *context, *in, *out);
   }
   ServerUnaryReactor* Tokenize(CallbackServerContext* context, const ByteBuffer* in,
                                ByteBuffer* out) override {

@@ -35,6 +35,8 @@ class Generation {
   /// True: to its end, which may be an error.
   bool stream(BodySink& sink);
   const std::optional<std::uint64_t>& drawn_seed() const { return drawn_seed_; }
+  /// To be kept until the client can have the whole answer.
+  IdempotencyKeys::Hold take_key() { return std::move(entry_.key); }
 
  private:
   std::optional<ApiError> plan_one(const GenerateCall& one, std::vector<PlannedRequest>& plans);
@@ -205,6 +207,9 @@ Reply complete(GatewayState& state, const GenerationSettings& settings, HttpCall
   Reply reply;
   if (!request.form.stream) {
     reply = generation->whole();
+    // Null where it failed, too.
+    if (auto key = std::make_shared<IdempotencyKeys::Hold>(generation->take_key()); *key)
+      reply.before_last = [key] { key->reset(); };
   } else if (auto error = generation->begin()) {
     reply = call.fail(*error);
   } else {

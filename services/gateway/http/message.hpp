@@ -40,6 +40,9 @@ struct Reply {
   std::vector<std::pair<std::string, std::string>> headers = {};
   /// If set, called once instead of sending `body`. True: the body is whole.
   std::function<bool(BodySink&)> stream = {};
+  /// If set, called once, when all of `body` but its last byte has been handed over: before anybody
+  /// can have the whole. Not called where the client has gone.
+  std::function<void()> before_last = {};
 };
 
 }  // namespace troupe::services::http

@@ -317,6 +317,7 @@ class Answers final : public httplib::Server {
     // Without chunks the end of the connection is the end of the body.
     if (reply.stream && !exchange->chunks) exchange->last = true;
     if (exchange->last) response.set_header("Connection", "close");
+    if (reply.before_last && !reply.body.empty()) return fill_in_two(std::move(reply), response);
     if (!reply.stream) return response.set_content(reply.body, reply.content_type);
     auto provide = [stream = std::move(reply.stream)](std::size_t, httplib::DataSink& sink) {
       LibrarySink out(sink);
@@ -327,6 +328,16 @@ class Answers final : public httplib::Server {
     if (exchange->chunks)
       return response.set_chunked_content_provider(reply.content_type, std::move(provide));
     response.set_content_provider(reply.content_type, std::move(provide));
+  }
+
+  static void fill_in_two(Reply reply, httplib::Response& response) {
+    const std::size_t bytes = reply.body.size();
+    auto provide = [body = std::move(reply.body), before_last = std::move(reply.before_last)](
+                       std::size_t at, std::size_t left, httplib::DataSink& sink) {
+      if (left == 1) before_last();
+      return sink.write(body.data() + at, left == 1 ? 1 : left - 1);
+    };
+    response.set_content_provider(bytes, reply.content_type, std::move(provide));
   }
 
   GatewayState& state_;
