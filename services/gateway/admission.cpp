@@ -10,10 +10,11 @@ namespace {
 constexpr double kNewest = 0.2;  // weight of the newest interval
 constexpr std::chrono::duration<double> kWaitMin{1}, kWaitMax{60};
 
-/// Whether this server would never take the request as it is.
-bool is_of_the_request(ApiCode code) {
-  return code == ApiCode::invalid_argument || code == ApiCode::not_found ||
-         code == ApiCode::failed_precondition || code == ApiCode::unimplemented;
+/// Whether this server would never take the request as it is, or has no memory for it.
+bool frees_nothing(const ApiError& error) {
+  return error.code == ApiCode::invalid_argument || error.code == ApiCode::not_found ||
+         error.code == ApiCode::failed_precondition || error.code == ApiCode::unimplemented ||
+         error.reason == "MEMORY_EXHAUSTED";
 }
 
 }  // namespace
@@ -32,13 +33,13 @@ std::chrono::milliseconds Admission::turn_away(Place place) {
   place.release();
   const std::lock_guard lock(mutex_);
   --open_;
-  if (open_ == 0) {
-    full_since_.reset();  // nobody is left whose end would tell
-  } else if (!full_since_) {
+  if (!full_since_) {
     full_since_ = Clock::now();
     full_here_ = false;
   }
-  return wait_for_one_more();
+  const auto wait = wait_for_one_more();
+  settle();
+  return wait;
 }
 
 void Admission::give_back(Place place) {
@@ -46,14 +47,22 @@ void Admission::give_back(Place place) {
   const std::lock_guard lock(mutex_);
   // Where it was the last place there is room again; that a shard is full is still so.
   const bool last = open_-- == open_max_;
-  if (open_ == 0 || (last && full_here_)) full_since_.reset();
+  if (last && full_here_) full_since_.reset();
+  settle();
+}
+
+/// When nobody is left whose end would tell.
+void Admission::settle() {
+  if (open_ > 0) return;
+  full_since_.reset();
+  refused_ = 0;
 }
 
 void Admission::end(Place place, ApiError& error) {
   if (!place) return;
   if (error.reason == "QUEUE_FULL")
     error.retry_after = turn_away(std::move(place));
-  else if (is_of_the_request(error.code))
+  else if (frees_nothing(error))
     give_back(std::move(place));
 }
 

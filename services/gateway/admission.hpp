@@ -24,13 +24,15 @@ class Admission {
   using Place = std::unique_ptr<Admission, Leave>;
 
   /// *Errors*: QUEUE_FULL with a time to come back: while there was no room, a place became free
-  /// every `d`; of k that were refused since the last one, the next is asked to wait (k + 1) d, 1 s
-  /// to 60 s. So those who come back are spread over the places that there will be.
+  /// every `d`; of k that were refused since the last one, or since none was taken, the next is
+  /// asked to wait (k + 1) d, 1 s to 60 s. So those who come back are spread over the places that
+  /// there will be.
   Answered<Place> enter();
   /// The shard it was sent to had no room for a request: its place becomes free, and nobody else's
   /// can be had. When to come back, as above.
   std::chrono::milliseconds turn_away(Place place);
-  /// The request itself was to blame and never ran: nobody waited for its place.
+  /// The request itself was to blame and never ran, or there was no memory for it, so there is none
+  /// for whoever waits: its end says nothing of when places become free.
   void give_back(Place place);
   /// The request of `place`, which may be null, ends with `error`, before or behind its start: one
   /// of the above, or a place that becomes free. QUEUE_FULL gets the time to come back.
@@ -42,11 +44,12 @@ class Admission {
 
  private:
   std::chrono::milliseconds wait_for_one_more();
+  void settle();
 
   const std::int64_t open_max_;
   mutable std::mutex mutex_;
   std::int64_t open_ = 0;
-  std::int64_t refused_ = 0;                     // since a place became free
+  std::int64_t refused_ = 0;                     // since a place became free, or all are
   std::optional<Clock::time_point> full_since_;  // here, or at a shard; the last place became free
   bool full_here_ = false;                       // of full_since_: not at a shard
   std::chrono::duration<double> between_{0};     // places becoming free; smoothed

@@ -171,22 +171,23 @@ TEST(Admission, LearnsFromThoseWhomAShardTurnsAway) {
   EXPECT_EQ(admission.open(), 1);
   served.release();
   admission.leave(Admission::Clock::now() + seconds(6));  // the shard had room again
-  const auto first = admission.turn_away(place()), second = admission.turn_away(place());
+  auto one = place(), two = place();
+  const auto first = admission.turn_away(std::move(one));
+  const auto second = admission.turn_away(std::move(two));
   EXPECT_NEAR(static_cast<double>(first.count()), 6000, 100);
   EXPECT_NEAR(static_cast<double>(second.count()), 12000, 200);
   EXPECT_EQ(admission.open(), 0);
 }
 
-TEST(Admission, ARequestThatIsWrongInItselfFreesNoPlace) {
+class NeverRun : public testing::TestWithParam<ApiError> {};
+
+TEST_P(NeverRun, FreesNoPlace) {
   Admission admission(2);
   const auto place = [&] { return std::get<Admission::Place>(admission.enter()); };
-  const auto wrong = [&] {
-    ApiError error = invalid_fields({{"temperature", "is hot"}});
-    admission.end(place(), error);
-    EXPECT_FALSE(error.retry_after.has_value());
-  };
   auto served = place();
-  wrong();  // for a moment there was no room
+  ApiError error = GetParam();
+  admission.end(place(), error);  // for a moment there was no room
+  EXPECT_EQ(error.retry_after, GetParam().retry_after);
   EXPECT_EQ(admission.open(), 1);
   served.release();
   admission.leave(Admission::Clock::now() + seconds(50));  // nobody waited for this place
@@ -197,6 +198,31 @@ TEST(Admission, ARequestThatIsWrongInItselfFreesNoPlace) {
   one = place();
   const auto wait = [&] { return *std::get<ApiError>(admission.enter()).retry_after; };
   EXPECT_NEAR(static_cast<double>(wait().count()), 4000, 100) << "only the last one was waited for";
+}
+
+INSTANTIATE_TEST_SUITE_P(Admission, NeverRun,
+                         testing::Values(invalid_fields({{"temperature", "is hot"}}),
+                                         from_engine({Errc::resource_exhausted, "no memory"})),
+                         [](const auto& error) { return error.param.reason; });
+
+TEST(Admission, WhoWasRefusedBeforeItWasEmptyIsForgotten) {
+  Admission admission(1);
+  const auto place = [&] { return std::get<Admission::Place>(admission.enter()); };
+  const auto wait = [&] {
+    return static_cast<double>(std::get<ApiError>(admission.enter()).retry_after->count());
+  };
+  place().release();
+  admission.leave(Admission::Clock::now() + seconds(4));
+  for (ApiError error :
+       {invalid_fields({{"n", "is odd"}}), from_engine({Errc::resource_exhausted, "no memory"}),
+        queue_full(1, milliseconds(0))}) {
+    auto one = place();
+    EXPECT_NEAR(wait(), 4000, 100) << error.reason;
+    EXPECT_NEAR(wait(), 8000, 200) << error.reason;
+    admission.end(std::move(one), error);
+  }
+  auto last = place();
+  EXPECT_NEAR(wait(), 4000, 100);
 }
 
 TEST(Admission, ARequestThatIsWrongInItselfSaysNothingOfAShardsRoom) {
