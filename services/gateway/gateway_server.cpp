@@ -11,6 +11,10 @@
 namespace troupe::services {
 namespace {
 
+/// Forms that are compiled at once. More wait, each with a place of the Admission, so that never
+/// too many do.
+constexpr std::size_t kCompilersMax = 4;
+
 std::string whole_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
@@ -34,7 +38,9 @@ GatewayServer::GatewayServer(const ServedModel& model, actors::RequestEngine& en
     : state_(model, engine, std::move(hooks), settings.rules),
       period_(settings.health_period),
       keys_file_(settings.api_keys_file),
-      placement_epoch_(std::move(placement_epoch)) {}
+      placement_epoch_(std::move(placement_epoch)),
+      compilers_({.threads_max = kCompilersMax,
+                  .waiting_max = static_cast<std::size_t>(settings.rules.requests_max)}) {}
 
 Expected<std::unique_ptr<GatewayServer>> GatewayServer::start(
     const ServedModel& model, actors::RequestEngine& engine, const GatewayServerSettings& settings,
@@ -45,8 +51,11 @@ Expected<std::unique_ptr<GatewayServer>> GatewayServer::start(
   GrpcSettings public_port = settings.grpc;
   public_port.on_stranger = gateway->state_.hooks.on_stranger;
   if (auto read = read_tls(settings.http, public_port); !read) return unexpected(read.error());
-  auto grpc = ListeningServer::start(public_port,
-                                     {make_inference_service(gateway->state_, settings.stream)});
+  const auto compile = [raw = gateway.get()](std::function<void()> job) {
+    return raw->compilers_.run(std::move(job));
+  };
+  auto grpc = ListeningServer::start(
+      public_port, {make_inference_service(gateway->state_, {settings.stream, compile})});
   if (!grpc) return model::at("gateway.grpc_listen", grpc.error());
   gateway->grpc_ = *std::move(grpc);
   http::ServerSettings http = settings.http;

@@ -11,14 +11,15 @@
 #include "services/gateway/gateway_state.hpp"
 #include "services/gateway/grpc/listening_server.hpp"
 #include "services/gateway/http/server.hpp"
+#include "services/gateway/worker_threads.hpp"
 
 namespace troupe::services {
 
 struct GatewayServerSettings {
   GrpcSettings grpc;
   http::ServerSettings http;
-  AnswerStream::Limits stream;                   // of both
-  std::string api_keys_file;                     // empty: no keys are asked for
+  AnswerStream::Limits stream;  // of both
+  std::string api_keys_file;    // empty: no keys are asked for
   GatewayState::Rules rules;
   std::chrono::milliseconds health_period{250};  // how soon health follows the engine's readiness
 };
@@ -60,6 +61,7 @@ class GatewayServer {
   const std::string keys_file_;
   std::filesystem::file_time_type keys_time_{};  // of the file that was read last
   std::function<std::uint64_t()> placement_epoch_;
+  WorkerThreads compilers_;  // of forms that calls over gRPC ask for
   std::unique_ptr<ListeningServer> grpc_;
   std::unique_ptr<http::Server> http_;
   std::mutex refreshing_;  // drain() and the watcher

@@ -163,12 +163,16 @@ std::optional<ApiError> refuse_resuming(const GenerateCall& call, bool draws) {
         "needs " + call.names.sampling + "seed: the request's own, or the one that Started told"}});
 }
 
+bool forces_calls(const GenerateCall& call) {
+  const auto* chat = std::get_if<ChatCall>(&call.input);
+  return chat != nullptr && chat->choice.forces();
+}
+
 /// What form the text must have: calls where the request forces them, which leaves no content that
 /// another form could be of.
 FormatCall form_of(const ServedModel& model, const GenerateCall& call) {
-  const auto* chat = std::get_if<ChatCall>(&call.input);
-  if (chat == nullptr || !chat->choice.forces()) return call.format;
-  return form_of_calls(*chat, model.answer_format().tool_calls);
+  if (!forces_calls(call)) return call.format;
+  return form_of_calls(std::get<ChatCall>(call.input), model.answer_format().tool_calls);
 }
 
 /// The form of the answer, behind the thoughts if it begins with some.
@@ -244,6 +248,10 @@ Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCa
   plan.request.cache_salt = hashed(salt_of(call));
   plan.request.tenant = hashed(call.tenant);
   return plan;
+}
+
+bool has_form(const GenerateCall& call) {
+  return forces_calls(call) || call.format.grammar.kind != model::GrammarSpec::Kind::none;
 }
 
 std::vector<PlannedRequest> choices_of(PlannedRequest plan) {

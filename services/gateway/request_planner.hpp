@@ -30,6 +30,9 @@ Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCa
 /// told by the first one, where it is no echo.
 std::vector<PlannedRequest> choices_of(PlannedRequest plan);
 
+/// Whether planning it compiles a grammar, which may take a while.
+bool has_form(const GenerateCall& call);
+
 /// Ranges of all fields, those of `call.input` apart; empty when all is well.
 std::vector<FieldViolation> check_fields(const GenerateCall& call, std::int64_t vocab_size);
 

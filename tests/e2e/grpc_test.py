@@ -133,6 +133,17 @@ class AnswerTest(ServedTest):
             self.assertIsInstance(json.loads(choice.text), dict)
         self.assertTrue(choice.text.startswith("{"))
 
+    def test_many_forms_at_once_are_kept_to_each_by_its_own_answer(self):
+        forms = {}
+        for number in range(40):  # more than are compiled at once
+            asked = request(text=PROMPT, temperature=1, seed=4, max_tokens=20)
+            asked.response_format.regex = f"{number}, [0-9]{{{number % 5 + 1}}}"
+            whole = pb.GenerateUnaryRequest(request=asked)
+            call = self.served.inference.GenerateUnary.future(whole, timeout=program.TIMEOUT_S)
+            forms[asked.response_format.regex] = call
+        for form, call in forms.items():
+            self.assertRegex(call.result().choices[0].text, rf"\A{form}\Z")
+
     def test_a_stream_that_broke_goes_on_where_it_was(self):
         text = "naïve 🦔 " + PROMPT
         fields = {"text": text, "temperature": 1, "max_tokens": 40, "logprobs": 1, "stop": ["zqx"]}

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <deque>
+#include <exception>
 
 #include "services/gateway/grpc/call.hpp"
 #include "services/gateway/grpc/messages.hpp"
@@ -11,35 +12,86 @@
 namespace troupe::services {
 namespace {
 
-/// Starts the choices of `request` as `answers`; the reader hears of their events.
-Answered<StartedCall> start_answers(GatewayState& state, Call& call,
-                                    const v1::GenerateRequest& request, AnswerSet& answers,
-                                    const std::weak_ptr<AnswerReader>& reader) {
-  call.set_request_id(request.request_id());
-  constexpr Right right = Right::generate;
-  if (auto refused = call.authorize(&right)) return *std::move(refused);
-  if (auto refused = call.refuse_priority(request.priority())) return *std::move(refused);
-  if (auto refused = call.admit()) return *std::move(refused);
-  GenerateCall asked = to_call(request);
-  state.give_owner(asked, call.record().key_name);
-  auto planned = plan_request(state.model, asked);
-  if (auto* error = std::get_if<ApiError>(&planned)) return std::move(*error);
-  auto& plan = std::get<PlannedRequest>(planned);
-  call.set_ignored(plan.ignored);
-  plan.request.deadline = call.remaining();
-  if (plan.request.deadline && plan.request.deadline->count() <= 0) {
-    return from_engine({Errc::deadline_exceeded, "the deadline passed before the request began"});
+constexpr std::chrono::milliseconds kRetryAfter{1000};  // where no thread can be had
+
+/// A request from its message to the start of its answers. `cancel` may come at any time.
+class Asked {
+ public:
+  Asked(GatewayState& state, Call& call, AnswerSet& answers)
+      : state_(state), call_(call), answers_(answers) {}
+
+  /// Whether it may ask, which takes no time.
+  Answered<GenerateCall> admit(const v1::GenerateRequest& request) {
+    call_.set_request_id(request.request_id());
+    constexpr Right right = Right::generate;
+    if (auto refused = call_.authorize(&right)) return *std::move(refused);
+    if (auto refused = call_.refuse_priority(request.priority())) return *std::move(refused);
+    if (auto refused = call_.admit()) return *std::move(refused);
+    GenerateCall asked = to_call(request);
+    state_.give_owner(asked, call_.record().key_name);
+    return asked;
   }
-  const StartedCall started{
-      call.request_id(), static_cast<std::int64_t>(plan.request.prompt.size()), 0, plan.drawn_seed};
-  call.record().prompt_tokens = started.prompt_tokens;
-  for (PlannedRequest& choice : choices_of(std::move(plan))) {
-    auto error = answers.start(std::move(choice), reader);
-    if (!error) continue;
-    answers.cancel();
-    return *std::move(error);
+
+  /// Starts its choices; `reader` hears of their events.
+  Answered<StartedCall> start(const GenerateCall& asked,
+                              const std::weak_ptr<AnswerReader>& reader) {
+    if (cancelled_) return from_engine({Errc::cancelled, "the call was cancelled"});
+    auto planned = plan(asked);
+    if (auto* error = std::get_if<ApiError>(&planned)) return std::move(*error);
+    auto started = start_choices(std::get<PlannedRequest>(std::move(planned)), reader);
+    started_ = true;
+    if (cancelled_) answers_.cancel();
+    return started;
   }
-  return started;
+
+  void cancel() {
+    cancelled_ = true;
+    if (started_) answers_.cancel();
+  }
+
+ private:
+  /// On a thread of ours nobody else catches.
+  Answered<PlannedRequest> plan(const GenerateCall& asked) {
+    try {
+      return plan_request(state_.model, asked);
+    } catch (const std::exception& error) {
+      return from_engine({Errc::internal, error.what()});
+    }
+  }
+  Answered<StartedCall> start_choices(PlannedRequest plan,
+                                      const std::weak_ptr<AnswerReader>& reader) {
+    call_.set_ignored(plan.ignored);
+    plan.request.deadline = call_.remaining();
+    if (plan.request.deadline && plan.request.deadline->count() <= 0) {
+      return from_engine({Errc::deadline_exceeded, "the deadline passed before the request began"});
+    }
+    const StartedCall started{call_.request_id(),
+                              static_cast<std::int64_t>(plan.request.prompt.size()), 0,
+                              plan.drawn_seed};
+    call_.record().prompt_tokens = started.prompt_tokens;
+    for (PlannedRequest& choice : choices_of(std::move(plan))) {
+      auto error = answers_.start(std::move(choice), reader);
+      if (!error) continue;
+      answers_.cancel();
+      return *std::move(error);
+    }
+    return started;
+  }
+
+  GatewayState& state_;
+  Call& call_;
+  AnswerSet& answers_;
+  std::atomic<bool> cancelled_{false};
+  std::atomic<bool> started_{false};  // all choices are, so others may cancel them
+};
+
+/// Has `answer` start what `asked` asks for: elsewhere, if a form has to be compiled for that.
+template <class Answer>
+void start_where_it_may(const std::shared_ptr<Answer>& answer, GenerateCall asked,
+                        const InferenceSettings& settings) {
+  if (!has_form(asked)) return answer->start(asked);
+  if (!settings.run_elsewhere([answer, asked = std::move(asked)] { answer->start(asked); }))
+    answer->finish(queue_full(0, kRetryAfter));
 }
 
 /// Whoever takes events or has written makes the next step; one at a time.
@@ -47,19 +99,36 @@ class StreamedAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                              public AnswerReader,
                              public std::enable_shared_from_this<StreamedAnswer> {
  public:
-  StreamedAnswer(GatewayState& state, AnswerStream::Limits limits,
+  StreamedAnswer(GatewayState& state, const InferenceSettings& settings,
                  grpc::CallbackServerContext& context)
-      : state_(state), call_(state, context, "grpc_generate"), answers_(state, limits) {}
+      : state_(state),
+        settings_(settings),
+        call_(state, context, "grpc_generate"),
+        answers_(state, settings.stream) {}
 
   void begin(const grpc::ByteBuffer& bytes) {
     self_ = shared_from_this();
     v1::GenerateRequest request;
     if (auto error = parse_message(bytes, request)) return finish(error);
-    auto started = start_answers(state_, call_, request, answers_, weak_from_this());
+    auto asked = asked_.admit(request);
+    if (auto* error = std::get_if<ApiError>(&asked)) return finish(std::move(*error));
+    start_where_it_may(self_, std::get<GenerateCall>(std::move(asked)), settings_);
+  }
+  /// Once, on any thread.
+  void start(const GenerateCall& asked) {
+    auto started = asked_.start(asked, weak_from_this());
     if (auto* error = std::get_if<ApiError>(&started)) return finish(std::move(*error));
     *unsent_.emplace_back().mutable_started() =
         to_message(std::get<StartedCall>(started), state_.model);
     pump();  // the first one: nothing was taken yet
+  }
+
+  void finish(std::optional<ApiError> error) {
+    finished_ = true;
+    error = call_.cause_of(std::move(error));
+    if (error) answers_.cancel();
+    answers_.record(call_.record(), error);
+    Finish(call_.close(error));
   }
 
   void on_events() override { pump(); }
@@ -71,7 +140,7 @@ class StreamedAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     writing_ = false;
     pump();
   }
-  void OnCancel() override { answers_.cancel(); }
+  void OnCancel() override { asked_.cancel(); }
   void OnDone() override { self_.reset(); }
 
  private:
@@ -96,17 +165,12 @@ class StreamedAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     writing_ = true;
     StartWrite(&out_);
   }
-  void finish(std::optional<ApiError> error) {
-    finished_ = true;
-    error = call_.cause_of(std::move(error));
-    if (error) answers_.cancel();
-    answers_.record(call_.record(), error);
-    Finish(call_.close(error));
-  }
 
   GatewayState& state_;
+  const InferenceSettings& settings_;
   Call call_;
   AnswerSet answers_;
+  Asked asked_{state_, call_, answers_};
   std::shared_ptr<StreamedAnswer> self_;  // until OnDone
   OneAtATime steps_;
   std::deque<v1::GenerateResponse> unsent_;
@@ -120,8 +184,10 @@ class WholeAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                           public AnswerReader,
                           public std::enable_shared_from_this<WholeAnswer> {
  public:
-  WholeAnswer(GatewayState& state, grpc::CallbackServerContext& context)
+  WholeAnswer(GatewayState& state, const InferenceSettings& settings,
+              grpc::CallbackServerContext& context)
       : state_(state),
+        settings_(settings),
         call_(state, context, "grpc_generate_unary"),
         answers_(state, AnswerStream::Limits{}) {}
 
@@ -129,18 +195,29 @@ class WholeAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     self_ = shared_from_this();
     v1::GenerateUnaryRequest request;
     if (auto error = parse_message(bytes, request)) return finish(*std::move(error));
-    auto started = start_answers(state_, call_, request.request(), answers_, weak_from_this());
+    auto asked = asked_.admit(request.request());
+    if (auto* error = std::get_if<ApiError>(&asked)) return finish(std::move(*error));
+    start_where_it_may(self_, std::get<GenerateCall>(std::move(asked)), settings_);
+  }
+  /// Once, on any thread.
+  void start(const GenerateCall& asked) {
+    auto started = asked_.start(asked, weak_from_this());
     if (auto* error = std::get_if<ApiError>(&started)) return finish(std::move(*error));
     started_ = std::get<StartedCall>(started);
     wholes_.resize(answers_.size());
     pump();
   }
 
+  void finish(ApiError error) {
+    finished_ = true;
+    end(std::move(error));
+  }
+
   void on_events() override { pump(); }
   void OnWriteDone(bool ok) override {
     end(ok ? std::nullopt : std::optional(from_engine({Errc::cancelled, ""})));
   }
-  void OnCancel() override { answers_.cancel(); }
+  void OnCancel() override { asked_.cancel(); }
   void OnDone() override { self_.reset(); }
 
  private:
@@ -159,10 +236,6 @@ class WholeAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     finished_ = true;
     out_ = serialize_message(response());
     StartWrite(&out_);
-  }
-  void finish(ApiError error) {
-    finished_ = true;
-    end(std::move(error));
   }
   void end(std::optional<ApiError> error) {
     error = call_.cause_of(std::move(error));
@@ -184,8 +257,10 @@ class WholeAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   }
 
   GatewayState& state_;
+  const InferenceSettings& settings_;
   Call call_;
   AnswerSet answers_;
+  Asked asked_{state_, call_, answers_};
   std::shared_ptr<WholeAnswer> self_;  // until OnDone
   OneAtATime steps_;
   grpc::ByteBuffer out_;
@@ -197,18 +272,19 @@ class WholeAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 }  // namespace
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* answer_as_stream(GatewayState& state,
-                                                             AnswerStream::Limits limits,
+                                                             const InferenceSettings& settings,
                                                              grpc::CallbackServerContext& context,
                                                              const grpc::ByteBuffer& request) {
-  auto answer = std::make_shared<StreamedAnswer>(state, limits, context);
+  auto answer = std::make_shared<StreamedAnswer>(state, settings, context);
   answer->begin(request);
   return answer.get();
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* answer_whole(GatewayState& state,
+                                                         const InferenceSettings& settings,
                                                          grpc::CallbackServerContext& context,
                                                          const grpc::ByteBuffer& request) {
-  auto answer = std::make_shared<WholeAnswer>(state, context);
+  auto answer = std::make_shared<WholeAnswer>(state, settings, context);
   answer->begin(request);
   return answer.get();
 }

@@ -99,20 +99,20 @@ constexpr int kGenerateUnary = 1;  // its place among the service's methods
 
 class InferenceService final : public Raw {
  public:
-  InferenceService(GatewayState& state, AnswerStream::Limits limits)
-      : state_(state), limits_(limits) {
+  InferenceService(GatewayState& state, InferenceSettings settings)
+      : state_(state), settings_(std::move(settings)) {
     // On the wire a unary call is a stream of one message. As a stream it tells when the message
     // has gone out, which a unary reactor does not.
     using Handler = grpc::internal::CallbackServerStreamingHandler<ByteBuffer, ByteBuffer>;
     MarkMethodRawCallback(kGenerateUnary,
                           new Handler([this](CallbackServerContext* context, const ByteBuffer* in) {
-                            return answer_whole(state_, *context, *in);
+                            return answer_whole(state_, settings_, *context, *in);
                           }));
   }
 
   grpc::ServerWriteReactor<ByteBuffer>* Generate(CallbackServerContext* context,
                                                  const ByteBuffer* in) override {
-    return answer_as_stream(state_, limits_, *context, *in);
+    return answer_as_stream(state_, settings_, *context, *in);
   }
   ServerUnaryReactor* Tokenize(CallbackServerContext* context, const ByteBuffer* in,
                                ByteBuffer* out) override {
@@ -138,13 +138,14 @@ class InferenceService final : public Raw {
 
  private:
   GatewayState& state_;
-  const AnswerStream::Limits limits_;
+  const InferenceSettings settings_;
 };
 
 }  // namespace
 
-NamedService make_inference_service(GatewayState& state, AnswerStream::Limits limits) {
-  return {Base::service_full_name(), std::make_shared<InferenceService>(state, limits)};
+NamedService make_inference_service(GatewayState& state, InferenceSettings settings) {
+  return {Base::service_full_name(),
+          std::make_shared<InferenceService>(state, std::move(settings))};
 }
 
 }  // namespace troupe::services

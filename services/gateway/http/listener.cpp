@@ -42,7 +42,7 @@ Listener::Listener(Descriptor socket, ListenerSettings settings, Serve serve)
       serve_(std::move(serve)),
       wakes_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       poll_(::epoll_create1(EPOLL_CLOEXEC)),
-      workers_(settings_.requests_max, kThreadIdle) {
+      workers_({.threads_max = settings_.requests_max, .idle_time = kThreadIdle}) {
   watch_socket(poll_.get(), socket_.get(), EPOLLIN);
   watch_socket(poll_.get(), wakes_.get(), EPOLLIN);
   watcher_ = std::thread([this] { watch(); });

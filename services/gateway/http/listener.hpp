@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "services/gateway/http/connection_stream.hpp"
-#include "services/gateway/http/worker_threads.hpp"
+#include "services/gateway/worker_threads.hpp"
 #include "services/runtime/ports/listening_socket.hpp"
 
 namespace troupe::services::http {

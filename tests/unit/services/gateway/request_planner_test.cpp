@@ -327,8 +327,11 @@ TEST(RequestPlanner, AForcedCallIsTheFormWhateverElseIsAskedOfTheText) {
   ChatCall chat{{{"user", "hello"}}};
   chat.tools = {R"({"type": "function",
       "function": {"name": "f", "description": "of a test", "parameters": {}}})"};
+  call.input = chat;
+  EXPECT_FALSE(has_form(call));
   chat.choice.kind = ToolChoice::Kind::required;
   call.input = chat;
+  EXPECT_TRUE(has_form(call));
   call.format.grammar.kind = model::GrammarSpec::Kind::json_object;
   const auto plan = plan_of(call, tiny_speaking("v31"));
   EXPECT_EQ(plan.request.grammar.kind, model::GrammarSpec::Kind::tool_calls);

@@ -1,10 +1,10 @@
-// A job goes to a thread that sleeps, or to a new one.
-#include "services/gateway/http/worker_threads.hpp"
+// A job goes to a thread that sleeps, or to a new one, or waits for one.
+#include "services/gateway/worker_threads.hpp"
 
 #include <iterator>
 #include <system_error>
 
-namespace troupe::services::http {
+namespace troupe::services {
 
 WorkerThreads::~WorkerThreads() {
   std::unique_lock lock(mutex_);
@@ -15,27 +15,32 @@ WorkerThreads::~WorkerThreads() {
 }
 
 bool WorkerThreads::run(std::function<void()> job) {
-  std::unique_lock lock(mutex_);
+  const std::lock_guard lock(mutex_);
   join_ended();
   if (stopping_) return false;
-  if (idle_ > jobs_.size()) {
-    jobs_.push_back(std::move(job));
-    changed_.notify_all();
-    return true;
-  }
-  if (threads_.size() >= threads_max_) return false;
+  const bool sleeper = idle_ > jobs_.size();
+  if (!sleeper && !add_thread() && !may_wait()) return false;
+  jobs_.push_back(std::move(job));
+  changed_.notify_all();
+  return true;
+}
+
+/// Only a thread there is can come to a job that waits.
+bool WorkerThreads::may_wait() const {
+  return !threads_.empty() && jobs_.size() < idle_ + limits_.waiting_max;
+}
+
+bool WorkerThreads::add_thread() {
+  if (threads_.size() >= limits_.threads_max) return false;
   threads_.emplace_back();
   const auto self = std::prev(threads_.end());
-  ++idle_;
-  jobs_.push_back(std::move(job));
   try {
     *self = std::thread([this, self] { work(self); });
   } catch (const std::system_error&) {
-    jobs_.pop_back();
-    --idle_;
     threads_.erase(self);
     return false;
   }
+  ++idle_;
   return true;
 }
 
@@ -48,7 +53,7 @@ std::size_t WorkerThreads::busy() const {
 void WorkerThreads::work(std::list<std::thread>::iterator self) {
   std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait_for(lock, idle_time_, [this] { return stopping_ || !jobs_.empty(); });
+    changed_.wait_for(lock, limits_.idle_time, [this] { return stopping_ || !jobs_.empty(); });
     if (jobs_.empty()) break;
     auto job = std::move(jobs_.front());
     jobs_.pop_front();
@@ -70,4 +75,4 @@ void WorkerThreads::join_ended() {
   ended_.clear();
 }
 
-}  // namespace troupe::services::http
+}  // namespace troupe::services
