@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "services/cli/chat_file.hpp"
+#include "services/cli/input_file.hpp"
 #include "services/cli/prompt_source.hpp"
 #include "services/gateway/tool_calls.hpp"
 #include "services/runtime/faults.hpp"
@@ -12,6 +13,9 @@
 
 namespace troupe::services {
 namespace {
+
+constexpr std::string_view kCallIdBegin = "call_";  // of every id that a gateway makes
+constexpr std::uint64_t kResultBytesMax = std::uint64_t{16} << 20;
 
 void say(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }
 
@@ -29,6 +33,43 @@ std::string flag_of(std::string key) {
 
 std::string counted(std::size_t count, const char* what) {
   return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+}
+
+void show(const std::vector<ChatToolCall>& pending) {
+  for (const ChatToolCall& call : pending)
+    say("waits for its result: " + call.id + " " + call.name + "(" + call.arguments + ")");
+}
+
+/// What `given` says, or the file that it names behind an @. *Errors*: those of reading;
+/// `invalid_argument` for what is empty or not UTF-8.
+Expected<std::string> text_of(const std::string& given) {
+  if (given.empty()) return unexpected(Errc::invalid_argument, "there is no text behind the id");
+  const bool file = given.front() == '@';
+  auto text = file ? read_input(given.substr(1), kResultBytesMax) : Expected<std::string>(given);
+  if (!text) return text;
+  if (auto valid = require_utf8(*text, file ? given.substr(1) : "it"); !valid)
+    return unexpected(std::move(valid).error());
+  return text;
+}
+
+struct CallResult {
+  std::string id, text;
+};
+
+/// "[ID] TEXT" for the first of `pending`, or the one that it names. *Errors*: those of text_of();
+/// `not_found` for an id that is none of theirs.
+Expected<CallResult> result_of(const std::string& argument,
+                               const std::vector<ChatToolCall>& pending) {
+  const std::size_t space = std::min(argument.find_first_of(" \t"), argument.size());
+  const std::string word = argument.substr(0, space);
+  const bool known = std::any_of(pending.begin(), pending.end(),
+                                 [&word](const ChatToolCall& call) { return call.id == word; });
+  if (!known && word.starts_with(kCallIdBegin))
+    return unexpected(Errc::not_found, word + " is no call that waits. /result shows those");
+  const std::size_t begin = std::min(argument.find_first_not_of(" \t", space), argument.size());
+  auto text = text_of(known ? argument.substr(begin) : argument);
+  if (!text) return unexpected(std::move(text).error());
+  return CallResult{known ? word : pending.front().id, *std::move(text)};
 }
 
 }  // namespace
@@ -50,6 +91,9 @@ const std::vector<ChatCommands::Entry>& ChatCommands::entries() {
        &ChatCommands::set},
       {"/tools", "FILE", "lets answers call its functions; alone: which there are; off: none",
        &ChatCommands::tools},
+      {"/result", "[ID] TEXT",
+       "what a call has come to, the first one without ID; @FILE: a file's text; alone: which wait",
+       &ChatCommands::result},
       {"/retry", "", "answers the last question again", &ChatCommands::retry},
       {"/undo", "", "takes the last question and its answer back", &ChatCommands::undo},
       {"/save", "FILE", "writes the conversation as JSON", &ChatCommands::save},
@@ -88,7 +132,7 @@ ChatCommands::Result ChatCommands::run(const std::string& line) {
 ChatCommands::Result ChatCommands::help(const std::string&) {
   for (const Entry& entry : entries()) {
     const std::string left = entry.name + " " + entry.argument;
-    std::fprintf(stderr, "%-16s %s\n", left.c_str(), entry.help.c_str());
+    std::fprintf(stderr, "%-17s %s\n", left.c_str(), entry.help.c_str());
   }
   return {};
 }
@@ -169,15 +213,37 @@ ChatCommands::Result ChatCommands::tools(const std::string& argument) {
   return {};
 }
 
+ChatCommands::Result ChatCommands::result(const std::string& argument) {
+  const std::vector<ChatToolCall> pending = conversation_.pending_calls();
+  if (pending.empty()) {
+    warn("no call waits for a result");
+    return {};
+  }
+  if (argument.empty()) {
+    show(pending);
+    return {};
+  }
+  auto result = result_of(argument, pending);
+  if (!result) {
+    warn("no result was taken: " + result.error().detail);
+    return {};
+  }
+  auto before = conversation_.messages();
+  conversation_.add_result(result->id, std::move(result->text));
+  const std::vector<ChatToolCall> left = conversation_.pending_calls();
+  if (left.empty()) return {Next::answer, std::move(before)};
+  show(left);
+  return {};
+}
+
 ChatCommands::Result ChatCommands::retry(const std::string&) {
   auto before = conversation_.messages();
-  auto question = conversation_.undo();
-  if (!question) {
+  if (!conversation_.take_answer_back()) {
     warn("there is no question yet");
     return {};
   }
   if (sampling_.seed) say("(the seed is set: without /set seed N the answer is the same)");
-  return {Next::ask, *std::move(question), std::move(before)};
+  return {Next::answer, std::move(before)};
 }
 
 ChatCommands::Result ChatCommands::undo(const std::string&) {

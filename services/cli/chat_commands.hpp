@@ -13,11 +13,10 @@ class ChatCommands {
   /// Both must outlive it. `/set` changes `sampling`.
   ChatCommands(Conversation& conversation, SamplingOptions& sampling);
 
-  enum class Next { go_on, quit, ask };
+  enum class Next { go_on, quit, answer };
   struct Result {
     Next next = Next::go_on;
-    std::string question = {};               // to ask; if that fails, things are
-    std::vector<ChatMessage> restored = {};  // as they were, if this is not empty
+    std::vector<ChatMessage> restored = {};  // what was said, should the answer fail
   };
   /// Carries out `line`, which begins with a slash. What it says goes to stderr.
   Result run(const std::string& line);
@@ -31,6 +30,7 @@ class ChatCommands {
   Result system(const std::string& argument);
   Result set(const std::string& argument);
   Result tools(const std::string& argument);
+  Result result(const std::string& argument);
   Result retry(const std::string& argument);
   Result undo(const std::string& argument);
   Result save(const std::string& argument);

@@ -1,6 +1,7 @@
 // Turns of a chat, and the loop that reads them.
 #include "services/cli/conversation.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 
@@ -47,6 +48,35 @@ std::optional<std::string> Conversation::undo() {
   return std::nullopt;
 }
 
+bool Conversation::take_answer_back() {
+  for (std::size_t i = messages_.size(); i-- > 0;) {
+    if (messages_[i].role == "user") return true;
+    if (messages_[i].role != "assistant") continue;
+    messages_.resize(i);
+    break;
+  }
+  return std::any_of(messages_.begin(), messages_.end(),
+                     [](const ChatMessage& message) { return message.role == "user"; });
+}
+
+std::vector<ChatToolCall> Conversation::pending_calls() const {
+  std::size_t behind = messages_.size();
+  while (behind > 0 && messages_[behind - 1].role == "tool") --behind;
+  if (behind == 0) return {};
+  std::vector<ChatToolCall> calls = messages_[behind - 1].tool_calls;
+  for (std::size_t i = behind; i < messages_.size(); ++i) {
+    const auto answered = std::find_if(calls.begin(), calls.end(), [&](const ChatToolCall& call) {
+      return call.id == messages_[i].tool_call_id;
+    });
+    if (answered != calls.end()) calls.erase(answered);
+  }
+  return calls;
+}
+
+void Conversation::add_result(const std::string& id, std::string result) {
+  messages_.push_back({"tool", std::move(result), "", {}, id});
+}
+
 void Conversation::replace(std::vector<ChatMessage> messages) {
   messages_ = std::move(messages);
   const bool has_system = !messages_.empty() && messages_.front().role == "system";
@@ -83,13 +113,16 @@ Generation::Result Conversation::ask(const std::string& question) {
     return {report(Fault::prompt_not_utf8, valid.error().detail), Ending::failed, ""};
   }
   messages_.push_back({"user", question});
+  Generation::Result result = answer();
+  if (result.ending == Ending::failed) messages_.pop_back();
+  return result;
+}
+
+Generation::Result Conversation::answer() {
   Generation::Result result = partner_.answer(messages_, tools_);
-  if (result.ending == Ending::failed) {
-    messages_.pop_back();
-  } else {
-    messages_.push_back({"assistant", result.text, "", result.calls});
-    count(result.usage);
-  }
+  if (result.ending == Ending::failed) return result;
+  messages_.push_back({"assistant", result.text, "", result.calls});
+  count(result.usage);
   return result;
 }
 
@@ -110,16 +143,15 @@ int Conversation::talk(SamplingOptions& sampling) {
     if (end == LineEnd::end_of_input) break;
     line = trimmed(line);
     if (line.empty()) continue;
-    std::vector<ChatMessage> restored;
-    if (line.front() == '/') {
-      auto command = commands.run(line);
-      if (command.next == ChatCommands::Next::quit) return 0;
-      if (command.next == ChatCommands::Next::go_on) continue;
-      line = std::move(command.question);
-      restored = std::move(command.restored);
-    }
-    const Generation::Result result = ask(line);
-    if (result.ending == Ending::failed && !restored.empty()) replace(std::move(restored));
+    const bool typed_command = line.front() == '/';
+    ChatCommands::Result command;
+    if (typed_command) command = commands.run(line);
+    if (command.next == ChatCommands::Next::quit) return 0;
+    if (typed_command && command.next == ChatCommands::Next::go_on) continue;
+    const Generation::Result result = typed_command ? answer() : ask(line);
+    if (typed_command && result.ending == Ending::failed) replace(std::move(command.restored));
+    if (terminal && !pending_calls().empty())
+      std::fputs("(/result TEXT says what a call has come to; /result shows them)\n", stderr);
     if (result.ending == Ending::reader_gone) return 0;
     if (!terminal && result.exit_code != 0) return result.exit_code;
     clear_interrupt();

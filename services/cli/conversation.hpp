@@ -25,6 +25,8 @@ class Conversation {
   /// Answers `question` on stdout. A question that failed is forgotten; an answer that was
   /// interrupted is kept as far as it went.
   Generation::Result ask(const std::string& question);
+  /// Answers what was said so far on stdout. Nothing has changed if that fails.
+  Generation::Result answer();
   /// Reads questions and slash commands until the end of input. Returns the exit code.
   int talk(SamplingOptions& sampling);
 
@@ -33,6 +35,13 @@ class Conversation {
   const std::string& system() const { return system_; }
   /// Takes the last question and its answer back and returns the question; nothing without one.
   std::optional<std::string> undo();
+  /// Takes the last answer to the last question back, its results with it; false without a
+  /// question.
+  bool take_answer_back();
+  /// Calls of the last answer that have no result yet, in their order.
+  std::vector<ChatToolCall> pending_calls() const;
+  /// Says what the pending call `id` has come to.
+  void add_result(const std::string& id, std::string result);
   const std::vector<ChatMessage>& messages() const { return messages_; }
   /// Goes on after `messages`; a system message in front is the conversation's.
   void replace(std::vector<ChatMessage> messages);

@@ -11,7 +11,7 @@ import re
 import unittest
 from concurrent import futures
 
-from tests.support import grpc_client, http_stand_in, openai_client, program
+from tests.support import grpc_client, http_stand_in, openai_client, program, pty_program
 
 pb, grpc = grpc_client.pb, grpc_client.grpc
 
@@ -52,8 +52,9 @@ class GrpcStandIn(grpc_client.inference_pb2_grpc.InferenceServiceServicer):
 
     @property
     def conversations(self):
-        """(messages, tools) of each request; calls as (id, name, arguments)."""
-        return [([(one.role, one.content,
+        """(messages, tools) of each request. A message is (role, content, its calls); these are
+        (id, name, arguments). Of a result the last is the id of its call."""
+        return [([(one.role, one.content, one.tool_call_id or
                    [(call.id, call.name, call.arguments_json) for call in one.tool_calls])
                   for one in request.chat.messages],
                  [json.loads(text) for text in request.chat.tools]) for request in self.asked]
@@ -92,7 +93,7 @@ class HttpStandIn(http_stand_in.Server):
 
     @property
     def conversations(self):
-        return [([(one["role"], one["content"] or "",
+        return [([(one["role"], one["content"] or "", one.get("tool_call_id") or
                    [(call["id"], call["function"]["name"], call["function"]["arguments"])
                     for call in one.get("tool_calls", ())])
                   for one in body["messages"]], body.get("tools", []))
@@ -144,6 +145,45 @@ class Cases:
         self.assertEqual(asked[0][0], [("user", "How?", []), ("assistant", "", TWO_CALLS_KEPT),
                                        ("user", "Again?", [])])
 
+    def test_results_answer_calls_in_order_and_the_answer_goes_on(self):
+        noon = self.file("noon.txt", "noon,\nor so")
+        _, said, asked = self.talk(*TWO_CALLS, lines=("How?", "/result 5 degrees",
+                                                      f"/result @{noon}"))
+        self.assertIn("\nwaits for its result: call_1 clock({})\n", said)
+        self.assertEqual(len(asked), 2)
+        self.assertEqual(asked[1][0], [("user", "How?", []), ("assistant", "", TWO_CALLS_KEPT),
+                                       ("tool", "5 degrees", "call_0"),
+                                       ("tool", "noon,\nor so", "call_1")])
+
+    def test_results_answer_calls_by_their_ids(self):
+        _, said, asked = self.talk(*TWO_CALLS, lines=("How?", "/result", "/result call_1 noon",
+                                                      "/result", "/result call_0 cold"))
+        shown = re.findall(r"^waits for its result: (\w+ \w+)", said, re.M)
+        self.assertEqual(shown[:4], ["call_0 weather", "call_1 clock", *["call_0 weather"] * 2])
+        self.assertEqual(asked[1][0][2:], [("tool", "noon", "call_1"), ("tool", "cold", "call_0")])
+
+    def test_results_that_answer_no_call_are_refused(self):
+        latin = self.file("latin.txt", b"caf\xe9")
+        wrong = ("/result @nowhere.txt", f"/result @{latin}", "/result call_9 x", "/result call_0")
+        _, said, asked = self.talk(*TWO_CALLS, lines=(
+            "/result early", "How?", *wrong, "/result a", "/result call_0 b", "/result call_1 c",
+            "Thanks.", "/reset", "/result late"))
+        self.assertEqual(re.findall("no call waits for a result", said),
+                         ["no call waits for a result"] * 2)
+        refused = re.findall(r"no result was taken: (.*)", said)
+        self.assertEqual(len(refused), 5, said)
+        for reason, words in zip(refused, ("nowhere.txt", "latin.txt is not UTF-8", "call_9 is no",
+                                           "no text behind the id", "call_0 is no")):
+            self.assertIn(words, reason)
+        self.assertEqual(asked[1][0][2:], [("tool", "a", "call_0"), ("tool", "c", "call_1")])
+        self.assertEqual(asked[2][0][-1], ("user", "Thanks.", []))
+
+    def test_a_retry_answers_the_last_results_again(self):
+        _, _, asked = self.talk(*TWO_CALLS, lines=("How?", "/result a", "/retry",
+                                                   "/result b", "/result c", "/retry"))
+        talks = [[content for _, content, _ in messages] for messages, _ in asked]
+        self.assertEqual(talks, [["How?"], ["How?"], *[["How?", "", "b", "c"]] * 2])
+
     def test_tools_go_with_every_question_until_they_are_off(self):
         first = self.tools_file(WEATHER)
         second = self.tools_file(CLOCK, WEATHER, name="more tools.json")
@@ -178,6 +218,27 @@ class GrpcTest(Cases, program.ProgramTest):
 
 class HttpTest(Cases, program.ProgramTest):
     StandIn = HttpStandIn
+
+
+class TerminalTest(program.ProgramTest):
+    def test_calls_still_wait_behind_an_answer_that_failed(self):
+        server = HttpStandIn(TWO_CALLS, ())
+        self.addCleanup(server.close)
+        good, fail_at = server.answers, 2
+        server.answers = lambda number, body: (
+            (500, {}, b"broken") if number == fail_at else good(number, body))
+        terminal = pty_program.Terminal("chat", "--url", server.url)
+        self.addCleanup(terminal.close)
+        terminal.until(b"> ")
+        for line, said in (("How?", b"/result TEXT says"), ("/result a", b"call_1 clock"),
+                           ("/result b", b"TROUPE-"), ("/result", b"call_1 clock"),
+                           ("/result c", b"/result TEXT says")):
+            terminal.type(line.encode() + b"\n")
+            terminal.until(said)
+            terminal.until(b"> ")
+        results = [[content for role, content, _ in messages if role == "tool"]
+                   for messages, _ in server.conversations]
+        self.assertEqual(results, [[], ["a", "b"], ["a", "c"]])
 
 
 class FileTest(program.ProgramTest):
@@ -231,11 +292,16 @@ class ServedTest(program.ProgramTest):
                     {"role": "assistant", "content": None, "tool_calls": calls}]
         talk = self.file("talk.json", json.dumps({"messages": messages}))
         asked = {"messages": [*messages, {"role": "user", "content": "Hi"}]}
-        for more, lines in (({"tools": [WEATHER, CLOCK]}, (f"/tools {tools}",)), ({}, ())):
-            whole = openai_client.ask(served.url, "/tokenize", {**asked, **more}).json
+        results = [{"role": "tool", "content": text, "tool_call_id": f"call_{i}"}
+                   for i, text in enumerate(("5 degrees", "noon"))]
+        answered = {"messages": [*messages, *results]}
+        for more, lines in (({**asked, "tools": [WEATHER, CLOCK]}, (f"/tools {tools}", "Hi")),
+                            (asked, ("Hi",)),
+                            (answered, ("/result 5 degrees", "/result noon"))):
+            whole = openai_client.ask(served.url, "/tokenize", more).json
             for url in (served.url, served.address):
                 with self.subTest(url=url, **more):
-                    tokens, said = self.stats(url, f"/load {talk}", *lines, "Hi", "/stats")
+                    tokens, said = self.stats(url, f"/load {talk}", *lines, "/stats")
                     self.assertEqual(tokens, whole["count"])
                     self.assertNotIn("without effect", said)
 
