@@ -1,5 +1,6 @@
 """The OpenAPI document against a live server: every path, every field, every reply."""
 
+import glob
 import json
 import os
 import re
@@ -15,6 +16,8 @@ try:
 except ImportError:
     requirement.lacking("Python's jsonschema")
 
+TOOL = {"type": "function", "function": {"name": "look", "description": "at it", "parameters": {}}}
+CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 # A value that is served, for fields whose first fitting value would not be.
 # Fields that say something of messages only.
 OF_CONVERSATIONS = ("chat_template_kwargs", "thinking", "reasoning_effort",
@@ -46,7 +49,7 @@ FINE = {
     "thinking": False,
     "reasoning_effort": "low",
     "tool_choice": "none",
-    "tools": [],
+    "tools": [TOOL],
     "modalities": ["text"],
     "best_of": 1,
     "cache_salt": "mine",
@@ -79,7 +82,14 @@ def objects(schemas):
     part = message["properties"]["content"]["anyOf"][1]["items"]
     thinking = schemas["TemplateRequest"]["properties"]["thinking"]["anyOf"][1]
     options = schemas["CompletionRequest"]["properties"]["stream_options"]["anyOf"][0]
+    choice = schemas["ChatRequest"]["properties"]["tool_choice"]["anyOf"][1]
+    structured = schemas["CompletionRequest"]["properties"]["structured_outputs"]["anyOf"][0]
+    call = schemas["GivenToolCall"]
     user = lambda content, **more: [{"role": "user", "content": content, **more}]
+    called = lambda call: within_template(
+        messages=[*user("Hi"), {"role": "assistant", "tool_calls": [call]}])
+    chosen = lambda choice: within_template(tools=[TOOL], tool_choice=choice)
+    of_function = {"name": "look"}
     named = lambda **more: {"type": "json_schema", "json_schema": {"schema": {}, **more}}
     formed = lambda **response_format: within_completion(response_format=response_format)
     return {
@@ -96,17 +106,27 @@ def objects(schemas):
                                         lambda more: formed(**named(**more))),
         "response_format: regex": (form[3], lambda more: formed(
             **{"type": "regex", "pattern": "a", **more})),
+        "structured_outputs": (structured, lambda more: within_completion(
+            structured_outputs=more)),
+        "messages[].tool_calls[]": (call, lambda more: called({**CALL, **more})),
+        "messages[].tool_calls[].function": (
+            call["properties"]["function"],
+            lambda more: called({**CALL, "function": {**CALL["function"], **more}})),
+        "tool_choice": (choice, lambda more: chosen(
+            {"type": "function", "function": of_function, **more})),
+        "tool_choice.function": (choice["properties"]["function"], lambda more: chosen(
+            {"type": "function", "function": {**of_function, **more}})),
     }
 
 
 def names_in_source():
     """Every text of the HTTP gateway's source that could be the name of a field."""
-    folder = os.path.join(program.SOURCE, "services", "gateway", "http")
+    folder = os.path.join(program.SOURCE, "services", "gateway")
     names = set()
-    for file_name in os.listdir(folder):
-        if file_name.endswith(".cpp"):
-            with open(os.path.join(folder, file_name), encoding="utf-8") as file:
-                names |= set(re.findall(r'"([A-Za-z_]\w*)"', file.read()))
+    for path in (*glob.glob(os.path.join(folder, "http", "*.cpp")),
+                 os.path.join(folder, "tool_calls.cpp")):
+        with open(path, encoding="utf-8") as file:
+            names |= set(re.findall(r'"([A-Za-z_]\w*)"', file.read()))
     assert "guided_json" in names and len(names) > 150, names
     return names
 
@@ -114,7 +134,8 @@ def names_in_source():
 class OpenApiTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.served = client.Served()
+        template = os.path.join(program.GOLDENS, "chat", "v31.jinja")  # it has a form for calls
+        cls.served = client.Served(program.TINY, "--chat-template", template)
         cls.url = cls.served.url
         cls.document = oai.ask(cls.url, "/openapi.json").json
         cls.schemas = cls.document["components"]["schemas"]
@@ -234,6 +255,23 @@ class OpenApiTest(unittest.TestCase):
         for name, (schema, request_with) in objects(self.schemas).items():
             with self.subTest(object=name):
                 self.check_documented(request_with, schema.get("properties", {}))
+                given = json.dumps(request_with({}))
+                members = schema.get("properties", {})
+                for member in (one for one in members if f'"{one}"' not in given):
+                    answer = oai.ask(self.url, *request_with({member: True}))
+                    if answer.status != 200:
+                        self.assertEqual(answer.error["code"], "invalid_value", member)
+
+    def test_every_member_of_a_tool_that_is_read_is_documented(self):
+        """Others are the template's, which gets a tool as it is. None takes a number."""
+        tool = self.schemas["Tool"]
+        function = tool["properties"]["function"]
+        within = lambda more: {**TOOL, "function": {**TOOL["function"], **more}}
+        for place, schema, made in (("tool", tool, lambda more: {**TOOL, **more}),
+                                    ("function", function, within)):
+            read = {name for name in names_in_source() | schema["properties"].keys()
+                    if oai.ask(self.url, *within_template(tools=[made({name: 5})])).status == 400}
+            self.assertEqual(read, schema["properties"].keys(), place)
 
     def test_chunks_fit(self):
         for path, post, schema in self.posts():
