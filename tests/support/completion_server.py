@@ -8,10 +8,12 @@ import time
 from tests.support import program
 
 VOCABULARY = 1000
+_SURPLUS_WAIT_S = 0.5  # for a request that is one too many
 
 
 class CompletionServer(http.server.ThreadingHTTPServer):
-    """`round_size`: how many requests are open before any of them is answered."""
+    """`round_size`: how many requests are open before any of them is answered. The first of
+    several wait for one more, which should not come: `open_most` tells."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -42,11 +44,15 @@ class CompletionServer(http.server.ThreadingHTTPServer):
             self.open_most = max(self.open_most, self._open)
             self._waiting += 1
             mine = self._rounds
+            self._changed.notify_all()
             if self._waiting == self.round_size:
+                if mine == 0 and self.round_size > 1:
+                    self._changed.wait_for(lambda: self._open > self.round_size, _SURPLUS_WAIT_S)
                 self._waiting = 0
                 self._rounds += 1
                 self._changed.notify_all()
-            return self._changed.wait_for(lambda: self._rounds > mine, program.TIMEOUT_S)
+            done = lambda: self._rounds > mine or self.open_most > self.round_size > 1  # noqa: E731
+            return self._changed.wait_for(done, program.TIMEOUT_S)
 
     def leave(self):
         with self._changed:

@@ -10,8 +10,6 @@
 #include <deque>
 #include <map>
 #include <mutex>
-#include <set>
-#include <thread>
 
 namespace troupe::services {
 namespace {
@@ -56,22 +54,28 @@ LoadPlan plan_of(std::int64_t requests) {
 
 void ignore(std::int64_t, std::int64_t) {}
 
-/// Holds answers back until `wanted` requests are open, and counts them.
+/// How long a request that is one too many is waited for.
+constexpr milliseconds kSurplusWait{300};
+
+/// Holds answers back until `wanted` requests are open, and counts them. The first ones wait for
+/// one more, which must not come.
 class Turnstile {
  public:
   explicit Turnstile(std::size_t wanted) : wanted_(wanted) {}
 
   std::unique_ptr<ClientStream> send(const Prompt&) {
     std::unique_lock lock(mutex_);
-    clients_.insert(std::this_thread::get_id());
     most_ = std::max(most_, ++open_);
     ++sent_;
+    changed_.notify_all();
     const std::size_t round = round_;
     if (++waiting_ == wanted_) {
+      if (round == 0) changed_.wait_for(lock, kSurplusWait, [&] { return open_ > wanted_; });
       waiting_ = 0;
       ++round_;
       changed_.notify_all();
-    } else if (!changed_.wait_for(lock, kPatience, [&] { return round_ != round; })) {
+    } else if (!changed_.wait_for(lock, kPatience,
+                                  [&] { return round_ != round || most_ > wanted_; })) {
       ADD_FAILURE() << "only " << open_ << " requests are open";
     }
     return std::make_unique<PlayedStream>(answer_of(1), [this, ends = 0]() mutable {
@@ -84,7 +88,6 @@ class Turnstile {
   const std::size_t wanted_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::set<std::thread::id> clients_;
   std::size_t open_ = 0, most_ = 0, sent_ = 0, waiting_ = 0, round_ = 0;
 };
 
@@ -92,9 +95,9 @@ TEST(ClosedLoop, HasAsManyRequestsOpenAsClients) {
   LoadPlan plan = plan_of(20);
   plan.clients = 5;
   plan.warmup = 10;
-  Turnstile turnstile(5);  // an answer comes when five are open: with fewer clients, none
-  const auto result =
-      run_load(plan, [&](const Prompt& prompt) { return turnstile.send(prompt); }, ignore);
+  Turnstile turnstile(5);  // an answer comes when five are open: with fewer clients, none does
+  const auto result = run_load(
+      plan, [&](const Prompt& prompt) { return turnstile.send(prompt); }, ignore);
   EXPECT_EQ(turnstile.most_, 5u);
   EXPECT_EQ(turnstile.sent_, 30u);
   EXPECT_EQ(result.outcomes.size(), 20u);
