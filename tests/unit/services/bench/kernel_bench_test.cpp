@@ -116,6 +116,7 @@ TEST(KernelCounts, RowWiseOperationsTouchCachedRows) {
   EXPECT_EQ(norm.flops, 0);
   EXPECT_FALSE(norm.from_memory);
   EXPECT_EQ(counted("bench-1b/swiglu/f32/8").bytes, 3.0 * 8 * 512 * 4);
+  EXPECT_EQ(counted("bench-1b/quantise/f32/8").bytes, 8.0 * 1024 * (4 + 4));
   EXPECT_EQ(counted("bench-1b/quantise_int8/f32/8").bytes, 8.0 * 1024 * (4 + 1));
   EXPECT_EQ(counted("bench-1b/combine/bf16/8").bytes, 8.0 * (6 + 1) * 1024 * 2);
   EXPECT_FALSE(counted("bench-1b/combine/bf16/8").from_memory);
@@ -125,6 +126,59 @@ TEST(KernelCounts, EmbeddingRowsComeFromMemory) {
   const Counted eight = counted("bench-1b/embed/bf16/8");
   EXPECT_EQ(eight.bytes, 8.0 * 1024 * 2);
   EXPECT_TRUE(eight.from_memory);
+}
+
+/// What one run of a case asks of its kernels.
+struct Asked {
+  std::int64_t e4m3_rows = 0, int8_rows = 0;  // quantised
+  std::int64_t unpacked = 0, added = 0;       // rows of BF16, and those added to sums
+  bool operator==(const Asked&) const = default;
+};
+
+Asked asked_by(std::string_view name) {
+  static Asked asked;
+  asked = {};
+  kernels::KernelTable table = *fastest();
+  table.quantise = [](const auto& args, std::int64_t begin, std::int64_t end) {
+    asked.e4m3_rows += end - begin;
+    fastest()->quantise(args, begin, end);
+  };
+  table.quantise_int8 = [](const auto& args, std::int64_t begin, std::int64_t end) {
+    asked.int8_rows += end - begin;
+    fastest()->quantise_int8(args, begin, end);
+  };
+  table.unpack_bf16 = [](auto... args) {
+    ++asked.unpacked;
+    fastest()->unpack_bf16(args...);
+  };
+  table.axpy = [](auto... args) {
+    ++asked.added;
+    fastest()->axpy(args...);
+  };
+  const auto engine = BenchEngine::make(&table, 1);
+  auto pool = WeightPool::make(64 * kMiB);
+  prepare_kernel(only_case(name), engine->engine(), *pool).once();
+  return asked;
+}
+
+TEST(KernelRuns, RowsAreQuantisedWhereTheFormatSaysSo) {
+  for (const char* format : {"fp8", "int8", "int8-channel", "int4", "awq", "bf16"})
+    EXPECT_EQ(asked_by("bench-1b/linear/q_b/" + std::string(format) + "/8"), Asked{}) << format;
+  EXPECT_EQ(asked_by("bench-1b/linear/q_b/fp8-act/8"), Asked{.e4m3_rows = 8});
+  for (const char* format : {"w8a8", "w8a8-channel", "w4a8"})
+    EXPECT_EQ(asked_by("bench-1b/linear/q_b/" + std::string(format) + "/8"), Asked{.int8_rows = 8})
+        << format;
+  // Of each pair what goes in and what goes down; of a dense FFN, of each row.
+  EXPECT_EQ(asked_by("bench-1b/experts/fp8-act/8"), Asked{.e4m3_rows = 2 * 8 * 6});
+  EXPECT_EQ(asked_by("bench-1b/dense_ffn/fp8-act/4"), Asked{.e4m3_rows = 2 * 4});
+  EXPECT_EQ(asked_by("bench-1b/dense_ffn/w8a8/2"), Asked{.int8_rows = 2 * 2});
+  EXPECT_EQ(asked_by("bench-1b/quantise/f32/4"), Asked{.e4m3_rows = 4});
+  EXPECT_EQ(asked_by("bench-1b/quantise_int8/f32/4"), Asked{.int8_rows = 4});
+}
+
+TEST(KernelRuns, EveryRowIsLookedUpAndEveryReplyAdded) {
+  EXPECT_EQ(asked_by("bench-1b/embed/bf16/8"), Asked{.unpacked = 8});
+  EXPECT_EQ(asked_by("bench-1b/combine/bf16/8"), (Asked{.unpacked = 8 * 6, .added = 8 * 6}));
 }
 
 TEST(KernelRuns, EveryOperationRunsWithOneAndTwoThreads) {

@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <numeric>
 #include <random>
+#include <string>
+
+#include "model/config/json_value.hpp"
 
 namespace troupe::services {
 namespace {
@@ -54,8 +57,8 @@ TEST(LoadReport, AddsUpAnswersAndCountsTheOthersByTheirWords) {
   failed.failure = "QUEUE_FULL: later";
   other.failure = "away";
   failed.whole_s = 99;  // counts nowhere
-  result.outcomes = {answered(0.5, {0.25F, 0.75F}, 1.75), failed, {}, failed, other,
-                     answered(1.5, {}, 1.5)};
+  result.outcomes = {
+      answered(0.5, {0.25F, 0.75F}, 1.75), failed, {}, failed, other, answered(1.5, {}, 1.5)};
   const LoadReport report = summarize(result);
   EXPECT_EQ(report.completed, 2);
   EXPECT_EQ(report.failed, 3);
@@ -73,6 +76,53 @@ TEST(LoadReport, AddsUpAnswersAndCountsTheOthersByTheirWords) {
   EXPECT_EQ(report.per_token_s.max, 0.625);
   EXPECT_EQ(report.whole_s.p50, 1.5);
   EXPECT_EQ(report.whole_s.max, 1.75);
+}
+
+/// Figures of which no two are equal: seconds from `first` on.
+Percentiles figures(double first) {
+  return {.count = 9,
+          .mean = first,
+          .p50 = first + 0.001,
+          .p90 = first + 0.002,
+          .p99 = first + 0.003,
+          .max = first + 0.004};
+}
+
+LoadReport unlike_figures() {
+  LoadReport report;
+  report.first_token_s = figures(1);
+  report.gap_s = figures(2);
+  report.per_token_s = figures(3);
+  report.whole_s = figures(4);
+  return report;
+}
+
+TEST(LoadReport, EveryFigureOfTheJsonHasItsName) {
+  const auto json = model::parse_json(load_json(unlike_figures(), {}));
+  ASSERT_TRUE(json) << json.error().detail;
+  double first = 1;
+  for (const char* name :
+       {"time_to_first_token_s", "inter_token_latency_s", "time_per_output_token_s", "request_s"}) {
+    ASSERT_NE(json->find(name), nullptr) << name;
+    const auto& one = *json->find(name);
+    double expected = first++;
+    for (const char* figure : {"mean", "p50", "p90", "p99", "max"}) {
+      ASSERT_NE(one.find(figure), nullptr) << name << " " << figure;
+      EXPECT_DOUBLE_EQ(one.find(figure)->number().value_or(-1), expected) << name << " " << figure;
+      expected += 0.001;
+    }
+  }
+}
+
+TEST(LoadReport, EveryFigureOfTheTableStandsUnderItsName) {
+  const std::string table = load_table(unlike_figures(), {});
+  for (const char* line :
+       {"milliseconds                  mean       p50       p90       p99       max\n",
+        "time to first token        1000.00   1001.00   1002.00   1003.00   1004.00\n",
+        "between tokens             2000.00   2001.00   2002.00   2003.00   2004.00\n",
+        "per token after first      3000.00   3001.00   3002.00   3003.00   3004.00\n",
+        "whole request              4000.00   4001.00   4002.00   4003.00   4004.00\n"})
+    EXPECT_NE(table.find(line), std::string::npos) << line << table;
 }
 
 }  // namespace
