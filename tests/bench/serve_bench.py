@@ -6,7 +6,8 @@
 turns                  time to the first token of a second turn, prefix cached against cold
 overload               an open loop of 3 times the peak: refusals, latency, goodput, memory
 prefill_beside_decode  the longest gap of a stream while an 8K prompt is computed beside it
-slow_readers           one quick reader beside 200 slow ones; 1,000 idle gRPC streams
+slow_readers           one quick reader beside 200 slow ones, while their answers are computed and
+                       while they wait; 1,000 idle gRPC streams
 start                  from fork to /readyz, and what is resident then, against the weight files
 drops                  1,000 clients that connect and go: memory, sequences, pages left
 peer                   closed loops on Troupe and llama-server (--peer-bin, --gguf) in turns
@@ -62,6 +63,10 @@ def arguments():
     slow = parser.add_argument_group("slow_readers")
     slow.add_argument("--readers", type=int, default=200)
     slow.add_argument("--fast-tokens", type=int, default=512)
+    slow.add_argument(
+        "--computing-tokens", type=int, default=128,
+        help="of the quick one in each round while the readers' answers are computed",
+    )
     slow.add_argument("--streams", type=int, default=1000)
     slow.add_argument("--idle-s", type=float, default=20)
     parser.add_argument("--drops", type=int, default=1000, help="clients of drops")

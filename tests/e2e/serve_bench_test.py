@@ -55,6 +55,11 @@ class ServeBenchTest(program.ProgramTest):
         flags = () if LONG else ("--readers", 40, "--rounds", 1, "--streams", 50, "--idle-s", 1)
         found = self.found("slow_readers", *flags, "--fast-tokens", 128)
         self.assertGreater(found["beside_slow"], 0)
+        for name in ("quick", "slow"):
+            part = found["computing"][name]
+            self.assertGreater(part["tokens_per_s"], 0)
+            self.assertGreaterEqual(min(part["computed"]), 0.9 * (200 if LONG else 40), name)
+            self.assertLessEqual(*part["memory_mib"])
         self.assertEqual(found["streams"], 1000 if LONG else 50)
 
     def test_a_second_turn_and_a_long_prompt_are_measured(self):

@@ -8,13 +8,15 @@ import threading
 import urllib.parse
 
 from tests.bench.serving.asking import ask, completion
-from tests.bench.serving.server import Prompts, Troupe, pause
+from tests.bench.serving.server import Prompts, Samples, Troupe, pause
 from tests.support import grpc_client
 from tests.support.poll_until import eventually
 
 GOAL = 0.90
 RECEIVE_BUFFER = 4096
 SLOW_BYTES, PERIOD_S = 256, 1.0
+# Of the readers' answers so many are still computed at the end of a round that counts.
+COMPUTED_MIN = 0.9
 
 
 class Readers:
@@ -73,29 +75,51 @@ def _beside_readers(options):
     with Troupe(options.model, *options.serve) as server:
         speed = _Speed(server, prompts, options)
         alone = speed.measure()
-        readers = _start(server, prompts, options, slow=False)  # and their pages are allocated
-        quick = speed.measure(1, options.answer_tokens // 2)
-        readers.close()
-        server.wait_until_empty()
+        computing = {  # beside quick ones first: then their pages are allocated
+            name: _while_computing(server, speed, prompts, options, slow)
+            for name, slow in (("quick", False), ("slow", True))
+        }
         memory = [server.anonymous_mib()]
         readers = _start(server, prompts, options, slow=True)
-        computing = speed.measure(1, options.answer_tokens // 2)
-        running = server.sequences()
         eventually(lambda: server.sequences() == 0, "all answers are computed")
         memory.append(server.anonymous_mib())
         beside = speed.measure()
         readers.close()
         server.wait_until_empty()
     found = {
-        "alone": alone, "beside_slow": beside, "ratio": beside / alone,
-        "while_computing_slow": computing, "while_computing_quick": quick,
-        "still_running": running, "memory_mib": memory,
+        "alone": alone, "beside_slow": beside, "ratio": beside / alone, "memory_mib": memory,
+        "computing": computing,
+        "computing_ratio": computing["slow"]["tokens_per_s"] / computing["quick"]["tokens_per_s"],
     }
     _print_readers(found, options)
     return found
 
 
+def _while_computing(server, speed, prompts, options, slow):
+    """The quick one's speed while the readers' answers are computed, and the memory meanwhile."""
+    tokens = options.computing_tokens
+    before = server.anonymous_mib()
+    # The quick one waits for a place among them: answers of four times its tokens outlast it.
+    most = min(4 * tokens * options.rounds, prompts.context - 64)
+    readers = _start(server, prompts, options, slow, most)
+    speeds, computed = [], []
+    with Samples(server) as memory:
+        for _ in range(options.rounds):
+            found = speed.measure(1, tokens)
+            computed.append(server.sequences())
+            if computed[-1] >= COMPUTED_MIN * options.readers:
+                speeds.append(found)
+    readers.close()
+    server.wait_until_empty()
+    if not speeds:
+        raise SystemExit(f"slow_readers: after a round only {computed[0]:.0f} answers of "
+                         f"{options.readers} are computed; --computing-tokens is too many")
+    return {"tokens_per_s": statistics.median(speeds), "rounds": len(speeds),
+            "computed": computed[: len(speeds)], "memory_mib": [before, max(memory.mib)]}
+
+
 def _print_readers(found, options):
+    computing = found["computing"]
     share = f"{found['ratio']:.0%}, goal {GOAL:.0%}"
     print(f"{options.readers} readers of {SLOW_BYTES} bytes a second, {options.answer_tokens} "
           "tokens each, and one that reads everything:")
@@ -104,18 +128,26 @@ def _print_readers(found, options):
         ("alone", f"{found['alone']:.1f}"),
         ("beside the slow ones, whose answers wait for them",
          f"{found['beside_slow']:.1f} ({share})"),
-        ("while theirs are computed, too", f"{found['while_computing_slow']:.1f}"),
-        ("the same beside quick readers", f"{found['while_computing_quick']:.1f}"),
+        ("while theirs are computed, too", f"{computing['slow']['tokens_per_s']:.1f} "
+         f"({found['computing_ratio']:.0%} of the next line)"),
+        ("the same beside quick readers", f"{computing['quick']['tokens_per_s']:.1f}"),
     ):
         print(f"| {name} | {value} |")
+    for name, part in computing.items():
+        begin, most = part["memory_mib"]
+        print(f"while answers of {name} readers are computed: {part['rounds']} rounds of "
+              f"{options.computing_tokens} tokens, at least {min(part['computed']):.0f} answers "
+              f"computed on at the end of each; memory of its own {begin:.1f} MiB before, "
+              f"{most:.1f} MiB at most")
     before, waiting = found["memory_mib"]
     print(f"memory of its own: {before:.1f} MiB before, {waiting:.1f} MiB with all answers "
-          f"waiting; {found['still_running']:.0f} of theirs ran on when the third was measured")
+          f"waiting")
 
 
-def _start(server, prompts, options, slow):
+def _start(server, prompts, options, slow, tokens=None):
+    tokens = tokens or options.answer_tokens
     bodies = [
-        completion(prompts.ids(f"{slow} {number}", 8), options.answer_tokens, return_token_ids=True)
+        completion(prompts.ids(f"{slow} {tokens} {number}", 8), tokens, return_token_ids=True)
         for number in range(options.readers)
     ]
     readers = Readers(server.url, bodies, slow)
