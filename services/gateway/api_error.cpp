@@ -11,6 +11,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr std::ptrdiff_t kFieldsMax = 16;    // wrong ones that are told: more would not help
 constexpr milliseconds kRetrySoon{1000};     // a queue is full, a service comes back
 constexpr milliseconds kRetryLoading{5000};  // weights are being read
 
@@ -53,6 +54,7 @@ ApiError uncovered(const Error& error) {
 }  // namespace
 
 ApiError invalid_fields(std::vector<FieldViolation> fields) {
+  if (fields.size() > kFieldsMax) fields.erase(fields.begin() + kFieldsMax, fields.end());
   std::string message;
   for (const FieldViolation& field : fields) {
     message += (message.empty() ? "" : "; ") + field.field + " " + field.description;

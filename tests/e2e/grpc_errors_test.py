@@ -6,12 +6,14 @@ import os
 import signal
 import threading
 import unittest
+import urllib.parse
 
 import grpc
 
 from tests.support import grpc_client as client
 from tests.support import program
 from tests.support.grpc_client import pb, request
+from tests.support.protobuf_garbage import GROUP, GROUP_END, counted, tag
 from tests.support.up_cluster import Up, eventually
 
 CODE = grpc.StatusCode
@@ -155,6 +157,47 @@ class RequestErrorTest(ErrorTest):
         failed = client.failure_of(self.served.inference.Generate, request(text="a" * (66 << 20)))
         self.assertEqual(failed.code, CODE.RESOURCE_EXHAUSTED)
         self.assertEqual(self.served.health(), "SERVING")
+
+    def test_a_refusal_is_no_longer_than_the_trailers_that_clients_take(self):
+        """Else the client hears RESOURCE_EXHAUSTED of its own library, and no reason."""
+        wide = "\N{EURO SIGN}" * 7000
+        empty = pb.ChatInput(messages=[pb.ChatMessage()] * 2000)
+        tool = '{"type": "function", "function": {"name": "%s"}}'
+        tools = [tool % f"{'n' * 60}{number}" for number in range(128)]
+        chosen = pb.ChatInput(messages=[pb.ChatMessage(role="user", content="x")], tools=tools,
+                              tool_choice="another")
+        formed = request(text="x", max_tokens=1)
+        formed.response_format.json_schema = json.dumps({"type": wide}, ensure_ascii=False)
+        for asked, says in (
+            (pb.GenerateRequest(chat=empty), "chat.messages[15].role is empty"),
+            (pb.GenerateRequest(chat=chosen), "chat.tool_choice takes one of"),
+            (formed, "response_format.json_schema cannot be kept to"),
+        ):
+            failed = self.fails(CODE.INVALID_ARGUMENT, "INVALID_FIELD", asked, says)
+            trailers = sum(len(name) + len(value) for name, value in failed.trailers.items())
+            encoded = len(urllib.parse.quote(failed.message))
+            self.assertLess(trailers + encoded, 8192)
+            self.assertTrue(failed.fields)
+
+    def test_a_message_has_a_bound_of_values(self):
+        """Two bytes of a message can take hundreds in memory."""
+        values_max = 1 << 20
+        detokenize = self.served.inference.Detokenize
+        most = pb.DetokenizeRequest(token_ids=[0] * (values_max - 1))  # the list is one itself
+        self.assertTrue(detokenize(most, timeout=program.TIMEOUT_S).text)
+        messages = b"\x0a\x00" * values_max
+        group = tag(99, GROUP) + counted(5, b"\xff") + tag(99, GROUP_END)  # is skipped whole
+        for asked, call in (
+            (pb.DetokenizeRequest(token_ids=[0] * values_max).SerializeToString(), "Detokenize"),
+            (counted(2, messages), "ApplyChatTemplate"),
+            (counted(5, messages), "Generate"),
+            (group + counted(5, messages), "Generate"),
+            (b"\xa0\x06\x01" * (values_max + 1), "ListModels"),  # no field of it is known
+        ):
+            kinds = self.served.channel.unary_unary, self.served.channel.unary_stream
+            raw = kinds[call == "Generate"](f"/{client.INFERENCE}/{call}")
+            says = f"more than {values_max} values"
+            self.fails(CODE.INVALID_ARGUMENT, "INVALID_FIELD", asked, says, call=raw)
 
     def test_unknown_methods(self):
         raw = self.served.channel.unary_unary(f"/{client.INFERENCE}/Sing")

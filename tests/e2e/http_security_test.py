@@ -139,6 +139,9 @@ class KeysTest(program.ProgramTest):
             metadata = [("authorization", f"Bearer {key}")] if key else None
             failed = client.failure_of(getattr(served.inference, call), request, metadata=metadata)
             self.assertEqual((failed.code, failed.reason), (code, reason), failed.message)
+        for call in ("Generate", "GenerateUnary", "Tokenize"):  # of a stranger nothing is parsed
+            raw = served.channel.unary_unary(f"/{client.INFERENCE}/{call}")
+            self.assertEqual(client.failure_of(raw, b"\xff").code, CODE.UNAUTHENTICATED, call)
         metadata = [("authorization", f"Bearer {alice}")]
         self.assertTrue(client.stream(served, asked, metadata=metadata).ids)
         metadata = [("authorization", f"Bearer {reader}")]

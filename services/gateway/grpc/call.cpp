@@ -4,6 +4,7 @@
 #include <google/protobuf/message.h>
 
 #include "services/gateway/grpc/listening_server.hpp"
+#include "services/gateway/grpc/message_values.hpp"
 #include "services/gateway/request_planner.hpp"
 
 namespace troupe::services {
@@ -110,8 +111,11 @@ grpc::Status Call::close(std::optional<ApiError> error) {
 void capture_protobuf_log() { google::protobuf::SetLogHandler(keep_complaint); }
 
 std::optional<ApiError> parse_message(const grpc::ByteBuffer& bytes,
-                                      google::protobuf::MessageLite& message) {
+                                      google::protobuf::Message& message) {
   if (bytes.Length() > kMessageBytesMax) return message_too_large(bytes.Length(), kMessageBytesMax);
+  if (count_values(bytes, *message.GetDescriptor()) > kMessageValuesMax)
+    return invalid_fields(
+        {{"message", "has more than " + std::to_string(kMessageValuesMax) + " values"}});
   grpc::ByteBuffer kept(bytes);  // shares the bytes; the reader below empties it
   complaint.clear();
   grpc::ProtoBufferReader reader(&kept);

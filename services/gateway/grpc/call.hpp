@@ -1,5 +1,6 @@
 // What every call on a gateway has: an id, trailing metadata, a place in the counts.
 #pragma once
+#include <google/protobuf/message.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/proto_buffer_reader.h>
@@ -57,10 +58,10 @@ class Call {
 
 /// From now on protobuf's complaints about messages go to `parse_message` instead of stderr.
 void capture_protobuf_log();
-/// Parses `bytes` into `message`. Nothing, or REQUEST_TOO_LARGE, or INVALID_ARGUMENT that names the
-/// field whose text is not UTF-8.
+/// Parses `bytes` into `message`. Nothing, or REQUEST_TOO_LARGE, or INVALID_ARGUMENT: it names the
+/// field whose text is not UTF-8, or the number of values there may be.
 std::optional<ApiError> parse_message(const grpc::ByteBuffer& bytes,
-                                      google::protobuf::MessageLite& message);
+                                      google::protobuf::Message& message);
 grpc::ByteBuffer serialize_message(const google::protobuf::MessageLite& message);
 
 }  // namespace troupe::services

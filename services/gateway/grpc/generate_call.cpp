@@ -12,6 +12,7 @@
 namespace troupe::services {
 namespace {
 
+constexpr Right kGenerate = Right::generate;
 constexpr std::chrono::milliseconds kRetryAfter{1000};  // where no thread can be had
 
 /// A request from its message to the start of its answers. `cancel` may come at any time.
@@ -20,11 +21,9 @@ class Asked {
   Asked(GatewayState& state, Call& call, AnswerSet& answers)
       : state_(state), call_(call), answers_(answers) {}
 
-  /// Whether it may ask, which takes no time.
+  /// Whether whoever may ask may ask this, which takes no time.
   Answered<GenerateCall> admit(const v1::GenerateRequest& request) {
     call_.set_request_id(request.request_id());
-    constexpr Right right = Right::generate;
-    if (auto refused = call_.authorize(&right)) return *std::move(refused);
     if (auto refused = call_.refuse_priority(request.priority())) return *std::move(refused);
     if (auto refused = call_.admit()) return *std::move(refused);
     GenerateCall asked = to_call(request);
@@ -108,6 +107,7 @@ class StreamedAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   void begin(const grpc::ByteBuffer& bytes) {
     self_ = shared_from_this();
+    if (auto error = call_.authorize(&kGenerate)) return finish(error);
     v1::GenerateRequest request;
     if (auto error = parse_message(bytes, request)) return finish(error);
     auto asked = asked_.admit(request);
@@ -193,6 +193,7 @@ class WholeAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   void begin(const grpc::ByteBuffer& bytes) {
     self_ = shared_from_this();
+    if (auto error = call_.authorize(&kGenerate)) return finish(*std::move(error));
     v1::GenerateUnaryRequest request;
     if (auto error = parse_message(bytes, request)) return finish(*std::move(error));
     auto asked = asked_.admit(request.request());

@@ -20,6 +20,8 @@ namespace troupe::services {
 
 /// Of one request. Longer ones are refused with an explanation; far longer ones, by gRPC without.
 inline constexpr std::size_t kMessageBytesMax = std::size_t{64} << 20;
+/// Of one request, as the HTTP API takes JSON values.
+inline constexpr std::size_t kMessageValuesMax = std::size_t{1} << 20;
 
 struct GrpcSettings {
   Address listen{"127.0.0.1", 50051};  // port 0: any free one
