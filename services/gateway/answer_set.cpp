@@ -90,7 +90,7 @@ void AnswerSet::record(CallRecord& record, const std::optional<ApiError>& error)
     record.finish = finish;
   }
   record.time_to_first_token_s = first_token.value_or(0);
-  if (error) record.finish = broken;
+  if (error && !answers_.empty()) record.finish = broken;
 }
 
 const char* to_string(AnswerFinish::Reason reason) {

@@ -160,8 +160,10 @@ class Answers final : public httplib::Server {
     const bool sent = process(stream, closed, current);
     exchange = nullptr;
     if (current.call) {
-      if (!sent && current.call->record().code.empty())
-        current.call->note(to_http(from_engine({Errc::cancelled, ""})));
+      if (!sent && current.call->record().code.empty()) {
+        const Errc code = current.cause.empty() ? Errc::cancelled : Errc::internal;
+        current.call->note(to_http(from_engine({code, current.cause})));
+      }
       current.call->close(current.status);
       current.call.reset();  // it has ended, however long the client takes to read
     } else if (!sent) {
@@ -185,8 +187,9 @@ class Answers final : public httplib::Server {
         exchange->idempotency_keys = values_of(exchange->stream.head(), kIdempotencyKey);
         exchange->stream.begin_body(exchange->framing.chunked);
       });
-    } catch (...) {
-      return false;  // the library's own trouble with what a stranger sent
+    } catch (...) {  // in the midst of a stream, or the library's trouble with a stranger's bytes
+      current.cause = text_of(std::current_exception());
+      return false;
     }
   }
 
@@ -289,7 +292,8 @@ class Answers final : public httplib::Server {
     using Failure = ConnectionStream::Failure;
     const Failure failure = exchange->stream.failure();
     HttpCall& call = call_of(from);
-    call.count_as("unknown");
+    const bool known = !exchange->cause.empty() && *call.record().api != '\0';
+    if (!known) call.count_as("unknown");
     exchange->last = true;
     HttpError error = exchange->framing.refused.value_or(refusal(response.status));
     if (const auto path = path_of_unknown_method(from); path && failure == Failure::none) {

@@ -67,7 +67,9 @@ TEST_F(AnswerSetTest, ChoicesThatWereCutShortCountAsThat) {
 }
 
 TEST_F(AnswerSetTest, ACallRefusedBeforeItBeganHasNoChoices) {
-  EXPECT_TRUE(record(invalid_fields({{"temperature", "is hot"}})).finishes.empty());
+  const CallRecord refused = record(invalid_fields({{"temperature", "is hot"}}));
+  EXPECT_TRUE(refused.finishes.empty());
+  EXPECT_STREQ(refused.finish, "");
 }
 
 }  // namespace
