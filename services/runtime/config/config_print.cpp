@@ -37,7 +37,8 @@ These have no key:
   `transport.ucx_options: ["TCP_PORT_RANGE=20000-20999"]`.
 * *Replies a router waits for at once* (the design's `router.inflight_bytes_max`): 512 MiB, one work
   item at least. What reaches a shard is bounded by `transport.credit_*`.
-* *A request over gRPC*: 64 MiB; beyond, `REQUEST_TOO_LARGE`. Over HTTP: `gateway.http_body_mib`.
+* *A request over gRPC*: 64 MiB; beyond, `REQUEST_TOO_LARGE`. 1,048,576 values (fields, and numbers
+  of lists). Over HTTP: `gateway.http_body_mib`.
 * *gRPC streams on a connection*: 1024; the client holds back more. All: `gateway.requests_max`.
 * *Age of a gRPC connection*: 5 min, then clients connect again, elsewhere behind a balancer. Calls
   on the old one go on for as long as they take.
