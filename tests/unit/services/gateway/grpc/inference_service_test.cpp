@@ -173,6 +173,7 @@ TEST_F(InferenceServiceTest, WhoGoesWhileItsFormWaitsIsNotAnswered) {
 }
 
 TEST_F(InferenceServiceTest, ADeadlinePassesWhileAFormWaits) {
+  engine_.at_once = nullptr;  // by the server's clock there may be some time left
   for (const Rpc rpc : kBoth) {
     bool waited = false;  // else the call did not come as far as its form in time
     for (auto budget = 100ms; !waited; budget *= 2) {
@@ -180,6 +181,7 @@ TEST_F(InferenceServiceTest, ADeadlinePassesWhileAFormWaits) {
       context.set_deadline(std::chrono::system_clock::now() + budget);
       Call call = start(rpc, context, with_form("a+"));
       EXPECT_EQ(call.get().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+      for (int i = 0; i < 20; ++i) EXPECT_TRUE(tokenize().ok());  // the server has heard of it
       while (auto job = jobs_.take_if_any()) {
         (*job)();
         job.reset();  // it keeps the call
@@ -187,7 +189,7 @@ TEST_F(InferenceServiceTest, ADeadlinePassesWhileAFormWaits) {
         waited = true;
       }
     }
-    EXPECT_EQ(engine_.listeners.size(), 0u);
+    EXPECT_EQ(engine_.listeners.size(), engine_.cancelled.size());
   }
 }
 
