@@ -152,7 +152,7 @@ class StreamedAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     if (broken_) unsent_.clear();
     while (unsent_.empty()) {
       auto next = answers_.take();
-      if (!next && answers_.ended()) return finish(std::nullopt);
+      if (!next && answers_.ended()) return finish(unread());
       if (!next) return;
       auto* end = std::get_if<AnswerEnd>(&next->event);
       if (end != nullptr && end->error) return finish(std::move(end->error));
@@ -164,6 +164,11 @@ class StreamedAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     unsent_.pop_front();
     writing_ = true;
     StartWrite(&out_);
+  }
+  /// Why an answer that ended well did not reach its client; nothing: it did.
+  std::optional<ApiError> unread() const {
+    if (!broken_) return std::nullopt;
+    return from_engine({Errc::cancelled, ""});
   }
 
   GatewayState& state_;

@@ -1,4 +1,4 @@
-// Calls whose form has to be compiled first, beside others.
+// Calls that end early: while their form waits to be compiled, or before their answer is read.
 #include "services/gateway/grpc/inference_service.hpp"
 
 #include <grpcpp/create_channel.h>
@@ -74,8 +74,11 @@ class InferenceServiceTest : public ::testing::Test {
                                          }})});
     ASSERT_TRUE(server) << server.error().detail;
     server_ = *std::move(server);
-    stub_ = v1::InferenceService::NewStub(
-        grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // 64 KiB may be under way to who does not read
+    channel_ = grpc::CreateCustomChannel(server_->address(), grpc::InsecureChannelCredentials(),
+                                         arguments);
+    stub_ = v1::InferenceService::NewStub(channel_);
   }
 
   static v1::GenerateRequest with_form(const std::string& regex) {
@@ -104,6 +107,18 @@ class InferenceServiceTest : public ::testing::Test {
     return rpc == Rpc::whole ? whole(context, std::move(request))
                              : streamed(context, std::move(request));
   }
+  /// Asks for a whole answer as for a stream of one message: it is read when it is asked for.
+  std::unique_ptr<grpc::ClientReader<v1::GenerateUnaryResponse>> whole_to_read(
+      grpc::ClientContext& context, const v1::GenerateRequest& request) {
+    using Method = grpc::internal::RpcMethod;
+    const Method method("/troupe.inference.v1.InferenceService/GenerateUnary",
+                        Method::SERVER_STREAMING, channel_);
+    v1::GenerateUnaryRequest asked;
+    *asked.mutable_request() = request;
+    using Readers = grpc::internal::ClientReaderFactory<v1::GenerateUnaryResponse>;
+    return std::unique_ptr<grpc::ClientReader<v1::GenerateUnaryResponse>>(
+        Readers::Create(channel_.get(), method, &context, asked));
+  }
   grpc::Status tokenize() {
     grpc::ClientContext context;
     v1::TokenizeRequest request;
@@ -126,6 +141,7 @@ class InferenceServiceTest : public ::testing::Test {
   Inbox<std::function<void()>> jobs_;
   bool takes_jobs_ = true;
   std::unique_ptr<ListeningServer> server_;
+  std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::InferenceService::Stub> stub_;
 };
 
@@ -202,6 +218,30 @@ TEST_F(InferenceServiceTest, WithoutAThreadForItsFormACallComesTooEarly) {
     EXPECT_EQ(codes_.take(), "RESOURCE_EXHAUSTED");
   }
   EXPECT_TRUE(tokenize().ok());
+}
+
+TEST_F(InferenceServiceTest, WhoLeavesBeforeTheAnswerIsReadWasNotAnswered) {
+  const std::vector<actors::PromptLogprob> more_than_is_under_way(1 << 16);
+  engine_.at_once = [&](actors::RequestListener& listener) {
+    listener.on_prompt_logprobs(0, more_than_is_under_way);
+    listener.on_finished(actors::FinishReason::stop, {Errc::ok, ""}, {});
+  };
+  v1::GenerateRequest request;
+  request.set_text("Hi");
+  const auto leave = [this](grpc::ClientContext& context, auto reader) {
+    reader->WaitForInitialMetadata();  // the answer is complete
+    context.TryCancel();
+    EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+    EXPECT_EQ(codes_.take(), "CANCELLED");
+  };
+  for (int i = 0; i < 2; ++i) {  // the second ones find the key free
+    grpc::ClientContext of_stream;
+    of_stream.AddMetadata("idempotency-key", "k");
+    leave(of_stream, stub_->Generate(&of_stream, request));
+    grpc::ClientContext of_whole;
+    of_whole.AddMetadata("idempotency-key", "k");
+    leave(of_whole, whole_to_read(of_whole, request));
+  }
 }
 
 }  // namespace
