@@ -35,9 +35,7 @@ class Asked {
   Answered<StartedCall> start(const GenerateCall& asked,
                               const std::weak_ptr<AnswerReader>& reader) {
     if (cancelled_) return from_engine({Errc::cancelled, "the call was cancelled"});
-    auto planned = plan(asked);
-    if (auto* error = std::get_if<ApiError>(&planned)) return std::move(*error);
-    auto started = start_choices(std::get<PlannedRequest>(std::move(planned)), reader);
+    auto started = plan_and_start(asked, reader);
     started_ = true;
     if (cancelled_) answers_.cancel();
     return started;
@@ -49,10 +47,13 @@ class Asked {
   }
 
  private:
-  /// On a thread of ours nobody else catches.
-  Answered<PlannedRequest> plan(const GenerateCall& asked) {
+  /// On a thread of ours nobody else catches; on its own gRPC would forget the call, not we.
+  Answered<StartedCall> plan_and_start(const GenerateCall& asked,
+                                       const std::weak_ptr<AnswerReader>& reader) {
     try {
-      return plan_request(state_.model, asked);
+      auto planned = plan_request(state_.model, asked);
+      if (auto* error = std::get_if<ApiError>(&planned)) return std::move(*error);
+      return start_choices(std::get<PlannedRequest>(std::move(planned)), reader);
     } catch (const std::exception& error) {
       return from_engine({Errc::internal, error.what()});
     }

@@ -9,6 +9,7 @@
 #include <deque>
 #include <future>
 #include <mutex>
+#include <new>
 
 #include "tests/unit/services/gateway/fake_engine.hpp"
 #include "tests/unit/services/gateway/tiny_model.hpp"
@@ -218,6 +219,21 @@ TEST_F(InferenceServiceTest, WithoutAThreadForItsFormACallComesTooEarly) {
     EXPECT_EQ(codes_.take(), "RESOURCE_EXHAUSTED");
   }
   EXPECT_TRUE(tokenize().ok());
+}
+
+TEST_F(InferenceServiceTest, AnExceptionAtItsStartEndsACallAndFreesItsKey) {
+  engine_.at_once = [](actors::RequestListener&) { throw std::bad_alloc(); };
+  for (const Rpc rpc : kBoth)
+    for (const bool formed : {false, true}) {
+      v1::GenerateRequest request = with_form("a+");
+      if (!formed) request.clear_response_format();
+      grpc::ClientContext context;
+      context.AddMetadata("idempotency-key", "k");
+      Call call = start(rpc, context, std::move(request));
+      if (formed) jobs_.take()();
+      EXPECT_EQ(call.get().error_code(), grpc::StatusCode::INTERNAL);
+      EXPECT_EQ(codes_.take(), "INTERNAL");
+    }
 }
 
 TEST_F(InferenceServiceTest, WhoLeavesBeforeTheAnswerIsReadWasNotAnswered) {
