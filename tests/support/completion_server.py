@@ -6,34 +6,26 @@ import threading
 import time
 
 from tests.support import program
+from tests.support.loopback_server import LoopbackServer
 
 VOCABULARY = 1000
 _SURPLUS_WAIT_S = 0.5  # for a request that is one too many
 
 
-class CompletionServer(http.server.ThreadingHTTPServer):
+class CompletionServer(LoopbackServer):
     """`round_size`: how many requests are open before any of them is answered. The first of
     several wait for one more, which should not come: `open_most` tells."""
 
-    daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, round_size=1):
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.round_size = round_size
         self.prompts, self.times = [], []  # of each request, as they came
         self.open_most = 0
         self._open = self._waiting = self._rounds = 0
         self._changed = threading.Condition()
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self):
-        return f"127.0.0.1:{self.server_address[1]}"
-
-    def close(self):
-        self.shutdown()
-        self.server_close()
+        self.start()
 
     def enter(self, prompt):
         """Waits until its round is complete; whether it was in time."""

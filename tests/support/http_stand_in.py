@@ -5,24 +5,16 @@ import http.server
 import json
 import threading
 
+from tests.support.loopback_server import LoopbackServer
 
-class Server(http.server.ThreadingHTTPServer):
+
+class Server(LoopbackServer):
     """`answers` gives (status, headers, body) per request's body."""
 
-    daemon_threads = True
-
     def __init__(self, answers):
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.answers, self.asked, self.lock = answers, [], threading.Lock()
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self):
-        return f"127.0.0.1:{self.server_address[1]}"
-
-    def close(self):
-        self.shutdown()
-        self.server_close()
+        self.start()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
