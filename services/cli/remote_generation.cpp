@@ -80,6 +80,11 @@ std::string client_message(const ClientFailure& failure, const std::string& url)
   if (failure.untrusted)
     return "no answer from " + url + ": " + failure.message + ". " + kTrustHint;
   if (client_fault(failure) != Fault::cannot_connect) return url + ": " + failure.message;
+  if (failure.message.find("http1.x server") != std::string::npos) {
+    return url +
+           " answers in HTTP/1.1, and this command speaks gRPC. Give the gateway's gRPC port, " +
+           "which it names at its start (--grpc-listen)";
+  }
   return "no answer from " + url + ": " + failure.message +
          ". Check that a gateway listens there; `troupe serve` starts one";
 }

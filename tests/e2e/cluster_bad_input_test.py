@@ -230,6 +230,9 @@ class StrangersAreToldTest(ClusterCase):
         )
         self.assertEqual((told["port"], told["reason"]), ("http", "foreign"))
         self.assertIn("gateway.grpc_listen", told["detail"])
+        done = program.run("chat", "--url", f"{host}:{port}", stdin=b"hi\n")
+        self.assertEqual(done.returncode, program.CONNECTION)
+        self.assertIn(b"gRPC port", done.stderr)
 
 
 class StrangersOverTcpTest(StrangersTest):
