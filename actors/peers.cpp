@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <string>
 
+#include "proto/identity.hpp"
+
 namespace troupe::actors {
 namespace {
 
@@ -120,7 +122,25 @@ void Peers::receive(PeerId id, transport::ReceivedFrame&& frame) {
   }
   if (peer.state != State::joined) return greet(id, peer, frame);
   if (!proto::sent_by(peer.greeting.peer, frame.header)) return count_stale(id);
+  if (!frame.whole()) return receive_remnant(id, std::move(frame));
   events_.on_frame(id, std::move(frame));
+}
+
+/// There was no memory for the frame: whoever asked, the peer or this role, hears that it failed.
+void Peers::receive_remnant(PeerId id, transport::ReceivedFrame&& frame) {
+  using Kind = proto::FrameKind;
+  const auto kind = static_cast<Kind>(frame.header.kind);
+  if (proto::kind_answers(kind, Kind::failed)) {
+    const auto header = proto::reply_header(frame.header, own_.identity.incarnation, 0);
+    const auto& failed = std::get<proto::Failed>(frame.body);
+    return send(id, transport::make_frame(buffers_, header, failed));
+  }
+  for (const auto asked : {Kind::submit, Kind::rows, Kind::expert_rows})
+    if (proto::kind_answers(asked, kind)) {
+      frame.header.kind = static_cast<std::uint16_t>(Kind::failed);
+      return events_.on_frame(id, std::move(frame));
+    }
+  count_stale(id);  // news that others follow
 }
 
 void Peers::greet(PeerId id, Peer& peer, const transport::ReceivedFrame& frame) {

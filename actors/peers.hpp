@@ -66,6 +66,7 @@ class Peers {
   struct Events {
     virtual ~Events() = default;
     virtual void on_joined(PeerId peer) = 0;
+    /// Whole, or a Failed in place of an answer that there was no memory for.
     virtual void on_frame(PeerId peer, transport::ReceivedFrame&& frame) = 0;
     /// It had joined. Frames waiting for it are gone.
     virtual void on_lost(PeerId peer, const Error& why) = 0;
@@ -146,6 +147,7 @@ class Peers {
     LinkEnding how;
   };
   void receive(PeerId id, transport::ReceivedFrame&& frame);
+  void receive_remnant(PeerId id, transport::ReceivedFrame&& frame);
   void greet(PeerId id, Peer& peer, const transport::ReceivedFrame& frame);
   void refuse(PeerId id, const Error& why);
   void end(PeerId id, const Error& why, LinkEnding how, bool tell);

@@ -60,6 +60,16 @@ struct PoolState {
     }
   }
 
+  /// False: the list would have to grow and there is no memory for that.
+  bool keep(std::byte* data, int size_class) noexcept {
+    try {
+      free[size_class].push_back(data);
+      return true;
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+  }
+
   std::mutex mutex;
   std::vector<std::byte*> free[kSizeClasses];  // [size class]
   const std::size_t kept_bytes_max;
@@ -94,11 +104,9 @@ void Buffer::release() {
   {
     std::lock_guard lock(home_->mutex);
     --home_->stats.lent_buffers;
-    keep = home_->stats.kept_bytes + bytes <= home_->kept_bytes_max;
-    if (keep) {
-      home_->free[size_class_].push_back(data);
-      home_->stats.kept_bytes += bytes;
-    }
+    keep = home_->stats.kept_bytes + bytes <= home_->kept_bytes_max &&
+           home_->keep(data, size_class_);
+    if (keep) home_->stats.kept_bytes += bytes;
   }
   if (!keep) free_bytes(data, size_class_);
   home_.reset();
@@ -109,7 +117,7 @@ BufferPool::BufferPool(std::size_t kept_bytes_max)
     : state_(std::make_shared<detail::PoolState>(kept_bytes_max)) {}
 BufferPool::~BufferPool() = default;
 
-Buffer BufferPool::take(std::size_t bytes) {
+Buffer BufferPool::take(std::size_t bytes, std::size_t left) {
   Buffer buffer;
   buffer.home_ = state_;
   buffer.size_ = bytes;
@@ -117,19 +125,22 @@ Buffer BufferPool::take(std::size_t bytes) {
   const std::size_t capacity = class_bytes(buffer.size_class_);
   {
     std::lock_guard lock(state_->mutex);
-    ++state_->stats.lent_buffers;
     auto& free = state_->free[buffer.size_class_];
     if (!free.empty()) {
       buffer.data_ = free.back();
       free.pop_back();
       state_->stats.kept_bytes -= capacity;
       ++state_->stats.reuses_total;
-    } else {
-      ++state_->stats.allocations_total;
+      ++state_->stats.lent_buffers;
     }
   }
   if (buffer.data_ == nullptr) {
-    buffer.data_ = static_cast<std::byte*>(::operator new (capacity, std::align_val_t{kAlignment}));
+    const std::align_val_t aligned{kAlignment};
+    const std::unique_ptr<std::byte[]> others(left > 0 ? new std::byte[left] : nullptr);
+    buffer.data_ = static_cast<std::byte*>(::operator new (capacity, aligned));
+    std::lock_guard lock(state_->mutex);
+    ++state_->stats.allocations_total;
+    ++state_->stats.lent_buffers;
   }
   unpoison(buffer.data_, bytes, capacity);
   return buffer;

@@ -43,6 +43,8 @@ class BufferPool {
  public:
   static constexpr std::size_t kAlignment = 64;
   static constexpr std::size_t kKeptBytesMax = 64u << 20;
+  /// Left to its loop by a frame that comes: the lists that it makes of 256 rows of 8 experts.
+  static constexpr std::size_t kLeftByFrames = 256u << 10;
 
   /// Keeps at most `kept_bytes_max` bytes of returned buffers; what comes home beyond is freed.
   explicit BufferPool(std::size_t kept_bytes_max = kKeptBytesMax);
@@ -51,7 +53,9 @@ class BufferPool {
   ~BufferPool();
 
   /// A buffer of exactly `bytes` bytes with undefined contents (power-of-two size classes inside).
-  Buffer take(std::size_t bytes);
+  /// *Errors*: throws std::bad_alloc where there is no memory for it, or a new one would not leave
+  /// `left` bytes; nothing was taken then.
+  Buffer take(std::size_t bytes, std::size_t left = 0);
 
   struct Stats {
     std::size_t kept_bytes = 0;    // in returned buffers

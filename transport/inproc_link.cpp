@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <deque>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -42,6 +43,7 @@ class InprocLink final : public Link {
  private:
   Expected<std::size_t> measure(const OutgoingFrame& frame);
   Buffer copy(const OutgoingFrame& frame, std::size_t bytes);
+  void transmit_header(const proto::FrameHeader& header);
   void transmit(Buffer frame, Fault fault);
   void complete(Errc outcome);
   bool peer_has_gone() const { return connection_->is_cut() || in_.ended(); }
@@ -91,7 +93,13 @@ Expected<void> InprocLink::send(OutgoingFrame&& frame, SendDone done) {
   const Fault fault = out_.faults == nullptr
                           ? Fault::none
                           : out_.faults->decide(static_cast<proto::FrameKind>(header.kind));
-  transmit(copy(frame, *bytes), fault);
+  Buffer copied;
+  try {
+    copied = copy(frame, *bytes);
+  } catch (const std::bad_alloc&) {
+    transmit_header(header);
+  }
+  if (!copied.empty()) transmit(std::move(copied), fault);
   ++stats_.frames_sent_total;
   stats_.bytes_sent_total += *bytes;
   { const Buffer released = std::move(frame.head); }
@@ -101,7 +109,7 @@ Expected<void> InprocLink::send(OutgoingFrame&& frame, SendDone done) {
 }
 
 Buffer InprocLink::copy(const OutgoingFrame& frame, std::size_t bytes) {
-  Buffer copied = pool_.take(bytes);
+  Buffer copied = pool_.take(bytes, BufferPool::kLeftByFrames);
   std::memcpy(copied.data(), frame.head.data(), frame.head.size());
   std::size_t at = frame.head.size();
   for (const auto& row : frame.rows) {
@@ -131,6 +139,15 @@ void InprocLink::transmit(Buffer frame, Fault fault) {
     }
     case Fault::none: return channel.push(std::move(frame));
   }
+}
+
+/// In place of a frame there is no memory for: the other end makes of it what it would of one that
+/// came over a wire.
+void InprocLink::transmit_header(const proto::FrameHeader& header) {
+  Buffer alone = pool_.take(sizeof header);
+  std::memcpy(alone.data(), &header, sizeof header);
+  out_.channel->forget(header.total_bytes);
+  out_.channel->push_copy(std::move(alone));
 }
 
 void InprocLink::complete(Errc outcome) {
@@ -163,6 +180,11 @@ bool InprocLink::progress(const FrameSink& sink) {
 }
 
 void InprocLink::deliver(Buffer bytes, const FrameSink& sink) {
+  if (bytes.size() == proto::kHeaderBytes) {  // no frame ends here
+    proto::FrameHeader header;
+    std::memcpy(&header, bytes.data(), sizeof header);
+    if (header.total_bytes > sizeof header) return sink(without_memory(header));
+  }
   auto decoded = proto::decode(std::as_const(bytes).span());
   if (!decoded) {
     ++stats_.malformed_total;

@@ -36,7 +36,14 @@ struct ReceivedFrame {
   Buffer bytes;
   proto::FrameHeader header;
   proto::Body body;
+
+  /// False: there was no memory for it. Only its header came, and `body` is a Failed that says so.
+  bool whole() const { return !bytes.empty(); }
 };
+inline ReceivedFrame without_memory(const proto::FrameHeader& header) {
+  constexpr auto kCode = static_cast<std::uint16_t>(Errc::resource_exhausted);
+  return {{}, header, proto::Failed{kCode, 0, "no memory for a frame"}};
+}
 using FrameSink = std::function<void(ReceivedFrame&&)>;
 
 enum class LinkState : std::uint8_t {
@@ -75,11 +82,11 @@ class Link {
   virtual Expected<void> send(OutgoingFrame&& frame, SendDone done) = 0;
   Expected<void> send(OutgoingFrame&& frame) { return send(std::move(frame), {}); }
 
-  /// Moves bytes, then hands arrived frames to `sink` in the order they were sent in, at most
-  /// `kFramesPerPass` of them. A malformed frame is counted and ends the link (`lost`, malformed):
-  /// nothing is received any more, but `send` still takes a Goodbye where the peer would not see
-  /// the end by itself. True: there was work; what a link does only to find out whether its peer
-  /// lives is none.
+  /// Moves bytes, then hands arrived frames to `sink`, in the order of sending and at most
+  /// kFramesPerPass; not whole where there was no memory. A malformed frame is counted and ends the
+  /// link (`lost`, malformed): nothing is received any more, but `send` still takes a Goodbye where
+  /// the peer would not see the end by itself. True: there was work; what a link does only to find
+  /// out whether its peer lives is none.
   virtual bool progress(const FrameSink& sink) = 0;
 
   /// Last call before the loop sleeps, on every link. False: work is there, do not sleep. True: new

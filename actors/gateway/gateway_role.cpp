@@ -162,7 +162,10 @@ void GatewayRole::on_frame(PeerId peer, transport::ReceivedFrame&& frame) {
     case proto::FrameKind::logits: return deliver_logits(request, open, std::move(frame));
     default: {
       const auto& failed = std::get<proto::Failed>(frame.body);
-      close(found);
+      if (frame.whole())
+        close(found);
+      else
+        cancel(request);  // the shard goes on: it was this gateway that had no memory
       sink_.on_broken(
           request,
           {open.attempt, false, {static_cast<Errc>(failed.error), std::string(failed.detail)}});

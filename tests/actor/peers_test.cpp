@@ -5,6 +5,8 @@
 
 #include "actors/compute_lane.hpp"
 #include "actors/local_wire.hpp"
+#include "proto/identity.hpp"
+#include "tests/support/failing_new.hpp"
 
 namespace troupe::actors {
 namespace {
@@ -15,10 +17,17 @@ constexpr PeerId kExpert = peer_id(proto::Role::expert, 0);
 
 struct Heard : Peers::Events {
   void on_joined(PeerId) override { ++joined; }
-  void on_frame(PeerId, transport::ReceivedFrame&&) override { ++frames; }
+  void on_frame(PeerId, transport::ReceivedFrame&& frame) override {
+    ++frames;
+    last = frame.header;
+    const auto* why = std::get_if<proto::Failed>(&frame.body);
+    failed = why != nullptr ? why->error : 0;
+  }
   void on_lost(PeerId, const Error& why) override { lost.push_back(why); }
   int joined = 0;
   int frames = 0;
+  proto::FrameHeader last;
+  std::uint16_t failed = 0;  // its error, where the last one is a Failed
   std::vector<Error> lost;
 };
 
@@ -134,6 +143,45 @@ TEST_F(Joining, DropsFramesOfAnotherIncarnation) {
   turn();
   EXPECT_EQ(expert_hears.frames, 1);
   EXPECT_EQ(expert->stats().stale_frames_total, 1u);
+}
+
+TEST_F(Joining, WhoeverAskedHearsOfAFrameThereWasNoMemoryFor) {
+  constexpr std::uint32_t kWidth = 4096;
+  constexpr auto kNoMemory = static_cast<std::uint16_t>(Errc::resource_exhausted);
+  static const std::vector<std::byte> bytes(kWidth * 2);
+  const proto::RowBlock block{1, kWidth, proto::WireDtype::bf16, bytes};
+  connect();
+  turn();
+  auto asked = router->header();
+  asked.kind = static_cast<std::uint16_t>(proto::FrameKind::rows);
+  asked.work_id = 7;
+  asked.layer = 3;
+  const auto send = [&](Peers& from, PeerId to, transport::OutgoingFrame&& frame) {
+    const troupe::testing::NoMemoryFor none(4096);
+    from.send(to, std::move(frame));
+    turn();
+    EXPECT_EQ(none.failures(), 1);
+  };
+  send(*router, kExpert, transport::make_frame(wire.buffers(), asked, proto::Rows{0, block}));
+  EXPECT_EQ(expert_hears.frames, 0);
+  ASSERT_EQ(router_hears.frames, 1);
+  EXPECT_EQ(router_hears.failed, kNoMemory);
+  EXPECT_TRUE(proto::answers(asked, router_hears.last));
+
+  const auto reply = proto::reply_header(asked, expert->header().sender_incarnation, 0);
+  send(*expert, kRouter, transport::make_frame(wire.buffers(), reply, proto::Combined{0, block}));
+  ASSERT_EQ(router_hears.frames, 2);
+  EXPECT_EQ(router_hears.failed, kNoMemory);
+  EXPECT_TRUE(proto::answers(asked, router_hears.last));
+
+  const std::vector<std::uint64_t> leased(1000, 7);
+  send(*router, kExpert, transport::make_frame(wire.buffers(), asked, proto::Lease{1, leased}));
+  EXPECT_EQ(expert_hears.frames + router_hears.frames, 2) << "others follow";
+  EXPECT_EQ(expert->stats().stale_frames_total, 1u);
+  router->send(kExpert, rows(*router));
+  turn();
+  EXPECT_EQ(expert_hears.frames, 1);
+  EXPECT_EQ(expert_hears.failed, 0);
 }
 
 TEST_F(Joining, AGoodbyeEndsTheConnectionWithItsReason) {

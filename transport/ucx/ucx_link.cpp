@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <new>
 #include <optional>
 #include <set>
 #include <unordered_set>
@@ -62,25 +63,28 @@ class UcxLinkImpl final : public UcxLink {
   /// A place in the order of arrival. Frames are delivered in the order they were sent in: UCX
   /// calls back in that order, but later small frames are whole before a rendezvous is.
   struct Arrived {
-    Buffer bytes;
-    Incoming* pending;  // null: the bytes are there
+    Buffer bytes = {};                // empty: there was no memory for them
+    Incoming* pending = nullptr;      // null: the bytes are there
+    proto::FrameHeader refused = {};  // where they are not
   };
   struct Completion {
     SendDone done;
     Errc outcome;
   };
 
+  // What these throw must not pass through UCX: it ends the process, with the exit code of memory
+  // where that ended. Other callers of UCX find their links as they were.
   static ucs_status_t on_frame(void* self, const void* header, size_t header_bytes, void* data,
-                               size_t bytes, const ucp_am_recv_param_t* param);
-  static void on_received(void* request, ucs_status_t status, size_t, void* incoming);
-  static void on_sent(void* request, ucs_status_t status, void* outgoing);
-  static void on_error(void* self, ucp_ep_h, ucs_status_t status);
+                               size_t bytes, const ucp_am_recv_param_t* param) noexcept;
+  static void on_received(void* request, ucs_status_t status, size_t, void* incoming) noexcept;
+  static void on_sent(void* request, ucs_status_t status, void* outgoing) noexcept;
+  static void on_error(void* self, ucp_ep_h, ucs_status_t status) noexcept;
 
   Expected<std::size_t> admit(const OutgoingFrame& frame);
   ucs_status_t receive(Buffer bytes, void* descriptor);
   void finish_receive(Incoming* in, ucs_status_t status);
   void finish_send(Outgoing* out, Errc outcome);
-  void deliver(Buffer bytes, const FrameSink& sink);
+  void deliver(Arrived arrived, const FrameSink& sink);
   void lose(Error why);
   /// A peer that broke the format is there and can be told so.
   bool reaches_peer() const {
@@ -251,7 +255,7 @@ void UcxLinkImpl::finish_send(Outgoing* out, Errc outcome) {
   delete out;
 }
 
-void UcxLinkImpl::on_sent(void* request, ucs_status_t status, void* outgoing) {
+void UcxLinkImpl::on_sent(void* request, ucs_status_t status, void* outgoing) noexcept {
   auto* out = static_cast<Outgoing*>(outgoing);
   const Errc outcome = status == UCS_OK             ? Errc::ok
                        : status == UCS_ERR_CANCELED ? Errc::cancelled
@@ -261,23 +265,31 @@ void UcxLinkImpl::on_sent(void* request, ucs_status_t status, void* outgoing) {
 }
 
 ucs_status_t UcxLinkImpl::on_frame(void* self, const void* header_bytes, size_t header_length,
-                                   void* data, size_t bytes, const ucp_am_recv_param_t* param) {
+                                   void* data, size_t bytes,
+                                   const ucp_am_recv_param_t* param) noexcept {
   auto& link = *static_cast<UcxLinkImpl*>(self);
   proto::FrameHeader header;
   const std::span<const std::byte> first(static_cast<const std::byte*>(header_bytes),
                                          header_length);
-  // Checked before anything is allocated. A refused rendezvous frame releases its sender.
+  // Checked before anything is allocated. A rendezvous frame that is not fetched releases its
+  // sender.
   if (auto fault = proto::check_header(first, header_length + bytes, header)) {
     ++link.stats_.malformed_total;
     link.failure_ = Error{Errc::malformed, fault->text};
     return UCS_OK;
   }
-  Buffer whole = link.context_.pool().take(header_length + bytes);
+  Buffer whole;
+  try {
+    whole = link.context_.pool().take(header_length + bytes, BufferPool::kLeftByFrames);
+  } catch (const std::bad_alloc&) {
+    link.arrived_.push_back({.refused = header});
+    return UCS_OK;
+  }
   std::memcpy(whole.data(), header_bytes, header_length);
   if ((param->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) != 0)
     return link.receive(std::move(whole), data);
   if (bytes > 0) std::memcpy(whole.data() + header_length, data, bytes);
-  link.arrived_.push_back({std::move(whole), nullptr});
+  link.arrived_.push_back({.bytes = std::move(whole)});
   return UCS_OK;
 }
 
@@ -286,7 +298,7 @@ ucs_status_t UcxLinkImpl::receive(Buffer bytes, void* descriptor) {
   // request, so nothing of `in` may be touched after a pointer came back.
   auto* in = new Incoming{this, std::move(bytes)};
   receives_.insert(in);
-  arrived_.push_back({Buffer{}, in});
+  arrived_.push_back({.pending = in});
   ucp_request_param_t param{};
   param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
   param.cb.recv_am = &UcxLinkImpl::on_received;
@@ -305,20 +317,21 @@ void UcxLinkImpl::finish_receive(Incoming* in, ucs_status_t status) {
                                   [in](const Arrived& arrived) { return arrived.pending == in; });
   if (place == arrived_.end()) return;  // the link is being closed
   if (status == UCS_OK) {
-    *place = {std::move(in->bytes), nullptr};
+    *place = {.bytes = std::move(in->bytes)};
     return;
   }
   arrived_.erase(place);
   if (!failure_) failure_ = ucx_error("UCX could not fetch a frame of the peer", status);
 }
 
-void UcxLinkImpl::on_received(void* request, ucs_status_t status, size_t, void* incoming) {
+void UcxLinkImpl::on_received(void* request, ucs_status_t status, size_t,
+                              void* incoming) noexcept {
   auto* in = static_cast<Incoming*>(incoming);
   in->link->finish_receive(in, status);
   ucp_request_free(request);
 }
 
-void UcxLinkImpl::on_error(void* self, ucp_ep_h, ucs_status_t status) {
+void UcxLinkImpl::on_error(void* self, ucp_ep_h, ucs_status_t status) noexcept {
   // Only recorded: an endpoint must not be closed inside a callback.
   static_cast<UcxLinkImpl*>(self)->failure_ = ucx_error("UCX lost the peer", status);
 }
@@ -336,7 +349,9 @@ void UcxLinkImpl::report_completions() {
   }
 }
 
-void UcxLinkImpl::deliver(Buffer bytes, const FrameSink& sink) {
+void UcxLinkImpl::deliver(Arrived arrived, const FrameSink& sink) {
+  if (arrived.bytes.empty()) return sink(without_memory(arrived.refused));
+  Buffer& bytes = arrived.bytes;
   auto decoded = proto::decode(std::as_const(bytes).span());
   if (!decoded) {
     ++stats_.malformed_total;
@@ -361,9 +376,9 @@ bool UcxLinkImpl::progress(const FrameSink& sink) {
   report_completions();
   for (std::size_t i = 0; i < kFramesPerPass && ready(); ++i) {
     busy = true;
-    Buffer bytes = std::move(arrived_.front().bytes);
+    Arrived first = std::move(arrived_.front());
     arrived_.pop_front();
-    deliver(std::move(bytes), sink);
+    deliver(std::move(first), sink);
   }
   if (failure_ && !ready()) {
     lose(*std::exchange(failure_, std::nullopt));

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/failing_new.hpp"
+
 namespace troupe::transport {
 namespace {
 
@@ -30,6 +32,35 @@ TEST(BufferPool, UsesReturnedBuffersAgain) {
   EXPECT_EQ(pool.stats().allocations_total, 1u);
   EXPECT_EQ(pool.stats().reuses_total, 1u);
   EXPECT_EQ(pool.stats().lent_buffers, 1u);
+  EXPECT_EQ(pool.stats().kept_bytes, 0u);
+}
+
+TEST(BufferPool, ABufferThereIsNoMemoryForWasNotLent) {
+  BufferPool pool;
+  {
+    const troupe::testing::NoMemoryFor none(4096);
+    EXPECT_THROW((void)pool.take(5000), std::bad_alloc);
+  }
+  EXPECT_EQ(pool.stats().lent_buffers, 0u);
+  EXPECT_EQ(pool.stats().allocations_total, 0u);
+  EXPECT_EQ(pool.take(5000).size(), 5000u);
+}
+
+TEST(BufferPool, ANewBufferLeavesWhatItsTakerSays) {
+  BufferPool pool;
+  const troupe::testing::NoMemoryFor none(100'000);
+  EXPECT_THROW((void)pool.take(5000, 100'000), std::bad_alloc);
+  { const Buffer first = pool.take(5000, 99'999); }
+  EXPECT_EQ(pool.take(5000, 100'000).size(), 5000u) << "a kept one takes nothing from the others";
+}
+
+TEST(BufferPool, FreesWhatItHasNoMemoryToKeep) {
+  BufferPool pool;
+  Buffer one = pool.take(5000);
+  const troupe::testing::NoMemoryFor none(1, 64);  // the list of those that it keeps
+  one = Buffer();
+  EXPECT_GT(none.failures(), 0);
+  EXPECT_EQ(pool.stats().lent_buffers, 0u);
   EXPECT_EQ(pool.stats().kept_bytes, 0u);
 }
 

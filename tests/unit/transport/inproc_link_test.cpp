@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "proto/frames/codec.hpp"
+#include "tests/support/failing_new.hpp"
 
 namespace troupe::transport {
 namespace {
@@ -97,6 +98,34 @@ TEST(InprocLink, RefusesBytesThatDoNotAddUp) {
   EXPECT_FALSE(frame.head.empty()) << "a refused frame stays with its sender";
   OutgoingFrame short_frame{wire.pool.take(12), {}};
   EXPECT_EQ(wire.a->send(std::move(short_frame)).error().code, Errc::invalid_argument);
+}
+
+TEST(InprocLink, HandsOverTheHeaderOfAFrameThereIsNoMemoryFor) {
+  InprocSettings settings;
+  settings.frames_in_flight_max = 1;
+  Wire wire(settings);
+  const std::vector<std::byte> row(8192);
+  OutgoingFrame frame = make_frame_head(
+      wire.pool, {.work_id = 7}, proto::Rows{0, {1, 4096, proto::WireDtype::bf16, {}}});
+  frame.rows = {row};
+  bool left = false;
+  {
+    const troupe::testing::NoMemoryFor none(4096);
+    ASSERT_TRUE(wire.a->send(std::move(frame), [&](Errc outcome) { left = outcome == Errc::ok; }));
+    EXPECT_EQ(none.failures(), 1);
+  }
+  std::vector<ReceivedFrame> arrived;
+  wire.b->progress([&](ReceivedFrame&& one) { arrived.push_back(std::move(one)); });
+  ASSERT_EQ(arrived.size(), 1u);
+  EXPECT_FALSE(arrived[0].whole());
+  EXPECT_EQ(arrived[0].header.work_id, 7u);
+  EXPECT_EQ(std::get<proto::Failed>(arrived[0].body).error,
+            static_cast<std::uint16_t>(Errc::resource_exhausted));
+  wire.a->progress([](ReceivedFrame&&) {});
+  EXPECT_TRUE(left);
+  EXPECT_EQ(wire.a->frames_in_flight(), 0u);
+  EXPECT_TRUE(wire.a->send(wire.lease(8))) << "the place of the first is free again";
+  EXPECT_EQ(wire.arrived(*wire.b), (Ids{8}));
 }
 
 TEST(InprocLink, RefusesBeyondItsBoundAndRingsWhenThereIsRoom) {

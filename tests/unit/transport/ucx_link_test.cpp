@@ -13,8 +13,8 @@
 #include <numeric>
 #include <optional>
 
+#include "tests/support/failing_new.hpp"
 #include "transport/descriptors.hpp"
-#include "transport/ucx/ucx_error.hpp"
 
 namespace troupe::transport {
 namespace {
@@ -108,6 +108,61 @@ TEST_P(UcxLinkTest, DeliversFramesInTheOrderTheyWereSentIn) {
           wire.rows(++sent, std::span(values).first(size), size > proto::kWidthMax ? 8 : 1)));
   ASSERT_TRUE(eventually([&] { wire.pump(); }, [&] { return wire.at_b.size() == sent; }));
   for (std::size_t i = 0; i < sent; ++i) EXPECT_EQ(wire.at_b[i].header.work_id, i + 1);
+}
+
+TEST_P(UcxLinkTest, HandsOverTheHeadersOfFramesThereIsNoMemoryFor) {
+  Wire wire(GetParam());
+  const std::vector<float> values(512 * 1024, 1.0f);
+  constexpr std::size_t kSizes[] = {16, 7168, 16, 512 * 1024, 16};  // eager, rendezvous
+  int completed = 0;
+  const auto send_all = [&](std::span<const std::size_t> sizes) {
+    for (const std::size_t size : sizes)
+      ASSERT_TRUE(wire.a->send(wire.rows(size, std::span(values).first(size), 8),
+                               [&](Errc outcome) { completed += outcome == Errc::ok ? 1 : 1000; }));
+  };
+  const auto all_there = [&](int count) {
+    const auto there = [&] { return completed == count && std::ssize(wire.at_b) == count; };
+    return eventually([&] { wire.pump(); }, there);
+  };
+  send_all(std::vector<std::size_t>(16, 16));
+  ASSERT_TRUE(all_there(16));
+  wire.at_b.clear(), completed = 0;  // the pool has their buffers again
+  send_all(kSizes);
+  std::optional<troupe::testing::NoMemoryFor> none(16 * 1024);
+  ASSERT_TRUE(all_there(5));
+  EXPECT_EQ(none->failures(), 2);
+  none.reset();
+  send_all(kSizes);
+  ASSERT_TRUE(all_there(10));
+  for (std::size_t i = 0; i < 10; ++i) {
+    const auto& frame = wire.at_b[i];
+    EXPECT_EQ(frame.header.work_id, kSizes[i % 5]);
+    EXPECT_EQ(frame.whole(), i >= 5 || kSizes[i] == 16) << i;
+    EXPECT_EQ(std::holds_alternative<proto::Failed>(frame.body), !frame.whole());
+  }
+  EXPECT_EQ(wire.b->health().state, LinkState::open);
+}
+
+/// In a process of its own: frames come where there is no memory even to book them.
+[[noreturn]] void receive_without_memory(const char* transports) {
+  Wire wire(transports);
+  const std::vector<float> values(16, 1.0f);
+  for (int i = 0; i < 64; ++i) EXPECT_TRUE(wire.a->send(wire.rows(1, values, 1)));
+  const auto step = [&] {
+    wire.a->progress([](ReceivedFrame&&) {});
+    const troupe::testing::NoMemoryFor none(1);
+    wire.b->progress([](ReceivedFrame&&) {});
+  };
+  try {
+    eventually(step, [] { return false; });
+  } catch (const std::bad_alloc&) {
+    ::_exit(0);  // it has passed through UCX
+  }
+  ::_exit(1);
+}
+
+TEST_P(UcxLinkTest, AnExceptionEndsTheProcessBeforeItPassesThroughUcx) {
+  EXPECT_EXIT(receive_without_memory(GetParam()), ::testing::KilledBySignal(SIGABRT), "bad_alloc");
 }
 
 TEST_P(UcxLinkTest, NamesTheTransportItWasAskedFor) {
@@ -408,7 +463,7 @@ TEST(UcxContext, OutlivesMoreLostLinksThanDescriptorsWouldAllow) {
   const auto one = *UcxContext::make(settings, pool);
   const auto other = *UcxContext::make(settings, pool);
   const DescriptorsSpare limit(120);  // of about ten a worker; 40 links have 80 workers
-  for (int i = 0; i < 40 && !testing::Test::HasFailure(); ++i) meet_and_part(*one, *other, pool);
+  for (int i = 0; i < 40 && !::testing::Test::HasFailure(); ++i) meet_and_part(*one, *other, pool);
 }
 
 TEST(UcxLink, NamesTheLimitOfDescriptorsThatRunOut) {
@@ -439,19 +494,6 @@ TEST(Descriptors, TheSoftLimitIsRaisedToTheHardOne) {
   raise_descriptor_limit();
   EXPECT_EQ(descriptor_use().limit, before.rlim_max);
   setrlimit(RLIMIT_NOFILE, &before);
-}
-
-TEST(UcxError, EveryStatusHasAKindAndKeepsUcxsText) {
-  for (int value = UCS_ERR_LAST; value <= UCS_OK; ++value) {
-    const auto status = static_cast<ucs_status_t>(value);
-    const Error error = ucx_error("here", status);
-    EXPECT_NE(error.detail.find("here"), std::string::npos);
-    EXPECT_EQ(error.code == Errc::ok, status == UCS_OK) << value;
-  }
-  EXPECT_EQ(ucx_error("", UCS_ERR_ENDPOINT_TIMEOUT).code, Errc::unavailable);
-  EXPECT_EQ(ucx_error("", UCS_ERR_CONNECTION_RESET).code, Errc::unavailable);
-  EXPECT_EQ(ucx_error("", UCS_ERR_NO_RESOURCE).code, Errc::overloaded);
-  EXPECT_EQ(ucx_error("", UCS_ERR_CANCELED).code, Errc::cancelled);
 }
 
 }  // namespace
