@@ -22,4 +22,8 @@ bool heap_has(std::size_t bytes) {
   return true;
 }
 
+void claim_memory(std::size_t bytes) {
+  if (!system_has(bytes + kLeftBySteps)) throw std::bad_alloc();
+}
+
 }  // namespace troupe::model

@@ -1,5 +1,6 @@
 // Where memory ends: who takes some leaves enough to those who cannot fail, and says so if not.
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <new>
 #include <string>
@@ -19,6 +20,24 @@ inline constexpr std::size_t kLeftByRequests = std::size_t{64} << 10;
 bool system_has(std::size_t bytes);
 /// The same of this thread's allocations, which also come from what was freed before.
 bool heap_has(std::size_t bytes);
+
+/// As if `bytes` were allocated and kLeftBySteps beside them. *Errors*: throws std::bad_alloc.
+void claim_memory(std::size_t bytes);
+
+/// For jobs that take memory and give it back, again and again. *Threading*: any.
+class MemoryMark {
+ public:
+  /// Claims `bytes` where they are more than any job has had, or so many that freeing gives them
+  /// back to the system. What is less comes from what was freed before.
+  void claim(std::size_t bytes) {
+    if (bytes <= most_.load(std::memory_order_relaxed) && bytes < kLeftBySteps) return;
+    claim_memory(bytes);
+    most_.store(bytes, std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<std::size_t> most_{0};
+};
 
 /// Runs `work`. *Errors*: `resource_exhausted` where there was no memory for it; `what` names it.
 template <class Work>

@@ -89,7 +89,13 @@ bool RowExchange::tick(TimePoint now) {
     late(*ledger_.find(id), now);
     busy = true;
   }
-  for (const auto id : ledger_.at(0)) busy |= try_send(*ledger_.find(id), now);
+  for (const auto id : ledger_.at(0)) {
+    auto& item = *ledger_.find(id);
+    if (item.alone && ledger_.one_goes_alone())
+      item.deadline = now + settings_.hop_budget;  // it waits for that one, not for a router
+    else
+      busy |= try_send(item, now);
+  }
   return busy;
 }
 
@@ -172,6 +178,17 @@ bool RowExchange::waits_on(WorkItem& item, TimePoint now) {
   return true;
 }
 
+/// Whether fewer rows are to be asked for at once, which takes less memory.
+bool RowExchange::halve(const WorkItem& item, TimePoint now) {
+  const auto [first, rows] = item.range;
+  if (rows < 2) return false;
+  ledger_.close(item.work_id);
+  for (const RowRange half :
+       {RowRange{first, rows / 2}, RowRange{first + rows / 2, rows - rows / 2}})
+    ledger_.open(half, now + settings_.hop_budget).alone = true;
+  return true;
+}
+
 void RowExchange::on_failed(PeerId router, const transport::ReceivedFrame& frame, TimePoint now) {
   silent_.erase(router);
   return_credits(router, frame.header);
@@ -180,6 +197,8 @@ void RowExchange::on_failed(PeerId router, const transport::ReceivedFrame& frame
   const auto& failed = std::get<proto::Failed>(frame.body);
   const auto uncovered = static_cast<std::uint16_t>(Errc::not_resident);
   if (failed.error == uncovered && failed.retry_after_ms > 0 && waits_on(*item, now)) return;
+  const auto no_memory = static_cast<std::uint16_t>(Errc::resource_exhausted);
+  if (failed.error == no_memory && halve(*item, now)) return;
   fail(*item, {static_cast<Errc>(failed.error), std::string(failed.detail)});
 }
 

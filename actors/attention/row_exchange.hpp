@@ -7,6 +7,9 @@
 //
 // An expert that no live shard holds is waited for by a timer of its own: the router answers within
 // the hop budget that it is uncovered, and the item is asked again until uncovered_budget ends.
+//
+// An item that a service has no memory for is asked again in two halves, and these likewise, one at
+// a time: what fails at last is single rows, so no sequence fails for the rows of another.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -79,6 +82,7 @@ class RowExchange {
   bool try_send(WorkItem& item, TimePoint now);
   std::chrono::microseconds budget(const WorkItem& item, TimePoint now) const;
   bool waits_on(WorkItem& item, TimePoint now);
+  bool halve(const WorkItem& item, TimePoint now);
   void late(WorkItem& item, TimePoint now);
   void fail(const WorkItem& item, Error error);
   void return_credits(PeerId router, const proto::FrameHeader& reply);

@@ -10,11 +10,6 @@
 namespace troupe::actors {
 namespace {
 
-/// As if they were allocated and kLeftBySteps beside them, which the loop can take meanwhile.
-void claim_memory(std::size_t bytes) {
-  if (!model::system_has(bytes + model::kLeftBySteps)) throw std::bad_alloc();
-}
-
 /// Logits of one head job: 64 MiB keep 129 rows of 129,280 ids together, so that a decode step of
 /// many sequences streams the head's weights once.
 constexpr std::int64_t kHeadBytesMax = 64 << 20;
@@ -74,7 +69,7 @@ void StepRun::claim_rows() const {
   const auto width = tools_.model->config().hidden_size;
   const auto rows = state_.batch.rows();
   if (rows > state_.rows_fitted)
-    claim_memory(kBuffers * sizeof(float) * static_cast<std::size_t>(rows * width));
+    model::claim_memory(kBuffers * sizeof(float) * static_cast<std::size_t>(rows * width));
 }
 
 void StepRun::pack() {
@@ -84,7 +79,8 @@ void StepRun::pack() {
   const auto bytes = static_cast<std::size_t>(rows) *
                      proto::row_block_bytes(1, static_cast<std::uint32_t>(width), dtype);
   packed_ = std::make_shared<transport::Buffer>(tools_.buffers->take(bytes));
-  if (rows > state_.rows_fitted) claim_memory(bytes);  // for the answers: the loop takes them in
+  // For the answers: the loop takes them in.
+  if (rows > state_.rows_fitted) model::claim_memory(bytes);
   state_.rows_fitted = std::max(state_.rows_fitted, rows);
   pack_rows(*tools_.engine.table, state_.u.data(), rows, width, dtype, packed_->data());
 }
@@ -139,7 +135,7 @@ void StepRun::head() {
   std::vector<std::int64_t> indices;
   for (const auto& row : rows) indices.push_back(row.row);
   const auto bytes = count * static_cast<std::size_t>(vocab) * sizeof(float);
-  if (bytes >= model::kLeftBySteps) claim_memory(bytes);  // of a few rows it is no matter
+  if (bytes >= model::kLeftBySteps) model::claim_memory(bytes);  // of a few rows it is no matter
   auto logits = std::make_shared<std::vector<float>>(count * static_cast<std::size_t>(vocab));
   tools_.model->logits(state_, indices, logits->data());
   const auto began = Clock::now();

@@ -1,6 +1,8 @@
 // Bookkeeping of work items and borrowed credits.
 #include "actors/attention/work_ledger.hpp"
 
+#include <algorithm>
+
 namespace troupe::actors {
 
 WorkItem& WorkLedger::open(RowRange range, TimePoint deadline) {
@@ -56,6 +58,12 @@ std::vector<std::uint64_t> WorkLedger::at(PeerId router) const {
   for (const auto& [id, item] : items_)
     if (item.router == router) ids.push_back(id);
   return ids;
+}
+
+bool WorkLedger::one_goes_alone() const {
+  return std::any_of(items_.begin(), items_.end(), [](const auto& entry) {
+    return entry.second.alone && entry.second.router != 0;
+  });
 }
 
 std::vector<std::uint64_t> WorkLedger::expired(TimePoint now) const {

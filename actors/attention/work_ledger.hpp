@@ -26,6 +26,7 @@ struct WorkItem {
   TimePoint deadline;                   // of the open attempt, or of the wait for a router
   TimePoint sent{};                     // the open attempt
   std::uint32_t waits = 0;              // attempts that ended because an expert was uncovered
+  bool alone = false;                   // a service was short of memory: one such at a time
   std::optional<TimePoint> covered_by;  // until when it waits for that expert; its own timer
   proto::FrameHeader header;            // of the open attempt
 
@@ -62,6 +63,8 @@ class WorkLedger {
   void forget(PeerId peer);
 
   std::vector<std::uint64_t> at(PeerId router) const;  // open items there; 0: those at nobody
+  /// Whether an item that goes alone is at a router.
+  bool one_goes_alone() const;
   std::vector<std::uint64_t> expired(TimePoint now) const;
   std::optional<TimePoint> next_deadline() const;
   bool empty() const { return items_.empty(); }

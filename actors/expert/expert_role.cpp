@@ -19,6 +19,7 @@ struct ExpertRole::Batch {
   std::shared_ptr<transport::Buffer> out;  // [held, H] in the row dtype
   TimePoint arrived;
   Clock::duration computing{};
+  Expected<void> fits{};
 
   const proto::ExpertRows& body() const { return std::get<proto::ExpertRows>(frame.body); }
 };
@@ -133,17 +134,29 @@ void ExpertRole::start(BatchPtr batch) {
   const auto pairs = static_cast<std::int64_t>(batch->held.size());
   run(
       pairs * 3 * config.hidden_size * config.moe_intermediate_size,  // gate, up and down
-      [this, batch] { compute(*batch); },
+      [this, batch] {
+        batch->fits = model::within_memory("another batch of rows", [&] { compute(*batch); });
+      },
       [this, batch, arrived] {
         --jobs_open_;
         computing_.erase(arrived);
         forget_rows(*batch);
+        if (!batch->fits)
+          return send_failed(batch->router, batch->frame.header, batch->fits.error());
         count(*batch);
         answer(*batch);
       });
 }
 
-void ExpertRole::compute(Batch& batch) const {
+/// What `compute` takes for rows that come and go; the model's scratch, which stays, is of that
+/// order.
+void ExpertRole::claim_memory(const Batch& batch) {
+  const auto& block = batch.body().rows;
+  memory_.claim((block.rows + 2 * batch.held.size()) * block.width * sizeof(float));
+}
+
+void ExpertRole::compute(Batch& batch) {
+  claim_memory(batch);
   const auto began = Clock::now();
   const auto& block = batch.body().rows;
   const std::int64_t width = block.width;

@@ -168,29 +168,36 @@ bool RouterRole::start_gates() {
   return busy;
 }
 
+struct RouterRole::Gated {
+  Expected<void> fits{};
+  model::Routing routing;
+  std::shared_ptr<transport::Buffer> quantised;  // null: rows go as they came
+};
+
 void RouterRole::gate(ItemId id) {
   const bool quantise = published_->quantised_rows;
-  auto routing = std::make_shared<model::Routing>();
-  auto quantised = std::make_shared<transport::Buffer>();
+  auto out = std::make_shared<Gated>();
   const auto& item = *ledger_.find(id);
+  const auto work = [this, frame = item.frame, out, quantise] {
+    memory_.claim(row_work::gate_bytes(*frame, quantise));
+    out->routing = row_work::gate(*model_, engine_, *frame);
+    if (quantise)
+      out->quantised = std::make_shared<transport::Buffer>(
+          row_work::quantise(*model_, engine_, *frame, peers_.buffers()));
+  };
   run(
       row_work::gate_work(model_->config(), item.rows),
-      [this, frame = item.frame, routing, quantised, quantise] {
-        *routing = row_work::gate(*model_, engine_, *frame);
-        if (quantise) *quantised = row_work::quantise(*model_, engine_, *frame, peers_.buffers());
-      },
-      [this, id, routing, quantised, quantise] {
-        gated(id, routing, quantise ? quantised : nullptr);
-      });
+      [out, work] { out->fits = model::within_memory("another gate", work); },
+      [this, id, out] { gated(id, *out); });
 }
 
-void RouterRole::gated(ItemId id, std::shared_ptr<model::Routing> routing,
-                       std::shared_ptr<transport::Buffer> quantised) {
+void RouterRole::gated(ItemId id, Gated& gated) {
   auto* item = ledger_.find(id);
   if (item == nullptr) return;  // given up meanwhile
-  item->quantised = std::move(quantised);
+  if (!gated.fits) return fail_without_memory(*item, gated.fits.error());
+  item->quantised = std::move(gated.quantised);
   item->gated = Clock::now();
-  ledger_.set_routing(*item, std::move(*routing));
+  ledger_.set_routing(*item, std::move(gated.routing));
   plan(*item);
 }
 
@@ -296,9 +303,10 @@ void RouterRole::on_refusal(PeerId expert, const transport::ReceivedFrame& frame
   return_credits(expert, static_cast<std::int64_t>(dispatch->rows.size()),
                  static_cast<proto::Lane>(dispatch->header.lane));
   const auto& failed = std::get<proto::Failed>(frame.body);
+  const auto who = frame.whole() ? expert : self();  // else it had answered
   if (auto* item = ledger_.find(dispatch->item))
     fail(*item,
-         {static_cast<Errc>(failed.error), name_of(expert) + ": " + std::string(failed.detail)});
+         {static_cast<Errc>(failed.error), name_of(who) + ": " + std::string(failed.detail)});
 }
 
 void RouterRole::combine(RouterItem& item) {
@@ -310,30 +318,34 @@ void RouterRole::combine(RouterItem& item) {
   input->replies = std::move(item.replies);
   input->frames = std::move(item.reply_frames);
   auto rows = std::make_shared<transport::Buffer>();
+  auto fits = std::make_shared<Expected<void>>();
+  const auto work = [this, input, rows] {
+    memory_.claim(row_work::combine_bytes(model_->config(), *input));
+    *rows = row_work::combine(*model_, engine_, *input, peers_.buffers());
+  };
   run(
       row_work::combine_work(model_->config(), item.rows),
-      [this, input, rows] {
-        *rows = row_work::combine(*model_, engine_, *input, peers_.buffers());
-      },
-      [this, id = item.id, rows, began = Clock::now()] {
-        answer(id, rows);
+      [fits, work] { *fits = model::within_memory("another combination", work); },
+      [this, id = item.id, rows, fits, began = Clock::now()] {
+        auto* item = ledger_.find(id);
+        if (item == nullptr) return;  // given up meanwhile
+        if (!*fits) return fail_without_memory(*item, fits->error());
+        answer(*item, rows);
         counts_.combine_seconds.observe(Clock::now() - began);
       });
 }
 
-void RouterRole::answer(ItemId id, std::shared_ptr<transport::Buffer> rows) {
-  auto* item = ledger_.find(id);
-  if (item == nullptr) return;
-  const auto& asked = item->header();
+void RouterRole::answer(RouterItem& item, std::shared_ptr<transport::Buffer> rows) {
+  const auto& asked = item.header();
   const auto header = proto::reply_header(asked, peers_.header().sender_incarnation,
-                                          left_us(item->deadline, now()));
-  const auto& sent = std::get<proto::Rows>(item->frame->body);
+                                          left_us(item.deadline, now()));
+  const auto& sent = std::get<proto::Rows>(item.frame->body);
   proto::Combined body{sent.micro_batch, sent.rows};
   body.rows.data = rows->span();
   auto frame = transport::make_frame_head(peers_.buffers(), header, body);
   frame.rows.push_back(rows->span());
-  peers_.send(item->asker, std::move(frame), [rows](Errc) {});
-  close(id);
+  peers_.send(item.asker, std::move(frame), [rows](Errc) {});
+  close(item.id);
 }
 
 void RouterRole::close(ItemId id) {
@@ -349,6 +361,10 @@ void RouterRole::fail(RouterItem& item, const Error& error, std::uint32_t retry_
   counts_.rows_failed_total += item.rows;
   send_failed(item.asker, item.header(), error, retry_after_ms);
   close(item.id);
+}
+
+void RouterRole::fail_without_memory(RouterItem& item, const Error& error) {
+  fail(item, {error.code, name_of(self()) + ": " + error.detail});
 }
 
 void RouterRole::send_failed(PeerId asker, const proto::FrameHeader& asked, const Error& error,

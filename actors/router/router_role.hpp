@@ -22,6 +22,7 @@
 #include "actors/router/dispatch_ledger.hpp"
 #include "actors/row_codec.hpp"
 #include "core/histogram.hpp"
+#include "model/memory_bounds.hpp"
 #include "model/router_model.hpp"
 #include "transport/lane_queue.hpp"
 
@@ -89,8 +90,8 @@ class RouterRole : public Role {
   std::optional<Error> find_fault(const transport::ReceivedFrame& frame) const;
   bool start_gates();
   void gate(ItemId item);
-  void gated(ItemId item, std::shared_ptr<model::Routing> routing,
-             std::shared_ptr<transport::Buffer> quantised);
+  struct Gated;
+  void gated(ItemId item, Gated& gated);
   void plan(RouterItem& item);
   bool plan_waiting();
   bool pump();
@@ -101,10 +102,11 @@ class RouterRole : public Role {
   void combine(RouterItem& item);
   std::vector<std::int64_t> uncovered() const;
   void count_complete(PeerId expert, const RouterItem& item);
-  void answer(ItemId item, std::shared_ptr<transport::Buffer> rows);
+  void answer(RouterItem& item, std::shared_ptr<transport::Buffer> rows);
   bool expire();
   Error uncovered_error(const RouterItem& item) const;
   void fail(RouterItem& item, const Error& error, std::uint32_t retry_after_ms = 0);
+  void fail_without_memory(RouterItem& item, const Error& error);
   void send_failed(PeerId asker, const proto::FrameHeader& asked, const Error& error,
                    std::uint32_t retry_after_ms = 0);
   void close(ItemId item);
@@ -122,6 +124,7 @@ class RouterRole : public Role {
   std::array<std::deque<ItemId>, proto::kLanes> ungated_;  // decode first
   std::map<ItemId, std::size_t> inflight_bytes_;           // of gated items
   std::size_t inflight_total_ = 0;
+  model::MemoryMark memory_;         // of gates and combinations
   std::map<PeerId, Unsent> unsent_;  // per joined expert shard
   bool wants_placement_ = false;
   RouterStatus counts_;

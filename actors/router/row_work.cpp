@@ -22,6 +22,17 @@ constexpr std::array<std::byte, 4> kPadding{};
 
 }  // namespace
 
+std::size_t gate_bytes(const transport::ReceivedFrame& frame, bool quantise) {
+  const auto& rows = rows_of(frame);
+  const std::size_t unpacked = std::size_t{rows.rows} * rows.width * sizeof(float);
+  return quantise ? 3 * unpacked : unpacked;  // beside them codes, and the block they go to
+}
+
+std::size_t combine_bytes(const model::ModelConfig& config, const CombineInput& input) {
+  const auto rows = input.rows + config.experts_per_token + 1;  // of one share: replies and a sum
+  return static_cast<std::size_t>(rows * config.hidden_size) * sizeof(float);
+}
+
 model::Routing gate(const model::RouterModel& model, const kernels::Engine& engine,
                     const transport::ReceivedFrame& frame) {
   const auto& rows = rows_of(frame);

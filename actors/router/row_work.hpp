@@ -23,6 +23,11 @@ inline std::int64_t combine_work(const model::ModelConfig& config, std::int64_t 
   return rows * config.hidden_size * (config.experts_per_token + 1) * kConversions;
 }
 
+// --- what they take, in bytes ---
+std::size_t gate_bytes(const transport::ReceivedFrame& frame, bool quantise);
+struct CombineInput;
+std::size_t combine_bytes(const model::ModelConfig& config, const CombineInput& input);
+
 // --- compute jobs; `frame` carries Rows ---
 model::Routing gate(const model::RouterModel& model, const kernels::Engine& engine,
                     const transport::ReceivedFrame& frame);

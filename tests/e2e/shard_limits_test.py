@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""An attention shard whose queue is full, or that has no memory left, over HTTP and gRPC."""
+"""An attention shard whose queue is full, and services that have no memory left, by clients."""
 
 import resource
 import signal
@@ -77,7 +77,7 @@ class FullQueueTest(ShardTest):
 
 
 class NoMemoryTest(ShardTest):
-    """A shard that gets 1 MiB more: less than its steps and its cache leave to the rest."""
+    """A service that gets 1 MiB more: less than its jobs and its cache leave to the rest."""
 
     LONG = [5] * 2000
 
@@ -86,22 +86,21 @@ class NoMemoryTest(ShardTest):
         if program.has_sanitizer():
             self.skipTest("an allocator of theirs that finds no memory ends the process")
         self.serve()
-        self.assertTrue(self.answers())
 
-    def limit(self):
+    def limit(self, service):
         """Linux counts private writable mappings against it."""
-        pid = self.cluster.attention.pid
+        pid = service.pid
         with open(f"/proc/{pid}/status", encoding="ascii") as file:
             (held,) = (int(line.split()[1]) for line in file if line.startswith("VmData:"))
         self.unlimited = resource.prlimit(pid, resource.RLIMIT_DATA)
         resource.prlimit(pid, resource.RLIMIT_DATA, ((held + 1024) << 10, self.unlimited[1]))
 
-    def lift(self):
-        resource.prlimit(self.cluster.attention.pid, resource.RLIMIT_DATA, self.unlimited)
+    def lift(self, service):
+        resource.prlimit(service.pid, resource.RLIMIT_DATA, self.unlimited)
 
-    def all_hear(self, what):
-        body = {"prompt": self.LONG, "max_tokens": 4}
-        asked = request(ids=self.LONG, max_tokens=4)
+    def all_hear(self, what, prompt=tuple(LONG)):
+        body = {"prompt": list(prompt), "max_tokens": 4}
+        asked = request(ids=prompt, max_tokens=4)
         for _ in range(2):
             for streams in (False, True):
                 told = self.over_http("memory_exhausted", TEXT, {**body, "stream": streams})
@@ -111,19 +110,49 @@ class NoMemoryTest(ShardTest):
                            self.over_grpc("memory_exhausted", whole,
                                           self.served.inference.GenerateUnary)):
                 self.assertIn(what, failed.message)
-            self.assertTrue(self.answers(), "what needs no more is answered")
 
-    def test_a_shard_without_memory_says_so_and_serves_again(self):
-        self.limit()
+    def answer(self):
+        body = {"prompt": self.LONG, "max_tokens": 4, "temperature": 0}
+        answer = oai.ask(self.served.url, TEXT, body)
+        self.assertEqual(answer.status, 200, answer.body)
+        return answer.json["choices"]
+
+    def is_alive(self, service):
+        self.assertIsNone(service.process.poll())
+        self.assertEqual(service.events("link_lost"), [])
+
+    def test_an_attention_shard_says_so_and_serves_again(self):
+        shard = self.cluster.attention
+        self.assertTrue(self.answers())
+        self.limit(shard)
         self.all_hear("no memory for another step")  # of more rows than it has computed at once
-        self.lift()
+        self.assertTrue(self.answers(), "what needs no more is answered")
+        self.lift(shard)
         self.assertEqual(oai.ask(self.served.url, TEXT, {"prompt": [4] * 300}).status, 200)
-        self.limit()
+        self.limit(shard)
         self.all_hear("no memory for another page of the latent cache")
-        self.lift()
-        body = {"prompt": self.LONG, "max_tokens": 4}
-        self.assertEqual(oai.ask(self.served.url, TEXT, body).status, 200)
-        self.assertIsNone(self.cluster.attention.process.poll())
+        self.assertTrue(self.answers(), "what needs no more is answered")
+        self.lift(shard)
+        self.answer()
+        self.is_alive(shard)
+
+    def does_what_it_can(self, service, says):
+        """Where rows pass through: it answers for each frame, and fewer rows take less."""
+        self.limit(service)
+        self.all_hear(says, prompt=(5,))  # the first row ever
+        self.lift(service)
+        self.assertTrue(self.answers())
+        self.limit(service)
+        in_parts = self.answer()  # each of no more rows than it has had at once
+        self.lift(service)
+        self.assertEqual(self.answer(), in_parts)
+        self.is_alive(service)
+
+    def test_an_expert_shard_says_so_or_computes_in_parts(self):
+        self.does_what_it_can(self.cluster.experts[0], "expert 0: no memory for another batch")
+
+    def test_a_router_says_so_or_gates_in_parts(self):
+        self.does_what_it_can(self.cluster.router, "router 0: no memory for another gate")
 
 
 if __name__ == "__main__":

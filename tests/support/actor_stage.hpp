@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -69,6 +70,7 @@ struct StageOptions {
   transport::CreditGrant grant = PeersSettings{}.grant;
   std::uint32_t attempts_max = 3;
   std::chrono::microseconds inline_us_max{0};  // so that jobs are under way between two steps
+  std::function<void(PeerId, const ComputeLane::Work&)> run_job;  // in place of running it
   std::map<std::pair<PeerId, PeerId>, std::shared_ptr<transport::FaultPlan>> faults;
 
   StageOptions() {
@@ -167,8 +169,11 @@ class Stage : public GatewayRole::Sink {
     context.peers.grant = options_.grant;
     context.inline_us_max = options_.inline_us_max;
     context.wire = wire_;
-    context.compute = [this](ComputeLane::Work job) {
-      jobs_.push_back(std::move(job));
+    context.compute = [this, self = peer_id(role, index)](ComputeLane::Work job) {
+      if (options_.run_job)
+        jobs_.push_back([this, self, job = std::move(job)] { options_.run_job(self, job); });
+      else
+        jobs_.push_back(std::move(job));
       return true;
     };
     context.engine = model_.engine;
