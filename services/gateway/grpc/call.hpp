@@ -6,6 +6,8 @@
 #include <grpcpp/support/proto_buffer_reader.h>
 
 #include <chrono>
+#include <exception>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -55,6 +57,18 @@ class Call {
   GatewayState::Entry entry_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };
+
+/// What `work` throws, as an error. For what may throw on a thread of gRPC, which would tell the
+/// client UNIMPLEMENTED or nothing, or of the engine, which has nobody to tell.
+template <class Work>
+std::optional<ApiError> exception_of(const Work& work) {
+  try {
+    work();
+  } catch (const std::exception& error) {
+    return from_engine({Errc::internal, error.what()});
+  }
+  return std::nullopt;
+}
 
 /// From now on protobuf's complaints about messages go to `parse_message` instead of stderr.
 void capture_protobuf_log();

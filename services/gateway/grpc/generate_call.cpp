@@ -35,7 +35,9 @@ class Asked {
   Answered<StartedCall> start(const GenerateCall& asked,
                               const std::weak_ptr<AnswerReader>& reader) {
     if (cancelled_) return from_engine({Errc::cancelled, "the call was cancelled"});
-    auto started = plan_and_start(asked, reader);
+    auto planned = plan_request(state_.model, asked);
+    if (auto* error = std::get_if<ApiError>(&planned)) return std::move(*error);
+    auto started = start_choices(std::get<PlannedRequest>(std::move(planned)), reader);
     started_ = true;
     if (cancelled_) answers_.cancel();
     return started;
@@ -47,17 +49,6 @@ class Asked {
   }
 
  private:
-  /// On a thread of ours nobody else catches; on its own gRPC would forget the call, not we.
-  Answered<StartedCall> plan_and_start(const GenerateCall& asked,
-                                       const std::weak_ptr<AnswerReader>& reader) {
-    try {
-      auto planned = plan_request(state_.model, asked);
-      if (auto* error = std::get_if<ApiError>(&planned)) return std::move(*error);
-      return start_choices(std::get<PlannedRequest>(std::move(planned)), reader);
-    } catch (const std::exception& error) {
-      return from_engine({Errc::internal, error.what()});
-    }
-  }
   Answered<StartedCall> start_choices(PlannedRequest plan,
                                       const std::weak_ptr<AnswerReader>& reader) {
     call_.set_ignored(plan.ignored);
@@ -85,13 +76,22 @@ class Asked {
   std::atomic<bool> started_{false};  // all choices are, so others may cancel them
 };
 
+/// Makes `part` of a call; an exception ends the call.
+template <class Answer, class Part>
+void make(Answer& answer, const Part& part) {
+  if (auto fault = exception_of(part)) answer.finish(*std::move(fault));
+}
+
 /// Has `answer` start what `asked` asks for: elsewhere, if a form has to be compiled for that.
 template <class Answer>
 void start_where_it_may(const std::shared_ptr<Answer>& answer, GenerateCall asked,
                         const InferenceSettings& settings) {
-  if (!has_form(asked)) return answer->start(asked);
-  if (!settings.run_elsewhere([answer, asked = std::move(asked)] { answer->start(asked); }))
-    answer->finish(queue_full(0, kRetryAfter));
+  const bool elsewhere = has_form(asked);
+  const auto start = [answer, asked = std::move(asked)] {
+    make(*answer, [&] { answer->start(asked); });
+  };
+  if (!elsewhere) return start();
+  if (!settings.run_elsewhere(start)) answer->finish(queue_full(0, kRetryAfter));
 }
 
 /// Whoever takes events or has written makes the next step; one at a time.
@@ -146,7 +146,7 @@ class StreamedAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
  private:
   void pump() {
-    steps_.run([this] { step(); });
+    steps_.run([this] { make(*this, [this] { step(); }); });
   }
   void step() {
     if (finished_ || writing_) return;
@@ -229,7 +229,7 @@ class WholeAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
  private:
   void pump() {
-    steps_.run([this] { step(); });
+    steps_.run([this] { make(*this, [this] { step(); }); });
   }
   void step() {
     if (finished_) return;
@@ -283,7 +283,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* answer_as_stream(GatewayState& state
                                                              grpc::CallbackServerContext& context,
                                                              const grpc::ByteBuffer& request) {
   auto answer = std::make_shared<StreamedAnswer>(state, settings, context);
-  answer->begin(request);
+  make(*answer, [&] { answer->begin(request); });
   return answer.get();
 }
 
@@ -292,7 +292,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* answer_whole(GatewayState& state,
                                                          grpc::CallbackServerContext& context,
                                                          const grpc::ByteBuffer& request) {
   auto answer = std::make_shared<WholeAnswer>(state, settings, context);
-  answer->begin(request);
+  make(*answer, [&] { answer->begin(request); });
   return answer.get();
 }
 

@@ -76,18 +76,19 @@ ServerUnaryReactor* answer(GatewayState& state, CallbackServerContext* context, 
                            Outcome<Response> (*work)(const ServedModel&, const Request&)) {
   Call call(state, *context, api);
   auto* reactor = context->DefaultReactor();
-  Request request;
-  std::optional<ApiError> error = call.authorize(right);
-  if (!error) error = parse_message(bytes, request);
-  if (!error) {
+  std::optional<ApiError> error;
+  const auto fault = exception_of([&] {
+    Request request;
+    error = call.authorize(right);
+    if (!error) error = parse_message(bytes, request);
+    if (error) return;
     auto outcome = work(state.model, request);
-    if (auto* failed = std::get_if<ApiError>(&outcome)) {
+    if (auto* failed = std::get_if<ApiError>(&outcome))
       error = std::move(*failed);
-    } else {
+    else
       out = serialize_message(std::get<Response>(outcome));
-    }
-  }
-  reactor->Finish(call.close(error));
+  });
+  reactor->Finish(call.close(fault ? fault : error));
   return reactor;
 }
 

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <new>
 
+#include "tests/support/failing_new.hpp"
 #include "tests/unit/services/gateway/fake_engine.hpp"
 #include "tests/unit/services/gateway/tiny_model.hpp"
 
@@ -89,9 +90,9 @@ class InferenceServiceTest : public ::testing::Test {
     return request;
   }
   Call whole(grpc::ClientContext& context, v1::GenerateRequest request) {
-    return std::async(std::launch::async, [this, &context, request = std::move(request)] {
+    return std::async(std::launch::async, [this, &context, request = std::move(request)]() mutable {
       v1::GenerateUnaryRequest asked;
-      *asked.mutable_request() = request;
+      *asked.mutable_request() = std::move(request);
       v1::GenerateUnaryResponse response;
       return stub_->GenerateUnary(&context, asked, &response);
     });
@@ -233,6 +234,53 @@ TEST_F(InferenceServiceTest, AnExceptionAtItsStartEndsACallAndFreesItsKey) {
       if (formed) jobs_.take()();
       EXPECT_EQ(call.get().error_code(), grpc::StatusCode::INTERNAL);
       EXPECT_EQ(codes_.take(), "INTERNAL");
+    }
+}
+
+TEST_F(InferenceServiceTest, AMessageThatCannotBeParsedForLackOfMemoryEndsItsCall) {
+  const std::string text(4 << 20, 'a');  // gRPC's own pieces have 1 MiB
+  for (const Rpc rpc : kBoth) {
+    v1::GenerateRequest request;
+    request.set_text(text);
+    grpc::ClientContext context;
+    const testing::NoMemoryFor none(2 << 20);
+    EXPECT_EQ(start(rpc, context, std::move(request)).get().error_code(),
+              grpc::StatusCode::INTERNAL);
+    EXPECT_EQ(codes_.take(), "INTERNAL");
+    EXPECT_GT(none.failures(), 0);
+  }
+  v1::TokenizeRequest request;
+  request.set_text(text);
+  v1::TokenizeResponse response;
+  grpc::ClientContext context;
+  const testing::NoMemoryFor none(2 << 20);
+  EXPECT_EQ(stub_->Tokenize(&context, request, &response).error_code(),
+            grpc::StatusCode::INTERNAL);
+  EXPECT_TRUE(tokenize().ok());
+}
+
+TEST_F(InferenceServiceTest, AnAnswerThatCannotBeWrittenForLackOfMemoryEndsItsCall) {
+  const std::vector<actors::PromptLogprob> logprobs(1 << 16);
+  const auto play = [&](actors::RequestListener& listener) {
+    listener.on_prompt_logprobs(0, logprobs);  // more bytes than there are none for
+    listener.on_finished(actors::FinishReason::stop, {Errc::ok, ""}, {});
+  };
+  v1::GenerateRequest request;
+  request.set_text("Hi");
+  for (const bool at_once : {true, false})
+    for (const Rpc rpc : kBoth) {
+      Inbox<actors::RequestListener*> asked;
+      engine_.at_once = [&](actors::RequestListener& listener) {
+        at_once ? play(listener) : asked.put(&listener);
+      };
+      const testing::NoMemoryFor none(1 << 18, 1 << 20);  // what holds them in a message
+      grpc::ClientContext context;
+      context.AddMetadata("idempotency-key", "k");
+      Call call = start(rpc, context, request);
+      if (!at_once) play(*asked.take());  // on this thread
+      EXPECT_EQ(call.get().error_code(), grpc::StatusCode::INTERNAL);
+      EXPECT_EQ(codes_.take(), "INTERNAL");
+      EXPECT_GT(none.failures(), 0);
     }
 }
 
