@@ -49,8 +49,13 @@ TEST(WithoutMemory, RowsAreComputedInSmallerPartsWithTheSameBits) {
       auto decodes = stage.submit(greedy({5, 6}, 12));
       ASSERT_TRUE(stage.run_until([&] { return decodes->tokens.size() == 3; }));
       with.armed = armed;
-      const auto prompt = with.ask(greedy(counting_prompt(40), 4));  // in the other's steps
-      ASSERT_TRUE(stage.run(decodes));
+      const auto prompt = stage.submit(greedy(counting_prompt(40), 4));  // in the other's steps
+      std::int64_t most = 0;
+      ASSERT_TRUE(stage.run_until([&] {
+        most = std::max(most, stage.routers[0]->status().items_open);
+        return prompt->finished() && decodes->finished();
+      }));
+      EXPECT_EQ(most, 1) << "one part at a time";
       with.expect_nothing_open();
       EXPECT_EQ(with.failures > 0, armed);
       if (!armed) calm = {decodes, prompt};

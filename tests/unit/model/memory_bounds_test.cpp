@@ -46,6 +46,20 @@ TEST(MemoryBounds, AHeapHasWhatWasFreedBefore) {
               }),
               ::testing::ExitedWithCode(0), "");
 }
+
+TEST(MemoryBounds, AMarkClaimsWhatIsMoreThanEverOrMuch) {
+  EXPECT_EXIT(with_four_mib([] {
+                constexpr std::size_t kMib = 1 << 20;
+                MemoryMark mark;
+                const auto claims = [&mark](std::size_t bytes) {
+                  return within_memory("a test", [&] { mark.claim(bytes); }).has_value();
+                };
+                const bool some = claims(kMib) && !claims(3 * kMib);
+                const std::vector<char> rest(3 * kMib);
+                return some && claims(kMib) && !claims(kMib + 1) && !claims(kLeftBySteps);
+              }),
+              ::testing::ExitedWithCode(0), "");
+}
 #endif
 
 }  // namespace
