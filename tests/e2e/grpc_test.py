@@ -336,11 +336,15 @@ class PortTest(ServedTest):
     def test_the_admin_port_has_the_cluster_and_not_the_inference(self):
         channel = grpc.insecure_channel(self.served.addresses["admin"])
         services = ProtoReflectionDescriptorDatabase(channel).get_services()
-        self.assertIn("troupe.admin.v1.ClusterService", services)
+        self.assertIn(client.ADMIN, services)
         self.assertNotIn(client.INFERENCE, services)
         report = self.served.admin.GetClusterStatus(client.admin_pb.GetClusterStatusRequest())
         self.assertTrue(report.serving)
         self.assertEqual((report.expert_ranks, len(report.members)), (2, 7))
+        ask = channel.unary_unary(f"/{client.ADMIN}/GetClusterStatus")
+        refused = client.failure_of(ask, b"\x02\0", timeout=program.TIMEOUT_S)
+        self.assertEqual(refused.code, grpc.StatusCode.INVALID_ARGUMENT)
+        self.assertEqual(refused.fields, ["message"])
 
     def test_foreign_bytes_do_not_hurt(self):
         host, port = self.served.address.split(":")

@@ -41,6 +41,7 @@ from troupe.inference.v1 import inference_pb2, inference_pb2_grpc  # noqa: E402
 pb = inference_pb2
 admin_pb = cluster_pb2
 INFERENCE = "troupe.inference.v1.InferenceService"
+ADMIN = "troupe.admin.v1.ClusterService"
 
 
 class Failure:

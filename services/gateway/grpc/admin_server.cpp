@@ -9,8 +9,10 @@
 
 #include "model/numerics.hpp"
 #include "services/gateway/api_error.hpp"
+#include "services/gateway/grpc/call.hpp"
 #include "services/gateway/grpc/status.hpp"
 #include "services/gateway/request_planner.hpp"
+#include "services/gateway/worker_threads.hpp"
 
 namespace troupe::services {
 namespace {
@@ -72,28 +74,64 @@ void set_member(const actors::MemberReport& report, admin::Member& out) {
   out.set_ops_address(report.ops_address);
 }
 
-/// Its methods may block: the server gives them threads of their own.
-class ClusterService final : public admin::ClusterService::Service {
+admin::GetClusterStatusResponse to_message(const actors::ClusterReport& report) {
+  admin::GetClusterStatusResponse out;
+  out.set_term(report.term);
+  out.set_epoch(report.epoch);
+  out.set_serving(report.serving);
+  out.set_system_fingerprint(model::fingerprint(report.numerics_id));
+  out.set_expert_ranks(report.expert_ranks);
+  for (const auto& member : report.members) set_member(member, *out.add_members());
+  return out;
+}
+
+/// Callers that wait for a report at once, and those behind them.
+constexpr WorkerThreads::Limits kReporters{.threads_max = 2, .waiting_max = 256};
+
+using Raw = admin::ClusterService::WithRawCallbackMethod_GetClusterStatus<
+    admin::ClusterService::Service>;
+
+/// Requests come as bytes, so that what cannot be parsed is answered by us. The reporter may block:
+/// it has threads of its own.
+class ClusterService final : public Raw {
  public:
   explicit ClusterService(ClusterReporter reporter) : reporter_(std::move(reporter)) {}
 
-  grpc::Status GetClusterStatus(grpc::ServerContext* context, const admin::GetClusterStatusRequest*,
-                                admin::GetClusterStatusResponse* out) override {
+  grpc::ServerUnaryReactor* GetClusterStatus(grpc::CallbackServerContext* context,
+                                             const grpc::ByteBuffer* bytes,
+                                             grpc::ByteBuffer* out) override {
     const std::string id = make_request_id();
     context->AddTrailingMetadata("x-request-id", id);
-    const auto report = reporter_();
-    if (!report) return to_status(from_engine(report.error()), id);
-    out->set_term(report->term);
-    out->set_epoch(report->epoch);
-    out->set_serving(report->serving);
-    out->set_system_fingerprint(model::fingerprint(report->numerics_id));
-    out->set_expert_ranks(report->expert_ranks);
-    for (const auto& member : report->members) set_member(member, *out->add_members());
-    return grpc::Status::OK;
+    auto* reactor = context->DefaultReactor();
+    admin::GetClusterStatusRequest request;
+    if (const auto error = parse_message(*bytes, request)) {
+      reactor->Finish(to_status(*error, id));
+    } else if (!reporters_.run([=, this] { reactor->Finish(answer(id, *out)); })) {
+      const Error busy{Errc::overloaded, "too many ask for the status at once. Ask again later"};
+      reactor->Finish(to_status(from_engine(busy), id));
+    }
+    return reactor;
   }
 
  private:
-  ClusterReporter reporter_;
+  /// Nobody else catches on a thread of ours.
+  grpc::Status answer(const std::string& id, grpc::ByteBuffer& out) const {
+    Error failed;
+    try {
+      const auto report = reporter_();
+      if (report) {
+        out = serialize_message(to_message(*report));
+        return grpc::Status::OK;
+      }
+      failed = report.error();
+    } catch (const std::exception& error) {
+      failed = {Errc::internal, error.what()};
+    }
+    return to_status(from_engine(failed), id);
+  }
+
+  const ClusterReporter reporter_;
+  WorkerThreads reporters_{kReporters};  // last: nothing is asked of what is gone
 };
 
 }  // namespace

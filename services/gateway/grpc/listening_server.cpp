@@ -67,7 +67,7 @@ void configure(grpc::ServerBuilder& builder, const GrpcSettings& settings) {
                              clamp_ms(settings.ping_interval_min));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.SetOption(std::make_unique<Reflection>(settings.reflection));
-  // Methods that block (reflection, cluster status) have threads of their own: few.
+  // Methods that block (reflection) have threads of their own: few.
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 2);
