@@ -8,6 +8,8 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_interceptor.h>
 
 #include <climits>
 #include <mutex>
@@ -17,11 +19,14 @@
 #include "services/gateway/grpc/acceptor.hpp"
 #include "services/gateway/grpc/call.hpp"
 #include "services/gateway/grpc/grpc_log.hpp"
+#include "services/gateway/grpc/reset_limit.hpp"
 
 namespace troupe::services {
 namespace {
 
 constexpr std::chrono::seconds kShutdownGrace{2};
+/// A call that is reset within this time of its beginning was taken back at once.
+constexpr std::chrono::seconds kAtOnce{1};
 /// What a request may be too long by and still come in, to be told so by us.
 constexpr std::size_t kExplained = std::size_t{1} << 20;
 
@@ -57,6 +62,56 @@ class Reflection final : public grpc::ServerBuilderOption {
   const bool wanted_;
 };
 
+/// Tells the limit how a call ended. Most that are reset at once never become calls of a service.
+class CallEnd final : public grpc::experimental::Interceptor {
+ public:
+  CallEnd(const grpc::ServerContextBase& context, ResetLimit& limit)
+      : context_(context),
+        limit_(limit),
+        blocks_(dynamic_cast<const grpc::CallbackServerContext*>(&context) == nullptr) {}
+  void Intercept(grpc::experimental::InterceptorBatchMethods* batch) override {
+    using Hook = grpc::experimental::InterceptionHookPoints;
+    // IsCancelled() of a method that blocks looks for that very event, and would come here again.
+    const auto over = blocks_ ? Hook::PRE_SEND_STATUS : Hook::POST_RECV_CLOSE;
+    if (batch->QueryInterceptionHookPoint(over)) {
+      const bool soon = std::chrono::steady_clock::now() - begun_ < kAtOnce;
+      limit_.call_over(context_.peer(), soon && context_.IsCancelled());
+    }
+    batch->Proceed();
+  }
+
+ private:
+  const grpc::ServerContextBase& context_;
+  ResetLimit& limit_;
+  const bool blocks_;
+  const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
+};
+
+class CallEnds final : public grpc::experimental::ServerInterceptorFactoryInterface {
+ public:
+  explicit CallEnds(ResetLimit& limit) : limit_(limit) {}
+  grpc::experimental::Interceptor* CreateServerInterceptor(
+      grpc::experimental::ServerRpcInfo* call) override {
+    return new CallEnd(*call->server_context(), limit_);
+  }
+
+ private:
+  ResetLimit& limit_;
+};
+
+void limit_resets(grpc::ServerBuilder& builder, ResetLimit& limit) {
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> all;
+  all.push_back(std::make_unique<CallEnds>(limit));
+  builder.experimental().SetInterceptorCreators(std::move(all));
+}
+
+ResetLimit::OnEnded tell_of_resets(const GrpcSettings& settings) {
+  if (!settings.on_stranger) return {};
+  return [port = settings.port_name, tell = settings.on_stranger](const Address& peer) {
+    tell({port, peer, "resets", "it took back nearly all of its calls as soon as they had begun"});
+  };
+}
+
 void configure(grpc::ServerBuilder& builder, const GrpcSettings& settings) {
   builder.SetMaxReceiveMessageSize(static_cast<int>(kMessageBytesMax + kExplained));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, settings.streams_max);
@@ -81,12 +136,14 @@ std::shared_ptr<grpc::ServerCredentials> credentials(const GrpcSettings& setting
 }
 
 /// What makes a connection of ours one of the server's.
-Acceptor::HandOn take_connections(grpc::ServerBuilder& builder, const GrpcSettings& settings) {
+Acceptor::HandOn take_connections(grpc::ServerBuilder& builder, const GrpcSettings& settings,
+                                  ResetLimit& limit) {
   using Kind = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
   using Taker = grpc::experimental::ExternalConnectionAcceptor;
   const std::shared_ptr<Taker> taker =
       builder.experimental().AddExternalConnectionAcceptor(Kind::FROM_FD, credentials(settings));
-  return [taker](Descriptor socket) {
+  return [taker, &limit](Descriptor socket) {
+    limit.watch(socket.get(), peer_of(socket));
     Taker::NewConnectionParameters taken;
     taken.listener_fd = -1;
     taken.fd = socket.release();
@@ -98,6 +155,7 @@ Acceptor::HandOn take_connections(grpc::ServerBuilder& builder, const GrpcSettin
 
 struct ListeningServer::Impl {
   std::vector<NamedService> services;
+  std::unique_ptr<ResetLimit> resets;
   std::unique_ptr<grpc::Server> server;
   Address listen;  // with the port in use
   std::mutex said_mutex;
@@ -120,7 +178,9 @@ Expected<std::unique_ptr<ListeningServer>> ListeningServer::start(
   auto impl = std::make_unique<Impl>();
   impl->services = std::move(services);
   impl->listen = {settings.listen.host, port_of(sockets->front())};
-  auto hand_on = take_connections(builder, settings);
+  impl->resets = std::make_unique<ResetLimit>(tell_of_resets(settings));
+  limit_resets(builder, *impl->resets);
+  auto hand_on = take_connections(builder, settings, *impl->resets);
   for (const auto& service : impl->services) builder.RegisterService(service.service.get());
   impl->server = builder.BuildAndStart();
   if (!impl->server) return unexpected(Errc::io, "gRPC does not start on " + impl->listen.text());

@@ -127,6 +127,13 @@ std::uint16_t port_of(const Descriptor& socket) {
   return address_of(name).port;
 }
 
+Address peer_of(const Descriptor& socket) {
+  sockaddr_storage name{};
+  socklen_t bytes = sizeof(name);
+  if (::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&name), &bytes) != 0) return {"?", 0};
+  return address_of(name);
+}
+
 Accepted accept_on(const Descriptor& listener) {
   sockaddr_storage name{};
   socklen_t bytes = sizeof(name);

@@ -38,6 +38,9 @@ Expected<std::vector<Descriptor>> listen_on_all(const Address& address);
 /// The port a socket is bound to; 0 if it is not.
 std::uint16_t port_of(const Descriptor& socket);
 
+/// Who is at the other end, IPv4 written as such; host "?" if nobody is.
+Address peer_of(const Descriptor& socket);
+
 struct Accepted {
   Descriptor socket;  // non-blocking and closed on exec; -1: errno says why
   Address peer;       // of IPv4 as such, whatever the port listens on

@@ -17,7 +17,8 @@ struct Stranger {
   std::string_view port;  // "ops", "http", "grpc", "admin", "ucx"
   Address peer;
   /// "foreign": it speaks something else; "silent": too little came in time; "ended": it hung up in
-  /// the middle; "crowded": others needed its place; "tls": its handshake failed.
+  /// the middle; "crowded": others needed its place; "tls": its handshake failed; "resets": it took
+  /// back nearly all of its calls at once.
   std::string_view reason;
   std::string detail;  // what it said, and what the port is for
 };
