@@ -99,6 +99,7 @@ class Node final : public ClusterNode {
   std::chrono::milliseconds uncovered_budget_;
   std::atomic<RequestId> next_request_{1};
   std::atomic<bool> draining_{false};
+  mutable std::atomic<bool> was_ready_{false};  // nobody is lost before everybody has come
   std::shared_ptr<std::atomic<std::int64_t>> open_ =
       std::make_shared<std::atomic<std::int64_t>>(0);  // requests
 };
@@ -132,7 +133,10 @@ Readiness Node::readiness() const {
   if (draining_) return {State::draining, "draining: no new work is taken"};
   if (view.state != MemberState::active) return {State::starting, "loading the model"};
   const auto missing = lacks();
-  if (missing.empty()) return {};
+  if (missing.empty()) {
+    was_ready_ = true;
+    return {};
+  }
   const auto now = Clock::now();
   // Rows wait so long for an expert; a request that begins meanwhile need not be sent away.
   const bool young = view.unserved_since && now - *view.unserved_since < uncovered_budget_;
@@ -145,6 +149,7 @@ Readiness Node::readiness() const {
     if (lack.kind == Lack::Kind::admission || lack.kind == Lack::Kind::placement)
       no.state = State::starting;
   }
+  if (no.state == State::service_lost && !was_ready_) no.state = State::starting;
   return no;
 }
 

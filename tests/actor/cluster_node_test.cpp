@@ -209,6 +209,24 @@ TEST_F(Nodes, AreNotReadyWithoutTheirLinksAndNameThem) {
   EXPECT_FALSE(attention->readiness().ready());
 }
 
+TEST_F(Nodes, LoseNobodyBeforeEverybodyHasCome) {
+  start_router();
+  for (std::uint32_t rank = 0; rank < 2; ++rank)
+    experts[rank] = start(settings(proto::Role::expert, rank));
+  gateway = start(settings(proto::Role::gateway));
+  const auto names_attention_only = [&] {
+    const std::string detail = gateway->readiness().detail;
+    return detail.find("attention") != std::string::npos && !lacks(*gateway, "placement");
+  };
+  ASSERT_TRUE(eventually(names_attention_only)) << gateway->readiness().detail;
+  EXPECT_EQ(gateway->readiness().state, Readiness::State::starting);
+  attention = start(settings(proto::Role::attention));
+  ASSERT_TRUE(ready());
+  attention = nullptr;
+  const auto state = [&] { return gateway->readiness().state; };
+  EXPECT_TRUE(eventually([&] { return state() == Readiness::State::service_lost; }));
+}
+
 TEST_F(Nodes, RejoinARouterThatComesBackAtItsPort) {
   start_all();
   router = nullptr;
