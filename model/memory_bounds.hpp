@@ -27,12 +27,16 @@ void claim_memory(std::size_t bytes);
 /// For jobs that take memory and give it back, again and again. *Threading*: any.
 class MemoryMark {
  public:
-  /// Claims `bytes` where they are more than any job has had, or so many that freeing gives them
-  /// back to the system. What is less comes from what was freed before.
-  void claim(std::size_t bytes) {
-    if (bytes <= most_.load(std::memory_order_relaxed) && bytes < kLeftBySteps) return;
-    claim_memory(bytes);
-    most_.store(bytes, std::memory_order_relaxed);
+  /// Runs `work`, which takes `bytes`. Claims them first where they are more than any job has had,
+  /// or so many that freeing gives them back to the system. What is less comes from what was freed
+  /// before.
+  template <class Work>
+  void run(std::size_t bytes, const Work& work) {
+    if (bytes > most_.load(std::memory_order_relaxed) || bytes >= kLeftBySteps) claim_memory(bytes);
+    work();
+    auto most = most_.load(std::memory_order_relaxed);
+    while (most < bytes && !most_.compare_exchange_weak(most, bytes, std::memory_order_relaxed)) {
+    }
   }
 
  private:

@@ -104,8 +104,8 @@ void Buffer::release() {
   {
     std::lock_guard lock(home_->mutex);
     --home_->stats.lent_buffers;
-    keep = home_->stats.kept_bytes + bytes <= home_->kept_bytes_max &&
-           home_->keep(data, size_class_);
+    keep =
+        home_->stats.kept_bytes + bytes <= home_->kept_bytes_max && home_->keep(data, size_class_);
     if (keep) home_->stats.kept_bytes += bytes;
   }
   if (!keep) free_bytes(data, size_class_);
@@ -137,7 +137,7 @@ Buffer BufferPool::take(std::size_t bytes, std::size_t left) {
   if (buffer.data_ == nullptr) {
     const std::align_val_t aligned{kAlignment};
     const std::unique_ptr<std::byte[]> others(left > 0 ? new std::byte[left] : nullptr);
-    buffer.data_ = static_cast<std::byte*>(::operator new (capacity, aligned));
+    buffer.data_ = static_cast<std::byte*>(::operator new(capacity, aligned));
     std::lock_guard lock(state_->mutex);
     ++state_->stats.allocations_total;
     ++state_->stats.lent_buffers;

@@ -43,8 +43,11 @@ class BufferPool {
  public:
   static constexpr std::size_t kAlignment = 64;
   static constexpr std::size_t kKeptBytesMax = 64u << 20;
-  /// Left to its loop by a frame that comes: the lists that it makes of 256 rows of 8 experts.
-  static constexpr std::size_t kLeftByFrames = 256u << 10;
+  /// What a frame that comes leaves to its loop: the lists that it makes of 256 rows of 8 experts.
+  /// Small ones, which tell and ask for no work, need not leave anything.
+  static constexpr std::size_t left_by_frame(std::size_t bytes) {
+    return bytes <= (4u << 10) ? 0 : 256u << 10;
+  }
 
   /// Keeps at most `kept_bytes_max` bytes of returned buffers; what comes home beyond is freed.
   explicit BufferPool(std::size_t kept_bytes_max = kKeptBytesMax);

@@ -109,7 +109,7 @@ Expected<void> InprocLink::send(OutgoingFrame&& frame, SendDone done) {
 }
 
 Buffer InprocLink::copy(const OutgoingFrame& frame, std::size_t bytes) {
-  Buffer copied = pool_.take(bytes, BufferPool::kLeftByFrames);
+  Buffer copied = pool_.take(bytes, BufferPool::left_by_frame(bytes));
   std::memcpy(copied.data(), frame.head.data(), frame.head.size());
   std::size_t at = frame.head.size();
   for (const auto& row : frame.rows) {

@@ -85,18 +85,24 @@ bool RowExchange::try_send(WorkItem& item, TimePoint now) {
 
 bool RowExchange::tick(TimePoint now) {
   bool busy = false;
+  renew_those_behind(now);
   for (const auto id : ledger_.expired(now)) {
     late(*ledger_.find(id), now);
     busy = true;
   }
   for (const auto id : ledger_.at(0)) {
     auto& item = *ledger_.find(id);
-    if (item.alone && ledger_.one_goes_alone())
-      item.deadline = now + settings_.hop_budget;  // it waits for that one, not for a router
-    else
-      busy |= try_send(item, now);
+    if (!item.alone || ledger_.goes_alone() == nullptr) busy |= try_send(item, now);
   }
   return busy;
+}
+
+/// Items that wait for one that goes alone do not wait for a router, as long as that one's lives.
+void RowExchange::renew_those_behind(TimePoint now) {
+  const auto* first = ledger_.goes_alone();
+  if (first == nullptr || silent_.contains(first->router)) return;
+  for (const auto id : ledger_.at(0))
+    if (auto& item = *ledger_.find(id); item.alone) item.deadline = now + settings_.hop_budget;
 }
 
 void RowExchange::late(WorkItem& item, TimePoint now) {

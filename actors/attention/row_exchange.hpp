@@ -83,6 +83,7 @@ class RowExchange {
   std::chrono::microseconds budget(const WorkItem& item, TimePoint now) const;
   bool waits_on(WorkItem& item, TimePoint now);
   bool halve(const WorkItem& item, TimePoint now);
+  void renew_those_behind(TimePoint now);
   void late(WorkItem& item, TimePoint now);
   void fail(const WorkItem& item, Error error);
   void return_credits(PeerId router, const proto::FrameHeader& reply);

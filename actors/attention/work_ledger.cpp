@@ -60,10 +60,11 @@ std::vector<std::uint64_t> WorkLedger::at(PeerId router) const {
   return ids;
 }
 
-bool WorkLedger::one_goes_alone() const {
-  return std::any_of(items_.begin(), items_.end(), [](const auto& entry) {
+const WorkItem* WorkLedger::goes_alone() const {
+  const auto found = std::find_if(items_.begin(), items_.end(), [](const auto& entry) {
     return entry.second.alone && entry.second.router != 0;
   });
+  return found == items_.end() ? nullptr : &found->second;
 }
 
 std::vector<std::uint64_t> WorkLedger::expired(TimePoint now) const {

@@ -63,8 +63,8 @@ class WorkLedger {
   void forget(PeerId peer);
 
   std::vector<std::uint64_t> at(PeerId router) const;  // open items there; 0: those at nobody
-  /// Whether an item that goes alone is at a router.
-  bool one_goes_alone() const;
+  /// The item that goes alone and is at a router; null: none does.
+  const WorkItem* goes_alone() const;
   std::vector<std::uint64_t> expired(TimePoint now) const;
   std::optional<TimePoint> next_deadline() const;
   bool empty() const { return items_.empty(); }

@@ -135,7 +135,9 @@ void ExpertRole::start(BatchPtr batch) {
   run(
       pairs * 3 * config.hidden_size * config.moe_intermediate_size,  // gate, up and down
       [this, batch] {
-        batch->fits = model::within_memory("another batch of rows", [&] { compute(*batch); });
+        batch->fits = model::within_memory("another batch of rows", [&] {
+          memory_.run(bytes_of(*batch), [&] { compute(*batch); });
+        });
       },
       [this, batch, arrived] {
         --jobs_open_;
@@ -150,13 +152,12 @@ void ExpertRole::start(BatchPtr batch) {
 
 /// What `compute` takes for rows that come and go; the model's scratch, which stays, is of that
 /// order.
-void ExpertRole::claim_memory(const Batch& batch) {
+std::size_t ExpertRole::bytes_of(const Batch& batch) {
   const auto& block = batch.body().rows;
-  memory_.claim((block.rows + 2 * batch.held.size()) * block.width * sizeof(float));
+  return (block.rows + 2 * batch.held.size()) * block.width * sizeof(float);
 }
 
-void ExpertRole::compute(Batch& batch) {
-  claim_memory(batch);
+void ExpertRole::compute(Batch& batch) const {
   const auto began = Clock::now();
   const auto& block = batch.body().rows;
   const std::int64_t width = block.width;

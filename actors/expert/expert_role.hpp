@@ -65,8 +65,8 @@ class ExpertRole : public Role {
   void split_pairs(Batch& batch) const;
   void start(BatchPtr batch);
   void forget_rows(const Batch& batch);
-  void claim_memory(const Batch& batch);
-  void compute(Batch& batch);
+  static std::size_t bytes_of(const Batch& batch);
+  void compute(Batch& batch) const;
   void count(const Batch& batch);
   void answer(const Batch& batch);
   void answer_overloaded(PeerId router, const transport::ReceivedFrame& frame);
@@ -78,7 +78,7 @@ class ExpertRole : public Role {
   /// Rows of each router that are queued or being computed; its batches count down.
   std::map<PeerId, std::shared_ptr<std::int64_t>> under_way_;
   std::size_t jobs_open_ = 0;
-  model::MemoryMark memory_;  // of the jobs
+  model::MemoryMark memory_;            // of the jobs
   std::multiset<TimePoint> computing_;  // when they arrived
   std::uint64_t newest_term_ = 0;
   std::uint64_t newest_epoch_ = 0;

@@ -179,11 +179,12 @@ void RouterRole::gate(ItemId id) {
   auto out = std::make_shared<Gated>();
   const auto& item = *ledger_.find(id);
   const auto work = [this, frame = item.frame, out, quantise] {
-    memory_.claim(row_work::gate_bytes(*frame, quantise));
-    out->routing = row_work::gate(*model_, engine_, *frame);
-    if (quantise)
-      out->quantised = std::make_shared<transport::Buffer>(
-          row_work::quantise(*model_, engine_, *frame, peers_.buffers()));
+    memory_.run(row_work::gate_bytes(*frame, quantise), [&] {
+      out->routing = row_work::gate(*model_, engine_, *frame);
+      if (quantise)
+        out->quantised = std::make_shared<transport::Buffer>(
+            row_work::quantise(*model_, engine_, *frame, peers_.buffers()));
+    });
   };
   run(
       row_work::gate_work(model_->config(), item.rows),
@@ -320,8 +321,8 @@ void RouterRole::combine(RouterItem& item) {
   auto rows = std::make_shared<transport::Buffer>();
   auto fits = std::make_shared<Expected<void>>();
   const auto work = [this, input, rows] {
-    memory_.claim(row_work::combine_bytes(model_->config(), *input));
-    *rows = row_work::combine(*model_, engine_, *input, peers_.buffers());
+    memory_.run(row_work::combine_bytes(model_->config(), *input),
+                [&] { *rows = row_work::combine(*model_, engine_, *input, peers_.buffers()); });
   };
   run(
       row_work::combine_work(model_->config(), item.rows),
@@ -337,8 +338,8 @@ void RouterRole::combine(RouterItem& item) {
 
 void RouterRole::answer(RouterItem& item, std::shared_ptr<transport::Buffer> rows) {
   const auto& asked = item.header();
-  const auto header = proto::reply_header(asked, peers_.header().sender_incarnation,
-                                          left_us(item.deadline, now()));
+  const auto header =
+      proto::reply_header(asked, peers_.header().sender_incarnation, left_us(item.deadline, now()));
   const auto& sent = std::get<proto::Rows>(item.frame->body);
   proto::Combined body{sent.micro_batch, sent.rows};
   body.rows.data = rows->span();

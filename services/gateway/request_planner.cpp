@@ -228,6 +228,14 @@ Answered<PlannedRequest> plan_request(const ServedModel& model, const GenerateCa
     sampling.bad_words = *std::move(words);
   }
   if (auto refused = bound_answer(call, opened.context(), plan.request)) return *std::move(refused);
+  if (sampling.min_tokens > sampling.max_tokens) {  // of which the call says nothing
+    const std::string& prefix = call.names.sampling;
+    return invalid_fields(
+        {{prefix + "min_tokens", "takes at most " + prefix + call.names.max_tokens +
+                                     ", which is what the context has room for, " +
+                                     std::to_string(sampling.max_tokens) + ", not " +
+                                     std::to_string(sampling.min_tokens)}});
+  }
   if (const auto valid = model::validate(sampling); !valid) {
     return invalid_fields({{"sampling", valid.error().detail}});
   }

@@ -210,21 +210,17 @@ TEST_F(Nodes, AreNotReadyWithoutTheirLinksAndNameThem) {
 }
 
 TEST_F(Nodes, LoseNobodyBeforeEverybodyHasCome) {
-  start_router();
-  for (std::uint32_t rank = 0; rank < 2; ++rank)
-    experts[rank] = start(settings(proto::Role::expert, rank));
-  gateway = start(settings(proto::Role::gateway));
-  const auto names_attention_only = [&] {
-    const std::string detail = gateway->readiness().detail;
-    return detail.find("attention") != std::string::npos && !lacks(*gateway, "placement");
-  };
-  ASSERT_TRUE(eventually(names_attention_only)) << gateway->readiness().detail;
-  EXPECT_EQ(gateway->readiness().state, Readiness::State::starting);
-  attention = start(settings(proto::Role::attention));
-  ASSERT_TRUE(ready());
+  start_all();
   attention = nullptr;
-  const auto state = [&] { return gateway->readiness().state; };
-  EXPECT_TRUE(eventually([&] { return state() == Readiness::State::service_lost; }));
+  const auto second = start(settings(proto::Role::gateway, 1));
+  const auto state = [](const auto& node) { return node->readiness().state; };
+  const auto lost = [&] { return state(gateway) == Readiness::State::service_lost; };
+  EXPECT_TRUE(eventually(lost)) << gateway->readiness().detail;
+  // It knows all but the attention shard.
+  const auto detail = [&] { return second->readiness().detail; };
+  const auto joined = [&] { return detail().find("attention") == 0; };
+  EXPECT_TRUE(eventually(joined)) << detail();
+  EXPECT_EQ(state(second), Readiness::State::starting) << detail();
 }
 
 TEST_F(Nodes, RejoinARouterThatComesBackAtItsPort) {

@@ -1,4 +1,4 @@
-// The program's operator new and delete.
+// The program's operator new and delete: a sanitizer's would not know the others' memory.
 #include "tests/support/failing_new.hpp"
 
 #include <atomic>
@@ -21,12 +21,23 @@ void* taken(void* memory, std::size_t bytes) {
 }  // namespace
 
 void* operator new(std::size_t bytes) { return taken(std::malloc(bytes > 0 ? bytes : 1), bytes); }
+void* operator new[](std::size_t bytes) { return ::operator new(bytes); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  try {
+    return ::operator new(bytes);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
   const auto unit = static_cast<std::size_t>(alignment);
   return taken(std::aligned_alloc(unit, (bytes + unit - 1) / unit * unit), bytes);
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 

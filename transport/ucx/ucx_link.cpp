@@ -280,7 +280,8 @@ ucs_status_t UcxLinkImpl::on_frame(void* self, const void* header_bytes, size_t 
   }
   Buffer whole;
   try {
-    whole = link.context_.pool().take(header_length + bytes, BufferPool::kLeftByFrames);
+    const std::size_t all = header_length + bytes;
+    whole = link.context_.pool().take(all, BufferPool::left_by_frame(all));
   } catch (const std::bad_alloc&) {
     link.arrived_.push_back({.refused = header});
     return UCS_OK;
@@ -324,8 +325,7 @@ void UcxLinkImpl::finish_receive(Incoming* in, ucs_status_t status) {
   if (!failure_) failure_ = ucx_error("UCX could not fetch a frame of the peer", status);
 }
 
-void UcxLinkImpl::on_received(void* request, ucs_status_t status, size_t,
-                              void* incoming) noexcept {
+void UcxLinkImpl::on_received(void* request, ucs_status_t status, size_t, void* incoming) noexcept {
   auto* in = static_cast<Incoming*>(incoming);
   in->link->finish_receive(in, status);
   ucp_request_free(request);

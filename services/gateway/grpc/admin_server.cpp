@@ -88,8 +88,8 @@ admin::GetClusterStatusResponse to_message(const actors::ClusterReport& report) 
 /// Callers that wait for a report at once, and those behind them.
 constexpr WorkerThreads::Limits kReporters{.threads_max = 2, .waiting_max = 256};
 
-using Raw = admin::ClusterService::WithRawCallbackMethod_GetClusterStatus<
-    admin::ClusterService::Service>;
+using Raw =
+    admin::ClusterService::WithRawCallbackMethod_GetClusterStatus<admin::ClusterService::Service>;
 
 /// Requests come as bytes, so that what cannot be parsed is answered by us. The reporter may block:
 /// it has threads of its own.
@@ -103,10 +103,17 @@ class ClusterService final : public Raw {
     const std::string id = make_request_id();
     context->AddTrailingMetadata("x-request-id", id);
     auto* reactor = context->DefaultReactor();
-    admin::GetClusterStatusRequest request;
-    if (const auto error = parse_message(*bytes, request)) {
-      reactor->Finish(to_status(*error, id));
-    } else if (!reporters_.run([=, this] { reactor->Finish(answer(id, *out)); })) {
+    const auto reply = [=, this] {
+      reactor->Finish(context->IsCancelled() ? grpc::Status::CANCELLED : answer(id, *out));
+    };
+    std::optional<ApiError> error;
+    const auto fault = exception_of([&] {
+      admin::GetClusterStatusRequest request;
+      error = parse_message(*bytes, request);
+    });
+    if (fault || error) {
+      reactor->Finish(to_status(fault ? *fault : *error, id));
+    } else if (!reporters_.run(reply)) {
       const Error busy{Errc::overloaded, "too many ask for the status at once. Ask again later"};
       reactor->Finish(to_status(from_engine(busy), id));
     }
@@ -114,20 +121,17 @@ class ClusterService final : public Raw {
   }
 
  private:
-  /// Nobody else catches on a thread of ours.
   grpc::Status answer(const std::string& id, grpc::ByteBuffer& out) const {
-    Error failed;
-    try {
+    std::optional<ApiError> error;
+    const auto fault = exception_of([&] {
       const auto report = reporter_();
-      if (report) {
+      if (report)
         out = serialize_message(to_message(*report));
-        return grpc::Status::OK;
-      }
-      failed = report.error();
-    } catch (const std::exception& error) {
-      failed = {Errc::internal, error.what()};
-    }
-    return to_status(from_engine(failed), id);
+      else
+        error = from_engine(report.error());
+    });
+    if (fault || error) return to_status(fault ? *fault : *error, id);
+    return grpc::Status::OK;
   }
 
   const ClusterReporter reporter_;

@@ -222,7 +222,8 @@ class WholeAnswer final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   void on_events() override { pump(); }
   void OnWriteDone(bool ok) override {
-    end(ok ? std::nullopt : std::optional(from_engine({Errc::cancelled, ""})));
+    const auto gone = ok ? std::nullopt : std::optional(from_engine({Errc::cancelled, ""}));
+    make(*this, [&] { end(gone); });
   }
   void OnCancel() override { asked_.cancel(); }
   void OnDone() override { self_.reset(); }

@@ -74,8 +74,8 @@ class CallEnd final : public grpc::experimental::Interceptor {
     // IsCancelled() of a method that blocks looks for that very event, and would come here again.
     const auto over = blocks_ ? Hook::PRE_SEND_STATUS : Hook::POST_RECV_CLOSE;
     if (batch->QueryInterceptionHookPoint(over)) {
-      const bool soon = std::chrono::steady_clock::now() - begun_ < kAtOnce;
-      limit_.call_over(context_.peer(), soon && context_.IsCancelled());
+      const auto now = std::chrono::steady_clock::now();
+      limit_.call_over(context_.peer(), now - begun_ < kAtOnce && context_.IsCancelled(), now);
     }
     batch->Proceed();
   }

@@ -30,18 +30,18 @@ void ResetLimit::watch(int socket, const Address& peer) {
   sockets_[connection.name] = socket;
 }
 
-void ResetLimit::call_over(const std::string& peer, bool reset_at_once) {
+void ResetLimit::call_over(const std::string& peer, bool reset_at_once,
+                           ResetCounts::TimePoint now) {
   Address ended;
   {
     const std::lock_guard lock(mutex_);
     const auto found = sockets_.find(peer);
     if (found == sockets_.end()) return;
     Connection& connection = connections_.at(found->second);
-    if (connection.counts.add(reset_at_once)) return;
+    if (connection.counts.add(reset_at_once, now)) return;
     ended = connection.peer;
-    const int socket = found->second;
+    if (!end_connection(found->second, ended)) return;
     sockets_.erase(found);  // once
-    if (!end_connection(socket, ended)) return;
   }
   if (on_ended_) on_ended_(ended);
 }

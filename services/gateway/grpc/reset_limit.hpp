@@ -1,5 +1,6 @@
 // How many of its calls a client may take back at once: gRPC's library has no limit. No gRPC here.
 #pragma once
+#include <chrono>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -15,14 +16,19 @@ namespace troupe::services {
 /// *Threading*: one at a time.
 class ResetCounts {
  public:
+  using TimePoint = std::chrono::steady_clock::time_point;
   static constexpr int kCalls = 256;      // that are judged together
   static constexpr int kResetsMax = 192;  // of these, soon after their beginning
+  /// Calls that take longer to end are no flood: an editor's, say, that asks anew at each key, and
+  /// many of them behind one proxy.
+  static constexpr std::chrono::seconds kFlood{1};
 
   /// One more call is over. False: too many were taken back.
-  bool add(bool reset_at_once) {
+  bool add(bool reset_at_once, TimePoint now) {
+    if (calls_ == 0) since_ = now;
     resets_ += reset_at_once ? 1 : 0;
     if (++calls_ < kCalls) return true;
-    const bool fine = resets_ <= kResetsMax;
+    const bool fine = resets_ <= kResetsMax || now - since_ >= kFlood;
     calls_ = resets_ = 0;
     return fine;
   }
@@ -30,6 +36,7 @@ class ResetCounts {
  private:
   int calls_ = 0;
   int resets_ = 0;
+  TimePoint since_;
 };
 
 /// Ends connections that reset too many calls. It knows sockets by number, without owning them.
@@ -43,7 +50,7 @@ class ResetLimit {
   /// A connection that its owner is about to get.
   void watch(int socket, const Address& peer);
   /// A call of that client (as ServerContext::peer() names it) is over.
-  void call_over(const std::string& peer, bool reset_at_once);
+  void call_over(const std::string& peer, bool reset_at_once, ResetCounts::TimePoint now);
 
  private:
   struct Connection {

@@ -52,9 +52,13 @@ TEST(MemoryBounds, AMarkClaimsWhatIsMoreThanEverOrMuch) {
                 constexpr std::size_t kMib = 1 << 20;
                 MemoryMark mark;
                 const auto claims = [&mark](std::size_t bytes) {
-                  return within_memory("a test", [&] { mark.claim(bytes); }).has_value();
+                  const auto run = [&] { mark.run(bytes, [] {}); };
+                  return within_memory("a test", run).has_value();
                 };
-                const bool some = claims(kMib) && !claims(3 * kMib);
+                const auto failing = [] { throw std::bad_alloc(); };
+                const bool failed =
+                    !within_memory("a test", [&] { mark.run(3 * kMib / 2, failing); });
+                const bool some = failed && claims(kMib) && !claims(3 * kMib);
                 const std::vector<char> rest(3 * kMib);
                 return some && claims(kMib) && !claims(kMib + 1) && !claims(kLeftBySteps);
               }),

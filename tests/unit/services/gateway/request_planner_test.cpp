@@ -164,6 +164,8 @@ TEST(RequestPlanner, EverySamplingFieldOutOfRangeIsNamed) {
          c.sampling.min_tokens = 4;
        },
        "sampling.min_tokens"},
+      {[](auto& c) { c.sampling.min_tokens = 1'000'000; },
+       "sampling.min_tokens"},  // by the context
       {[](auto& c) { c.sampling.logprobs = 21; }, "sampling.logprobs"},
       {[](auto& c) { c.sampling.prompt_logprobs = -1; }, "sampling.prompt_logprobs"},
       {[](auto& c) { c.priority = 1'000'001; }, "priority"},
@@ -181,7 +183,10 @@ TEST(RequestPlanner, EverySamplingFieldOutOfRangeIsNamed) {
        "sampling.stop_token_ids[1]"},
       {[](auto& c) { c.sampling.stop_token_ids.assign(1025, 1); }, "sampling.stop_token_ids"},
       {[](auto& c) { c.sampling.allowed_token_ids = {-1}; }, "sampling.allowed_token_ids[0]"},
-      {[](auto& c) { c.sampling.bad_words = {"a", ""}; }, "sampling.bad_words[1]"},
+      {[](auto& c) {
+         c.sampling.bad_words = {"a", ""};
+       },
+       "sampling.bad_words[1]"},
       {[](auto& c) { c.sampling.bad_words.assign(65, "a"); }, "sampling.bad_words"},
       {[](auto& c) {
          c.sampling.logit_bias = {{-1, 0}};

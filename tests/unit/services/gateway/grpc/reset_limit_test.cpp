@@ -25,14 +25,18 @@ class ResetLimitTest : public ::testing::Test {
     limit_.watch(accepted.socket.get(), accepted.peer);
     return accepted;
   }
-  /// As many calls as are judged together.
-  void calls(const Address& peer, int resets) {
-    for (int i = 0; i < ResetCounts::kCalls; ++i) limit_.call_over(grpc_name_of(peer), i < resets);
+  /// As many calls as are judged together, which all take `time`.
+  void calls(const Address& peer, int resets, std::chrono::milliseconds time = {}) {
+    for (int i = 0; i < ResetCounts::kCalls; ++i) {
+      if (i == ResetCounts::kCalls - 1) now_ += time;
+      limit_.call_over(grpc_name_of(peer), i < resets, now_);
+    }
   }
   static bool is_open(const Descriptor& socket) { return peer_of(socket).host != "?"; }
 
   Descriptor listener_, client_;
   std::vector<Address> ended_;
+  ResetCounts::TimePoint now_;
   ResetLimit limit_{[this](const Address& peer) { ended_.push_back(peer); }};
 };
 
@@ -54,6 +58,14 @@ TEST_F(ResetLimitTest, KeepsAConnectionThatTakesSomeBack) {
   for (int i = 0; i < 3; ++i) calls(peer, ResetCounts::kResetsMax);
   EXPECT_TRUE(is_open(socket));
   EXPECT_EQ(ended_, std::vector<Address>{});
+}
+
+TEST_F(ResetLimitTest, KeepsAConnectionThatTakesItsTime) {
+  const auto [socket, peer] = accept();
+  for (int i = 0; i < 3; ++i) calls(peer, ResetCounts::kCalls, ResetCounts::kFlood);
+  EXPECT_TRUE(is_open(socket));
+  calls(peer, ResetCounts::kCalls, ResetCounts::kFlood - std::chrono::milliseconds(1));
+  EXPECT_FALSE(is_open(socket));
 }
 
 TEST_F(ResetLimitTest, LeavesTheNextSocketOfThatNumberAlone) {
