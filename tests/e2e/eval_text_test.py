@@ -148,7 +148,7 @@ class PerplexityTest(EvalTextTest):
         self.fails(program.MODEL, 4005, says, "eval", "perplexity", bare, "--text", self.text)
 
     def test_shows_progress_and_stops(self):
-        long = self.file("long.txt", TEXT * 200)
+        long = self.file("long.txt", TEXT * 2000)  # not done before a busy machine has read a line
         child = program.start("eval", "perplexity", program.TINY, "--text", long)
         with child:
             lines = iter(lambda: child.stderr.readline().decode(), "")
