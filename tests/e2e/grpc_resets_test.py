@@ -88,7 +88,7 @@ class ResetsTest(unittest.TestCase):
                      "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"):
             with self.subTest(path):
                 told = len(self.told())
-                flood(self.served.address, path, AT_ONCE)
+                flood(self.served.address, path, 10 * AT_ONCE)
                 eventually(lambda told=told: len(self.told()) > told, "the log tells of it")
         self.assertTrue(self.watch.is_active())
 

@@ -21,7 +21,7 @@ class ResetCounts {
   static constexpr int kResetsMax = 192;  // of these, soon after their beginning
   /// Calls that take longer to end are no flood: an editor's, say, that asks anew at each key, and
   /// many of them behind one proxy.
-  static constexpr std::chrono::seconds kFlood{1};
+  static constexpr std::chrono::seconds kFlood{4};
 
   /// One more call is over. False: too many were taken back.
   bool add(bool reset_at_once, TimePoint now) {
