@@ -140,7 +140,7 @@ void Peers::receive_remnant(PeerId id, transport::ReceivedFrame&& frame) {
       frame.header.kind = static_cast<std::uint16_t>(Kind::failed);
       return events_.on_frame(id, std::move(frame));
     }
-  count_stale(id);  // news that others follow
+  count_stale(id);  // it is owed no answer, and so small that this is rare
 }
 
 void Peers::greet(PeerId id, Peer& peer, const transport::ReceivedFrame& frame) {

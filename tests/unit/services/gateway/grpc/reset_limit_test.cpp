@@ -85,7 +85,7 @@ TEST_F(ResetLimitTest, LeavesTheNextSocketOfThatNumberAlone) {
   EXPECT_FALSE(is_open(gone.socket));
 }
 
-TEST(GrpcName, IsThatOfTheLibrary) {
+TEST(GrpcName, IsWrittenAsTheLibraryDoes) {
   EXPECT_EQ(grpc_name_of({"127.0.0.1", 80}), "ipv4:127.0.0.1:80");
   EXPECT_EQ(grpc_name_of({"fe80::1", 80}), "ipv6:%5Bfe80::1%5D:80");
 }
