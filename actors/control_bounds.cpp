@@ -67,4 +67,10 @@ bool settle(ClusterReport& report) {
   return true;
 }
 
+bool settle(ExpertLoad& load) {
+  return fits(load.experts) && static_cast<std::int64_t>(load.pairs.size()) <= kReplicaListsMax;
+}
+
+bool settle(LoadsReply& reply) { return reply.ranks.size() <= kMembersMax && settle(reply.error); }
+
 }  // namespace troupe::actors

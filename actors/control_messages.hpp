@@ -52,6 +52,8 @@ bool settle(AnnounceReply& reply);
 bool settle(ConnectRequest& request);
 bool settle(ConnectReply& reply);
 bool settle(ClusterReport& report);
+bool settle(ExpertLoad& load);
+bool settle(LoadsReply& reply);
 bool settle(Error& error);
 
 namespace detail {
@@ -138,6 +140,18 @@ template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, ReportReply& x) {
   return f(caf::meta::type_name("ReportReply"), x.error.code, x.error.detail, x.report,
            detail::settled(x.error));
+}
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, ExpertLoad& x) {
+  return f(caf::meta::type_name("ExpertLoad"), x.peer, x.experts.first, x.experts.last, x.pairs,
+           detail::settled(x));
+}
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, LoadsReply& x) {
+  return f(caf::meta::type_name("LoadsReply"), x.error.code, x.error.detail, x.ranks,
+           detail::settled(x));
 }
 
 template <class Inspector>

@@ -79,6 +79,10 @@ CAF_ADD_ATOM(troupe_actors, troupe::actors, accept_atom, "accept")
 CAF_ADD_ATOM(troupe_actors, troupe::actors, drop_atom, "drop")
 CAF_ADD_ATOM(troupe_actors, troupe::actors, rejoin_atom, "rejoin")
 CAF_ADD_ATOM(troupe_actors, troupe::actors, links_atom, "links")
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::actors::ExpertLoad))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::actors::LoadsReply))
+CAF_ADD_ATOM(troupe_actors, troupe::actors, load_atom, "load")
+CAF_ADD_ATOM(troupe_actors, troupe::actors, loads_atom, "loads")
 CAF_END_TYPE_ID_BLOCK(troupe_actors)
 
 // In-process only: none of these is ever serialised.
@@ -182,7 +186,9 @@ using MemberActor = caf::typed_actor<
     // Somebody opens a link to this member -> its address for it. Within 2 s.
     caf::replies_to<connect_atom, ConnectRequest>::with<ConnectReply>,
     // That incarnation of it was LOST: it has to drop everything and announce a new one.
-    caf::reacts_to<evicted_atom, std::uint64_t>>;
+    caf::reacts_to<evicted_atom, std::uint64_t>,
+    // What the expert shard that it speaks for has computed; an error if it speaks for none.
+    caf::replies_to<load_atom>::with<ExpertLoad>>;
 
 /// Membership and placement: one in every router process, one of them active. Ordinary CAF actor,
 /// across processes. Senders are agents; to one whose announcement was not accepted only refusals
@@ -199,6 +205,8 @@ using DirectorActor = caf::typed_actor<
     caf::reacts_to<newest_atom>,
     // Everything known about the cluster.
     caf::replies_to<report_atom>::with<ReportReply>,
+    // What all expert shards have computed, as their agents say when asked now.
+    caf::replies_to<loads_atom>::with<LoadsReply>,
     // Put a placement in force -> its epoch.
     caf::replies_to<publish_atom, PlacementNote>::with<PublishOutcome>>;
 

@@ -1,5 +1,7 @@
-// Names of member states and refusals.
+// Names of member states and refusals, and a shard's part of a table of experts.
 #include "actors/membership.hpp"
+
+#include <algorithm>
 
 namespace troupe::actors {
 
@@ -28,6 +30,15 @@ std::string_view to_string(Refusal refusal) {
     case Refusal::malformed: return "malformed";
   }
   return "unknown";
+}
+
+std::vector<std::int64_t> held_columns(const std::vector<std::int64_t>& tokens,
+                                       std::int64_t experts,
+                                       const model::ExpertModel::Range& range) {
+  std::vector<std::int64_t> held;
+  for (auto row = tokens.begin(); row != tokens.end(); row += experts)
+    held.insert(held.end(), row + range.first, row + range.last);
+  return held;
 }
 
 bool may_pass(Refusal refusal) {

@@ -142,4 +142,21 @@ struct ReportReply {
   ClusterReport report;
 };
 
+/// What one expert shard has computed.
+struct ExpertLoad {
+  PeerId peer = 0;
+  model::ExpertModel::Range experts;  // that it holds
+  std::vector<std::int64_t> pairs;    // [layers, experts held] (row, expert) pairs since its start
+};
+/// Of `tokens` [layers, experts] the columns that `range` holds. `experts` > 0 divides its size.
+std::vector<std::int64_t> held_columns(const std::vector<std::int64_t>& tokens,
+                                       std::int64_t experts,
+                                       const model::ExpertModel::Range& range);
+/// A shard that does not answer within a second, or has no placement yet, is left out. `error` as
+/// in ReportReply.
+struct LoadsReply {
+  Error error{Errc::ok, {}};
+  std::vector<ExpertLoad> ranks;
+};
+
 }  // namespace troupe::actors

@@ -10,6 +10,7 @@
 //  - a member it has LOST by silence that speaks again: it is told (`evicted`) and starts anew.
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -20,7 +21,9 @@ namespace troupe::actors {
 namespace {
 
 constexpr std::chrono::seconds kRelayBudget{2};
+constexpr std::chrono::seconds kLoadBudget{1};
 constexpr std::size_t kRelaysMax = 4096;        // connects under way
+constexpr std::size_t kLoadAskersMax = 1024;    // that wait for one gathering
 constexpr std::size_t kRefusalsToldMax = 1024;  // remembered, so that each is told once
 
 /// A tenth of lost_after: 300 ms by default, 4 wake-ups a second.
@@ -44,6 +47,13 @@ struct Relay {
   caf::actor_addr acceptor;
 };
 
+/// Loads of expert shards on their way. Whoever asks meanwhile gets the same.
+struct Gathering {
+  std::vector<caf::typed_response_promise<LoadsReply>> askers;
+  LoadsReply reply;
+  std::size_t open = 0;  // shards that have not answered
+};
+
 struct DirectorState {
   static inline const char* name = "troupe.director";
   using Self = TickingDirector::stateful_pointer<DirectorState>;
@@ -57,6 +67,7 @@ struct DirectorState {
   std::set<std::pair<PeerId, Refusal>> told_refusals;
   std::map<std::uint64_t, Relay> relays;
   std::uint64_t last_relay = 0;
+  std::optional<Gathering> gathering;
 
   TimePoint now() const { return self->clock().now(); }
   Agent* sender();
@@ -70,6 +81,9 @@ struct DirectorState {
   void tick();
   caf::result<ConnectReply> relay(const ConnectRequest& request);
   void answer(std::uint64_t relay, const ConnectReply& reply);
+  caf::result<LoadsReply> loads();
+  void gather();
+  void gathered(const ExpertLoad* load);
   PublishOutcome publish(const PlacementNote& draft);
   void tell_news();
   void event(const char* name, std::string detail, bool warning = false) const {
@@ -201,6 +215,43 @@ void DirectorState::answer(std::uint64_t relay, const ConnectReply& reply) {
   relays.erase(found);
 }
 
+caf::result<LoadsReply> DirectorState::loads() {
+  const Agent* asker = sender();
+  if (asker == nullptr || !asker->open)
+    return LoadsReply{{Errc::unavailable, "announce yourself first"}, {}};
+  if (gathering && gathering->askers.size() >= kLoadAskersMax)
+    return LoadsReply{{Errc::overloaded, "too many ask for the loads at once"}, {}};
+  auto promise = self->make_response_promise<LoadsReply>();
+  const bool first = !gathering;
+  if (first) gathering.emplace();
+  gathering->askers.push_back(promise);
+  if (first) gather();
+  return promise;
+}
+
+void DirectorState::gather() {
+  gathering->open = 1;  // this loop
+  for (const auto& [address, agent] : agents) {
+    if (role_of(agent.peer) != proto::Role::expert || !current(agent)) continue;
+    ++gathering->open;
+    self->request(agent.handle, kLoadBudget, load_atom_v)
+        .then([this, peer = agent.peer](
+                  const ExpertLoad& load) { gathered(load.peer == peer ? &load : nullptr); },
+              [this](const caf::error&) { gathered(nullptr); });
+  }
+  gathered(nullptr);
+}
+
+/// One shard has answered, or will not. What does not have the model's shape is nobody's load.
+void DirectorState::gathered(const ExpertLoad* load) {
+  if (load != nullptr && core->fits(*load)) gathering->reply.ranks.push_back(*load);
+  if (--gathering->open > 0) return;
+  auto& ranks = gathering->reply.ranks;
+  std::ranges::sort(ranks, {}, &ExpertLoad::peer);
+  for (auto& asker : gathering->askers) asker.deliver(gathering->reply);
+  gathering.reset();
+}
+
 PublishOutcome DirectorState::publish(const PlacementNote& draft) {
   const Agent* asker = sender();
   if (asker == nullptr || !current(*asker) || !draft.placement)
@@ -267,6 +318,7 @@ TickingDirector::behavior_type director(DirectorState::Self self,
               return ReportReply{{Errc::unavailable, "announce yourself first"}, {}};
             return ReportReply{{Errc::ok, {}}, state.core->report(state.now())};
           },
+          [&state](loads_atom) { return state.loads(); },
           [&state](publish_atom, const PlacementNote& draft) { return state.publish(draft); },
           [self, &state, period](tick_atom) {
             if (self->current_sender() != self->ctrl()) return;  // only our own timer

@@ -224,6 +224,15 @@ Expected<void> DirectorCore::check(const model::Placement& placement) const {
   return {};
 }
 
+bool DirectorCore::fits(const ExpertLoad& load) const {
+  const Member* member = members_.find(load.peer);
+  if (member == nullptr) return false;
+  const auto& range = member->announced.experts;
+  const auto pairs = static_cast<std::size_t>(config_.num_layers * (range.last - range.first));
+  return load.experts.first == range.first && load.experts.last == range.last &&
+         load.pairs.size() == pairs;
+}
+
 ClusterReport DirectorCore::report(TimePoint now) const {
   ClusterReport report;
   report.term = term();

@@ -42,6 +42,8 @@ class DirectorCore {
   /// The placement in force in this term; null before its first epoch.
   const PlacementPtr& placement() const { return current_; }
   ClusterReport report(TimePoint now) const;
+  /// Whether it is of a member that is there, with the experts that it has announced.
+  bool fits(const ExpertLoad& load) const;
   /// The life that has the place of `peer` and is not LOST; 0: there is none.
   std::uint64_t live_incarnation(PeerId peer) const;
   bool knows(PeerId peer, std::uint64_t incarnation) const;

@@ -76,7 +76,9 @@ class Agent {
   void open(PeerId peer, const std::string& address);
   void met(PeerId peer, const Error& error);
   caf::result<ConnectReply> accept(const ConnectRequest& request);
-  caf::result<ReportReply> report();
+  template <class Reply, class Atom>
+  caf::result<Reply> ask_director(Atom question);
+  caf::result<ExpertLoad> load();
   LinkedActor role() const {
     const auto found = hosted_.roles.find(own());
     return found == hosted_.roles.end() ? LinkedActor() : found->second;
@@ -88,6 +90,7 @@ class Agent {
   std::vector<DirectorActor> directors_;  // null: not connected
   HostedRoles hosted_;
   LinkedActor follower_;
+  ExpertActor expert_;  // null: it speaks for another role
   PlacementPtr placement_;
   std::uint64_t own_term_ = 0;  // of the own director while it is active
   std::pair<std::uint64_t, std::uint64_t> told_standings_{};
@@ -318,17 +321,33 @@ caf::result<ConnectReply> Agent::accept(const ConnectRequest& request) {
   return promise;
 }
 
-caf::result<ReportReply> Agent::report() {
+/// What the director answers; in `error` why it does not.
+template <class Reply, class Atom>
+caf::result<Reply> Agent::ask_director(Atom question) {
   const auto index = core_.director();
   if (!index || !directors_[*index])
-    return ReportReply{{Errc::unavailable, "no director has let this process in"}, {}};
-  auto promise = self_->make_response_promise<ReportReply>();
-  self_->request(directors_[*index], kReport, report_atom_v)
-      .then([promise](const ReportReply& reply) mutable { promise.deliver(reply); },
+    return Reply{{Errc::unavailable, "no director has let this process in"}, {}};
+  auto promise = self_->make_response_promise<Reply>();
+  self_->request(directors_[*index], kReport, question)
+      .then([promise](const Reply& reply) mutable { promise.deliver(reply); },
             [promise](const caf::error& error) mutable {
-              promise.deliver(ReportReply{
+              promise.deliver(Reply{
                   {Errc::unavailable, "the director does not answer: " + text_of(error)}, {}});
             });
+  return promise;
+}
+
+caf::result<ExpertLoad> Agent::load() {
+  if (!expert_ || !placement_) return caf::sec::invalid_argument;
+  auto promise = self_->make_response_promise<ExpertLoad>();
+  const auto& range = context_.settings.who.experts;
+  self_->request(expert_, kReport, status_atom_v)
+      .then(
+          [promise, own = own(), range,
+           experts = placement_->placement.experts](const ExpertStatus& status) mutable {
+            promise.deliver(ExpertLoad{own, range, held_columns(status.tokens, experts, range)});
+          },
+          [promise](caf::error& error) mutable { promise.deliver(std::move(error)); });
   return promise;
 }
 
@@ -366,8 +385,12 @@ AgentActor::behavior_type Agent::behavior() {
             core_.evicted(incarnation, Clock::now());
             act();
           },
+          [this](load_atom) { return load(); },
           [this](follow_atom, const RouterActor& role) { follow(role); },
-          [this](follow_atom, const ExpertActor& role) { follow(role); },
+          [this](follow_atom, const ExpertActor& role) {
+            expert_ = role;
+            follow(role);
+          },
           [this](newest_atom, const RouterActor&) {
             const auto index = core_.director();
             if (index && directors_[*index]) self_->send(directors_[*index], newest_atom_v);
@@ -380,7 +403,8 @@ AgentActor::behavior_type Agent::behavior() {
             core_.set_state(static_cast<MemberState>(state), load_progress);
             act();
           },
-          [this](report_atom) { return report(); },
+          [this](report_atom) { return ask_director<ReportReply>(report_atom_v); },
+          [this](loads_atom) { return ask_director<LoadsReply>(loads_atom_v); },
           [this](tick_atom, std::uint64_t timer) {
             if (timer != timer_) return;
             timer_due_ = TimePoint::max();

@@ -78,6 +78,8 @@ using AgentActor = MemberActor::extend_with<PlacementActor>::extend<
     caf::reacts_to<state_atom, std::uint8_t, float>,
     // The cluster as the director sees it.
     caf::replies_to<report_atom>::with<ReportReply>,
+    // What its expert shards have computed.
+    caf::replies_to<loads_atom>::with<LoadsReply>,
     // Its own timer; the number tells the newest one.
     caf::reacts_to<tick_atom, std::uint64_t>>;
 

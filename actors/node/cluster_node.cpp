@@ -80,6 +80,7 @@ class Node final : public ClusterNode {
   std::uint16_t control_port() const override { return process_.control_port; }
   NodeStatus status() const override;
   Expected<ClusterReport> report() const override;
+  Expected<std::vector<ExpertLoad>> loads() const override;
   void drain() override {
     draining_ = true;
     process_.set_state(MemberState::draining);
@@ -229,16 +230,29 @@ NodeStatus Node::status() const {
   return all;
 }
 
-Expected<ClusterReport> Node::report() const {
-  ReportReply answer;
-  caf::scoped_actor self{process_.system()};
-  self->request(front().agent, kAnswer, report_atom_v)
-      .receive([&](const ReportReply& reply) { answer = reply; },
+/// What a director answers to an agent.
+template <class Reply, class Atom>
+Reply ask_director(caf::actor_system& system, const AgentActor& agent, Atom question) {
+  Reply answer;
+  caf::scoped_actor self{system};
+  self->request(agent, kAnswer, question)
+      .receive([&](const Reply& reply) { answer = reply; },
                [&](const caf::error&) {
                  answer.error = {Errc::unavailable, "no director answered within two seconds"};
                });
+  return answer;
+}
+
+Expected<ClusterReport> Node::report() const {
+  auto answer = ask_director<ReportReply>(process_.system(), front().agent, report_atom_v);
   if (answer.error.code != Errc::ok) return unexpected(answer.error);
-  return answer.report;
+  return std::move(answer.report);
+}
+
+Expected<std::vector<ExpertLoad>> Node::loads() const {
+  auto answer = ask_director<LoadsReply>(process_.system(), front().agent, loads_atom_v);
+  if (answer.error.code != Errc::ok) return unexpected(answer.error);
+  return std::move(answer.ranks);
 }
 
 }  // namespace

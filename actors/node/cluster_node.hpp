@@ -76,7 +76,7 @@ struct NodeHooks {
   std::optional<proto::VersionRange> protocol;          // tests: speak another version
 };
 
-/// *Threading*: any thread; `start`, `status`, `report` and the destructor block, bounded.
+/// *Threading*: any thread; `start`, `status`, `report`, `loads` and the destructor block, bounded.
 class ClusterNode : public RequestEngine {
  public:
   /// Opens the control port, announces itself as LOADING, loads the weights of its role, starts
@@ -94,6 +94,9 @@ class ClusterNode : public RequestEngine {
   /// The whole cluster as the active director sees it. *Errors*: `unavailable` when no director
   /// answers within two seconds.
   virtual Expected<ClusterReport> report() const = 0;
+  /// What each expert shard has computed, ascending by peer; those that do not answer are left out.
+  /// *Errors*: as `report`.
+  virtual Expected<std::vector<ExpertLoad>> loads() const = 0;
   /// State DRAINING: no new work is taken, open requests go on. Done when none is open.
   virtual void drain() = 0;
   virtual bool drained() const = 0;

@@ -108,7 +108,8 @@ Command keys_add_command() {
     options.group("Key");
     options.add(required("FILE", "A key a line; made if it is not there", text(flags->file)));
     options.add(required("NAME", "Whose it is, for logs and errors", text(flags->name)));
-    options.add({"--rights", "LIST", "Of generate,tokenize [all]", text(flags->rights)});
+    options.add({"--rights", "LIST", "Of generate,tokenize,cluster [generate,tokenize]",
+                 text(flags->rights)});
     options.add({"--requests-per-minute", "N", "Requests that may begin in a minute [no limit]",
                  integer(flags->per_minute, {1, kLimitMax})});
     options.add({"--concurrent", "N", "Requests that may be open at once [no limit]",

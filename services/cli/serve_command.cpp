@@ -208,6 +208,8 @@ int serve(Flags& flags) {
   GatewayServerSettings settings = gateway_server_settings(flags.config);
   settings.grpc = grpc_settings(flags, flags.grpc_listen, {});
   settings.http.api.health = ops.health();
+  settings.http.api.cluster = {[&engine] { return engine.report(); },
+                               [&engine] { return engine.loads(); }};
   if (flags.stream_pending_kib) {
     settings.stream.pending_bytes_max = static_cast<std::size_t>(*flags.stream_pending_kib) << 10;
   }

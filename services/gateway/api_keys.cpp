@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::size_t kSaltBytes = 16;
 constexpr std::string_view kScheme = "sha256:";
-constexpr std::array kRights{Right::generate, Right::tokenize};
+constexpr std::array kRights{Right::generate, Right::tokenize, Right::cluster};
 
 std::optional<std::vector<std::uint8_t>> from_hexadecimal(std::string_view text,
                                                           std::size_t bytes) {
@@ -111,7 +111,12 @@ Expected<ApiKey> read_line(const std::string& line) {
 }  // namespace
 
 std::string_view to_string(Right right) {
-  return right == Right::generate ? "generate" : "tokenize";
+  switch (right) {
+    case Right::generate: return "generate";
+    case Right::tokenize: return "tokenize";
+    case Right::cluster: return "cluster";
+  }
+  return "unknown";
 }
 
 std::string rights_text(Rights rights) {
@@ -191,7 +196,7 @@ Expected<MadeKey> make_key(const ApiKey& limits) {
   made.secret = "sk-troupe-" + to_hex(random);
   key.hash = hash_of(key.salt, made.secret);
   made.line = key.name + " " + std::string(kScheme) + to_hex(key.salt) + ":" + to_hex(key.hash);
-  if (key.rights != kAllRights) made.line += " rights=" + rights_text(key.rights);
+  if (key.rights != kClientRights) made.line += " rights=" + rights_text(key.rights);
   if (key.requests_per_minute_max > 0)
     made.line += " requests_per_minute=" + std::to_string(key.requests_per_minute_max);
   if (key.concurrent_max > 0) made.line += " concurrent=" + std::to_string(key.concurrent_max);

@@ -12,18 +12,20 @@
 
 namespace troupe::services {
 
-enum class Right : std::uint8_t { generate = 1, tokenize = 2 };
+/// `cluster`: to see what `troupe status` shows, hosts and processes left out.
+enum class Right : std::uint8_t { generate = 1, tokenize = 2, cluster = 4 };
 std::string_view to_string(Right right);
 using Rights = std::uint8_t;
-inline constexpr Rights kAllRights = 3;
+inline constexpr Rights kAllRights = 7;
+inline constexpr Rights kClientRights = 3;  // of a key whose line names none
 
 struct ApiKey {
   std::string name;                     // in logs and errors
   std::vector<std::uint8_t> salt;       // 16 bytes, random
   std::array<std::uint8_t, 32> hash{};  // SHA-256 of salt and key
-  Rights rights = kAllRights;
-  std::int64_t requests_per_minute_max = 0;  // 0: no limit
-  std::int64_t concurrent_max = 0;           // 0: no limit
+  Rights rights = kClientRights;
+  std::int64_t requests_per_minute_max = 0;                 // 0: no limit
+  std::int64_t concurrent_max = 0;                          // 0: no limit
   std::optional<std::int32_t> priority_max = std::nullopt;  // that requests may ask for; none: any
 
   bool may(Right right) const { return (rights & static_cast<Rights>(right)) != 0; }
@@ -32,9 +34,9 @@ struct ApiKey {
 /// *Threading*: const calls from any thread.
 class ApiKeys {
  public:
-  /// A key a line: NAME sha256:SALT:HASH [rights=generate,tokenize] [requests_per_minute=N]
-  /// [concurrent=N] [priority_max=N]; "#" begins a comment. *Errors*: `malformed` with the line and
-  /// what it lacks.
+  /// A key a line: NAME sha256:SALT:HASH [rights=generate,tokenize,cluster]
+  /// [requests_per_minute=N] [concurrent=N] [priority_max=N]; "#" begins a comment.
+  /// *Errors*: `malformed` with the line and what it lacks.
   static Expected<ApiKeys> parse(std::string_view text);
   /// *Errors*: those of `parse`, and `io`; both name the file.
   static Expected<ApiKeys> load(const std::string& file);

@@ -13,7 +13,7 @@ bool is_fault(const std::string& code) {
 }  // namespace
 
 void CallLog::tell(const CallRecord& call, DoorLog::TimePoint now) {
-  if (call.stranger) return;
+  if (call.stranger || (call.poll && call.reason.empty())) return;
   std::optional<std::uint64_t> left_out = 0;
   if (call.unread) {
     const std::lock_guard lock(mutex_);

@@ -73,6 +73,7 @@ Expected<void> GatewayFront::open(const ServiceConfig& config) {
   admin_ = *std::move(admin);
   GatewayServerSettings settings = gateway_server_settings(config);
   settings.http.api.health = health_;
+  settings.http.api.cluster = {[this] { return node_.report(); }, [this] { return node_.loads(); }};
   auto gateway =
       GatewayServer::start(served_, node_, settings, [this] { return placement_epoch(); },
                            {[this](const CallRecord& call) { on_call_end(call); },

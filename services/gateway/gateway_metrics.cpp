@@ -11,8 +11,8 @@ namespace {
 
 using Words = std::span<const char* const>;
 
-constexpr std::array kHttpApis{"chat",           "completions", "tokenize", "detokenize",
-                               "apply_template", "models",      "props",    "unknown"};
+constexpr std::array kHttpApis{"chat",   "completions", "tokenize", "detokenize", "apply_template",
+                               "models", "props",       "cluster",  "unknown"};
 constexpr std::array kHttpCodes{"200", "400", "401", "403", "404", "405", "408",
                                 "409", "413", "414", "415", "416", "417", "429",
                                 "431", "499", "500", "503", "504"};

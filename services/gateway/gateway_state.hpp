@@ -43,6 +43,7 @@ struct CallRecord {
   double waited_s = 0;                 // for the client to read
   std::int64_t replay_mismatches = 0;  // must stay 0
   bool stranger = false;               // it was no request at all; `on_stranger` has heard of it
+  bool poll = false;                   // one of many of a page: no news while all is well
   bool unread = false;                 // nobody had time to read it: there can be any number
 };
 

@@ -58,6 +58,17 @@ actors::RoleStatuses LocalEngine::roles() const {
   return cluster == nullptr ? actors::RoleStatuses{} : cluster->roles();
 }
 
+std::vector<actors::ExpertLoad> LocalEngine::loads() const {
+  std::vector<actors::ExpertLoad> loads;
+  for (const auto& [rank, status] : roles().experts) {
+    const auto range =
+        model::ExpertModel::range_of(static_cast<int>(rank), shards_.experts, experts_);
+    loads.push_back({actors::peer_id(proto::Role::expert, rank), range,
+                     actors::held_columns(status.tokens, experts_, range)});
+  }
+  return loads;
+}
+
 actors::ClusterReport LocalEngine::report() const {
   const actors::ClusterStatus status = this->status();
   const bool loaded = readiness().ready();

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "actors/local_cluster.hpp"
 #include "actors/membership.hpp"
@@ -12,7 +13,7 @@
 namespace troupe::services {
 
 /// There before its model is loaded, so that clients who come early hear why they have to wait.
-/// *Threading*: any; `report` and `roles` block until the roles have answered.
+/// *Threading*: any; `report`, `loads` and `roles` block until the roles have answered.
 class LocalEngine final : public actors::RequestEngine {
  public:
   /// `shards`: of which only the numbers of shards count; `experts`: of the model, routed.
@@ -39,6 +40,8 @@ class LocalEngine final : public actors::RequestEngine {
   void set_ops_address(std::string address) { ops_address_ = std::move(address); }
   /// As a director would: every role of this process, all of them loading or all of them active.
   actors::ClusterReport report() const;
+  /// What each expert shard has computed; empty before `begin`.
+  std::vector<actors::ExpertLoad> loads() const;
 
  private:
   std::unique_ptr<actors::LocalCluster> cluster_;

@@ -94,19 +94,20 @@ std::int64_t unix_time() {
 struct Api::Route {
   std::string_view path;
   bool post = false;
-  const char* api = "";           // in counts and log; empty: neither, and no key is needed
-  Right right = Right::generate;  // of a POST
+  const char* api = "";  // in counts and log; empty: neither, and no key is needed
+  std::optional<Right> right = std::nullopt;  // that the key must have; none: any key will do
 };
 
 const Api::Route* Api::find(const std::string& path) {
   static constexpr std::array kRoutes{
-      Route{"/v1/chat/completions", true, "chat"},
-      Route{"/v1/completions", true, "completions"},
+      Route{"/v1/chat/completions", true, "chat", Right::generate},
+      Route{"/v1/completions", true, "completions", Right::generate},
       Route{"/tokenize", true, "tokenize", Right::tokenize},
       Route{"/detokenize", true, "detokenize", Right::tokenize},
       Route{"/apply-template", true, "apply_template", Right::tokenize},
       Route{"/v1/models", false, "models"},
       Route{"/props", false, "props"},
+      Route{"/cluster/status", false, "cluster", Right::cluster},
       Route{"/version", false, ""},
       Route{"/openapi.json", false, ""},
       Route{"/health", false, ""},
@@ -122,7 +123,10 @@ const Api::Route* Api::find(const std::string& path) {
 }
 
 Api::Api(GatewayState& state, ApiSettings settings)
-    : state_(state), settings_(std::move(settings)), started_(unix_time()) {}
+    : state_(state),
+      settings_(std::move(settings)),
+      started_(unix_time()),
+      cluster_(state.model, settings_.cluster) {}
 
 std::optional<Reply> Api::answer_early(HttpCall& call, const Request& request) const {
   const bool get = request.method == "GET" || request.method == "HEAD";
@@ -139,7 +143,7 @@ std::optional<Reply> Api::answer_early(HttpCall& call, const Request& request) c
     return call.fail(refuse_method(request));
   }
   if (*route->api != '\0') {
-    const Right* right = route->post ? &route->right : nullptr;
+    const Right* right = route->right ? &*route->right : nullptr;
     if (auto refused = call.authorize(request.authorization, right)) return call.fail(*refused);
   }
   if (!route->post) return this->get(call, request);
@@ -216,6 +220,12 @@ Reply Api::get(HttpCall& call, const Request& request) const {
     reply.body = JsonObject().add("version", settings_.version).text();
   } else if (path == "/props") {
     reply.body = props(state_.model);
+  } else if (path == "/cluster/status") {
+    call.record().poll = true;
+    reply.headers.emplace_back("Cache-Control", "no-store");
+    auto text = cluster_.text();
+    if (auto* error = std::get_if<ApiError>(&text)) return call.fail(*error);
+    reply.body = std::get<std::string>(std::move(text));
   } else if (path == "/v1/models") {
     JsonObject out;
     out.add("object", "list").add("data", JsonValue::Array{describe(state_.model, started_)});

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "services/gateway/http/cluster_view.hpp"
 #include "services/gateway/http/completion_request.hpp"
 #include "services/gateway/http/generation.hpp"
 #include "services/gateway/http/http_call.hpp"
@@ -20,6 +21,7 @@ struct ApiSettings {
   std::string version;  // of the program
   /// Probes; members that are not set are answered from the gateway's own state.
   HealthSources health = {};
+  ClusterSource cluster = {};  // of GET /cluster/status
 };
 
 /// *Threading*: any; calls of `answer` wait for the engine.
@@ -50,6 +52,7 @@ class Api {
   const ApiSettings settings_;
   const std::int64_t started_;     // seconds since 1970
   mutable std::mutex large_body_;  // is being read
+  mutable ClusterView cluster_;
 };
 
 }  // namespace troupe::services::http
