@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <numeric>
+
 #include "actors/control/doorkeeper.hpp"
 #include "actors/node/node_identity.hpp"
 #include "tests/support/node_cluster.hpp"
@@ -283,6 +285,28 @@ TEST_F(Nodes, SayWhoIsThere) {
   EXPECT_EQ(report->members.size(), 5u);
   for (const auto& member : report->members)
     EXPECT_EQ(member.entry.state, MemberState::active) << name_of(member.entry.peer);
+}
+
+TEST_F(Nodes, SayWhatEachExpertHasComputed) {
+  start_all();
+  expect_calm(*generate());
+  const auto loads = gateway->loads();
+  ASSERT_TRUE(loads) << loads.error().detail;
+  ASSERT_EQ(loads->size(), 2u);
+  for (std::uint32_t rank = 0; rank < 2; ++rank) {
+    const auto& load = (*loads)[rank];
+    const auto tokens = experts[rank]->status().expert->tokens;
+    EXPECT_EQ(load.peer, peer_id(proto::Role::expert, rank));
+    EXPECT_EQ(load.pairs, held_columns(tokens, tiny().config().routed_experts, load.experts));
+    EXPECT_GT(std::accumulate(load.pairs.begin(), load.pairs.end(), std::int64_t{0}), 0);
+    EXPECT_EQ(std::accumulate(load.pairs.begin(), load.pairs.end(), std::int64_t{0}),
+              std::accumulate(tokens.begin(), tokens.end(), std::int64_t{0}));
+  }
+  experts[1].reset();
+  EXPECT_TRUE(eventually([&] {
+    const auto now = gateway->loads();
+    return now && now->size() == 1;
+  }));
 }
 
 TEST_F(Nodes, NameAControlPortInUse) {

@@ -113,6 +113,10 @@ ReportReply full_report() {
   return reply;
 }
 
+ExpertLoad full_load() {
+  return {peer_id(proto::Role::expert, 1), {4, 6}, {1, 2, 3, std::int64_t{1} << 60}};
+}
+
 TEST_F(ControlMessages, AnAnnouncementArrivesWhole) {
   const auto sent = full_announcement();
   const auto got = travelled(sent);
@@ -239,6 +243,18 @@ TEST_F(ControlMessages, AReportArrivesWhole) {
   EXPECT_EQ(got.members[1].ops_address, "a:1");
 }
 
+TEST_F(ControlMessages, LoadsArriveWhole) {
+  const ExpertLoad one = full_load();
+  EXPECT_EQ(travelled(one).pairs, one.pairs);
+  const auto got = travelled(LoadsReply{{Errc::overloaded, "why"}, {one, one}});
+  EXPECT_EQ(got.error, (Error{Errc::overloaded, "why"}));
+  ASSERT_EQ(got.ranks.size(), 2u);
+  EXPECT_EQ(got.ranks[1].peer, one.peer);
+  EXPECT_EQ(got.ranks[1].experts.first, 4);
+  EXPECT_EQ(got.ranks[1].experts.last, 6);
+  EXPECT_EQ(got.ranks[1].pairs, one.pairs);
+}
+
 TEST_F(ControlMessages, AnErrorOfANewerBuildIsInternal) {
   const auto got = travelled(PublishOutcome{3, {static_cast<Errc>(999), std::string(5000, 'x')}});
   EXPECT_EQ(got.epoch, 3u);
@@ -256,6 +272,14 @@ TEST_F(ControlMessages, LongNamesAreClipped) {
 }
 
 TEST_F(ControlMessages, WhatBreaksABoundIsRefused) {
+  ExpertLoad counts{1, {0, 1}, std::vector<std::int64_t>(kReplicaListsMax)};
+  EXPECT_TRUE(load(save(counts), counts));
+  counts.pairs.push_back(0);
+  EXPECT_FALSE(load(save(counts), counts));
+  ExpertLoad backwards{1, {3, 2}, {}};
+  EXPECT_FALSE(load(save(backwards), backwards));
+  LoadsReply loads{{Errc::ok, {}}, std::vector<ExpertLoad>(kMembersMax + 1)};
+  EXPECT_FALSE(load(save(loads), loads));
   ConnectRequest request{1, 2, 3, std::string(kAddressBytesMax, 'a')};
   EXPECT_TRUE(load(save(request), request));
   request.address += 'a';
@@ -328,6 +352,7 @@ TEST_F(ControlMessages, AnyBytesAreAValueOrARefusal) {
   survives_mutations(full_placement());
   survives_mutations(PublishOutcome{1, {Errc::ok, "d"}});
   survives_mutations(full_report());
+  survives_mutations(LoadsReply{{Errc::ok, "d"}, {full_load(), full_load()}});
 }
 
 /// Whole messages, as the middleman reads them from its connection: types by name.
@@ -354,6 +379,8 @@ TEST_F(ControlMessages, ASystemKnowsEveryMessageByName) {
   whole(caf::make_message(adopt_atom_v, full_placement()));
   whole(caf::make_message(PublishOutcome{}));
   whole(caf::make_message(full_report()));
+  whole(caf::make_message(load_atom_v, full_load()));
+  whole(caf::make_message(loads_atom_v, LoadsReply{}));
   whole(caf::make_message(evicted_atom_v, std::uint64_t{7}));
 }
 

@@ -24,7 +24,11 @@ struct AgentLog {
   std::vector<ConnectReply> connected;
   std::vector<ReportReply> reports;
   std::vector<PublishOutcome> published;
+  std::vector<LoadsReply> loads;
+  ExpertLoad load;      // that it answers with
+  int asked_loads = 0;  // how often it was asked
   bool answers_connects = true;
+  bool answers_loads = true;
 };
 
 using run_atom = caf::atom_constant<caf::atom("run")>;
@@ -33,7 +37,7 @@ using PuppetActor =
     MemberActor::extend<caf::reacts_to<announce_atom, Announcement>,
                         caf::reacts_to<beat_atom, Beat>, caf::reacts_to<run_atom, ConnectRequest>,
                         caf::reacts_to<report_atom>, caf::reacts_to<newest_atom>,
-                        caf::reacts_to<publish_atom, PlacementNote>>;
+                        caf::reacts_to<loads_atom>, caf::reacts_to<publish_atom, PlacementNote>>;
 
 PuppetActor::behavior_type puppet(PuppetActor::pointer self, DirectorActor director,
                                   std::shared_ptr<AgentLog> log) {
@@ -47,6 +51,11 @@ PuppetActor::behavior_type puppet(PuppetActor::pointer self, DirectorActor direc
         return self->make_response_promise<ConnectReply>();  // never delivered
       },
       [log](evicted_atom, std::uint64_t life) { log->evictions.push_back(life); },
+      [self, log](load_atom) -> caf::result<ExpertLoad> {
+        ++log->asked_loads;
+        if (log->answers_loads) return log->load;
+        return self->make_response_promise<ExpertLoad>();  // never delivered
+      },
       [=](announce_atom, const Announcement& says) {
         self->request(director, caf::infinite, announce_atom_v, says)
             .then([=](const AnnounceReply& got) { keep(log->replies)(got); });
@@ -62,6 +71,11 @@ PuppetActor::behavior_type puppet(PuppetActor::pointer self, DirectorActor direc
         });
       },
       [=](newest_atom) { self->send(director, newest_atom_v); },
+      [=](loads_atom) {
+        self->request(director, caf::infinite, loads_atom_v).then([=](const LoadsReply& got) {
+          keep(log->loads)(got);
+        });
+      },
       [=](publish_atom, const PlacementNote& draft) {
         self->request(director, caf::infinite, publish_atom_v, draft)
             .then([=](const PublishOutcome& got) { keep(log->published)(got); });
@@ -168,10 +182,13 @@ TEST_F(DirectorDesk, AStrangerHearsRefusalsOnly) {
   tell(outside, beat_atom_v, beat_of(outside.says));
   tell(outside, newest_atom_v);
   tell(outside, report_atom_v);
+  tell(outside, loads_atom_v);
   tell(outside, publish_atom_v, PlacementNote{std::make_shared<PublishedPlacement>()});
   tell(outside, run_atom{}, ConnectRequest{outside.says.peer, inside.says.peer, 2, "a"});
   EXPECT_EQ(outside.log->reports.at(0).error.code, Errc::unavailable);
   EXPECT_TRUE(outside.log->reports.at(0).report.members.empty());
+  EXPECT_EQ(outside.log->loads.at(0).error.code, Errc::unavailable);
+  EXPECT_EQ(inside.log->asked_loads, 0);
   EXPECT_EQ(outside.log->published.at(0).error.code, Errc::unavailable);
   EXPECT_EQ(outside.log->connected.at(0).error.code, Errc::unavailable);
   EXPECT_TRUE(inside.log->connects.empty());
@@ -243,6 +260,80 @@ TEST_F(DirectorDesk, AnswersAConnectWithinTwoSecondsWhateverTheAcceptorDoes) {
   close(expert);  // dies before it answers
   ASSERT_EQ(router.log->connected.size(), 2u);
   EXPECT_EQ(router.log->connected[1].error.code, Errc::unavailable);
+}
+
+struct TwoRanks : DirectorDesk {
+  TwoRanks() : DirectorDesk(testing::director_settings(2)) {}
+
+  /// Of rank `index`, with the counts of its half of the small model's experts.
+  Puppet expert(std::uint32_t index, std::int64_t pairs) {
+    auto one = stranger(Role::expert, index, 10 + index);
+    one.says = announcement(Role::expert, index, 10 + index, 2);
+    one.log->load = {one.says.peer, one.says.experts, std::vector<std::int64_t>(3 * 4, pairs)};
+    tell(one, announce_atom_v, one.says);
+    return one;
+  }
+};
+
+TEST_F(TwoRanks, LoadsComeFromEveryExpertShardThatAnswers) {
+  auto gateway = member(Role::gateway, 0, 1);
+  tell(gateway, loads_atom_v);
+  ASSERT_EQ(gateway.log->loads.size(), 1u);  // there is nobody to wait for
+  EXPECT_TRUE(gateway.log->loads[0].ranks.empty());
+  auto second = expert(1, 6), first = expert(0, 5);
+  tell(gateway, loads_atom_v);
+  ASSERT_EQ(gateway.log->loads.size(), 2u);
+  const auto& both = gateway.log->loads[1].ranks;
+  ASSERT_EQ(both.size(), 2u);
+  EXPECT_EQ(both[0].peer, first.says.peer);
+  EXPECT_EQ(both[0].pairs, first.log->load.pairs);
+  EXPECT_EQ(both[1].experts.first, 4);
+  EXPECT_EQ(both[1].pairs, second.log->load.pairs);
+  EXPECT_EQ(gateway.log->asked_loads, 0);
+  close(second);
+  tell(gateway, loads_atom_v);
+  ASSERT_EQ(gateway.log->loads.size(), 3u);
+  EXPECT_EQ(gateway.log->loads[2].ranks.size(), 1u);
+}
+
+TEST_F(TwoRanks, AShardThatDoesNotAnswerIsLeftOutAfterASecondAndAskedOnceForAll) {
+  auto gateway = member(Role::gateway, 0, 1), other = member(Role::gateway, 1, 2);
+  auto frozen = expert(0, 5), fine = expert(1, 6);
+  frozen.log->answers_loads = false;
+  tell(gateway, loads_atom_v);
+  tell(other, loads_atom_v);
+  pass(900ms, {gateway, other, frozen, fine});
+  EXPECT_TRUE(gateway.log->loads.empty());
+  EXPECT_EQ(fine.log->asked_loads, 1);
+  pass(300ms, {gateway, other, frozen, fine});
+  for (const auto* one : {&gateway, &other}) {
+    ASSERT_EQ(one->log->loads.size(), 1u);
+    EXPECT_EQ(one->log->loads[0].error.code, Errc::ok);
+    ASSERT_EQ(one->log->loads[0].ranks.size(), 1u);
+    EXPECT_EQ(one->log->loads[0].ranks[0].peer, fine.says.peer);
+  }
+}
+
+TEST_F(TwoRanks, ALoadThatDoesNotFitItsShardIsNobodys) {
+  auto gateway = member(Role::gateway, 0, 1);
+  auto one = expert(0, 5);
+  const ExpertLoad good = one.log->load;
+  auto& said = one.log->load;
+  const std::vector<std::function<void()>> lies{[&] { said.pairs.pop_back(); },
+                                                [&] { said.peer = peer_id(Role::expert, 1); },
+                                                [&] {
+                                                  said.experts = {0, 8};
+                                                },
+                                                [&] { said.pairs.clear(); }};
+  for (const auto& lie : lies) {
+    said = good;
+    lie();
+    tell(gateway, loads_atom_v);
+    EXPECT_TRUE(gateway.log->loads.back().ranks.empty());
+  }
+  said = good;
+  tell(gateway, loads_atom_v);
+  EXPECT_EQ(gateway.log->loads.back().ranks.size(), 1u);
 }
 
 TEST_F(DirectorDesk, AClosedConnectionIsALostMember) {

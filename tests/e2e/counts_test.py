@@ -67,6 +67,9 @@ class CountsTest(unittest.TestCase):
         self.assertEqual(sum(sent), pairs)
         self.assertTrue(all(sent), f"one router did everything: {sent}")
         self.assertEqual(ops.total(experts, "troupe_expert_rank_tokens_total"), pairs)
+        shown = json.loads(ops.get(self.up.http_address, "/cluster/status")[1])["loads"]
+        self.assertEqual(sum(sum(map(sum, rank["pairs"])) for rank in shown), pairs)
+        self.assertEqual([rank["rank"] for rank in shown], [0, 1, 2])
         attention = self.ops_ports("attention")
         self.assertEqual(ops.total(attention, "troupe_attention_rows_total"), rows)
         self.assertEqual(ops.total(attention, "troupe_attention_work_resent_total"), 0)

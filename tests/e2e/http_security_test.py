@@ -15,7 +15,7 @@ from tests.support import listeners, program
 from tests.support.openai_client import openai
 from tests.support.poll_until import eventually
 
-CHAT, TOKENIZE = "/v1/chat/completions", "/tokenize"
+CHAT, TOKENIZE, CLUSTER = "/v1/chat/completions", "/tokenize", "/cluster/status"
 HELLO = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
 TLS = os.path.join(program.SOURCE, "tests", "support", "tls")
 CODE = grpc.StatusCode
@@ -54,7 +54,7 @@ class KeysTest(program.ProgramTest):
         self.assertRegex(listed, r"(?m)^alice +generate +- +3 +-$")
         self.fails(program.USAGE, 1003, "already", "keys", "add", self.keys, "alice")
         self.fails(program.USAGE, 1003, "letters", "keys", "add", self.keys, "a b")
-        self.fails(program.USAGE, 1003, "generate,tokenize", "keys", "add", self.keys, "b",
+        self.fails(program.USAGE, 1003, "generate,tokenize,cluster", "keys", "add", self.keys, "b",
                    "--rights", "fly")
 
     def test_a_file_that_cannot_be_used_ends_the_start(self):
@@ -76,6 +76,12 @@ class KeysTest(program.ProgramTest):
         self.refused(served, 401, "invalid_api_key", "/v1/models", None)
         self.refused(served, 401, "invalid_api_key", "/props", None)
         self.refused(served, 403, "insufficient_permissions", CHAT, HELLO, reader)
+        self.refused(served, 401, "invalid_api_key", CLUSTER, None)
+        self.refused(served, 403, "insufficient_permissions", CLUSTER, None, alice)
+        watcher = self.add("watcher", "--rights", "cluster")
+        seen = lambda: oai.ask(served.url, CLUSTER, headers=bearer(watcher)).status == 200
+        eventually(seen, "the new key sees the cluster", 20)
+        self.refused(served, 403, "insufficient_permissions", CHAT, HELLO, watcher)
         for key, path, body in ((alice, CHAT, HELLO), (reader, TOKENIZE, {"prompt": "a"}),
                                 (reader, "/v1/models", None), (alice, TOKENIZE, {"prompt": "a"})):
             answer = oai.ask(served.url, path, body, headers=bearer(key))

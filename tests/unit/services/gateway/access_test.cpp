@@ -53,7 +53,8 @@ TEST(ApiKeys, ABadLineIsNamed) {
            {"alice", "line 1"},
            {"alice sha256:00:00", "sha256:SALT:HASH"},
            {"al/ice " + good.substr(6), "a name has"},
-           {"\n" + good + " rights=fly", "line 2: rights takes a list of generate,tokenize"},
+           {"\n" + good + " rights=fly",
+            "line 2: rights takes a list of generate,tokenize,cluster"},
            {good + " concurrent=0", "concurrent takes"},
            {good + " priority_max=-1", "priority_max takes a number from 0 to 1000000"},
            {good + " priority_max=1000001", "priority_max takes"},
@@ -80,6 +81,19 @@ TEST(Access, LetsInWhoHasAKeyAndTheRight) {
                                     std::string("Bearer "), "Bearer " + key.secret + " "}) {
     EXPECT_EQ(refusal(access.enter(header, &tokenize)), "INVALID_API_KEY") << header;
   }
+}
+
+TEST(Access, OnlyKeysThatSaySoSeeTheCluster) {
+  const MadeKey client = made({});
+  const MadeKey watcher =
+      made({.name = "watcher", .salt = {}, .rights = static_cast<Rights>(Right::cluster)});
+  Access access(ApiKeys::parse(client.line + "\n" + watcher.line).value());
+  const Right cluster = Right::cluster, generate = Right::generate;
+  EXPECT_EQ(refusal(access.enter("Bearer " + client.secret, &generate)), "");
+  EXPECT_EQ(refusal(access.enter("Bearer " + client.secret, &cluster)), "INSUFFICIENT_PERMISSIONS");
+  EXPECT_EQ(refusal(access.enter("Bearer " + watcher.secret, &cluster)), "");
+  EXPECT_EQ(refusal(access.enter("Bearer " + watcher.secret, &generate)),
+            "INSUFFICIENT_PERMISSIONS");
 }
 
 TEST(Access, CountsRequestsOfAMinute) {

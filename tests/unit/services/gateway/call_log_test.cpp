@@ -53,6 +53,17 @@ TEST_F(CallLogTest, OnlyTheServersOwnFaultsAreErrors) {
   EXPECT_EQ(lines.size(), 4u);
 }
 
+TEST_F(CallLogTest, APageThatAsksEverySecondIsNewsWhenItIsRefused) {
+  CallRecord poll = call("200");
+  poll.poll = true;
+  calls.tell(poll);
+  EXPECT_TRUE(lines.empty());
+  poll = call("403", "insufficient_permissions");
+  poll.poll = true;
+  calls.tell(poll);
+  EXPECT_EQ(lines.size(), 1u);
+}
+
 TEST_F(CallLogTest, OfStrangersOtherLinesTell) {
   CallRecord stranger = call("400");
   stranger.stranger = true;

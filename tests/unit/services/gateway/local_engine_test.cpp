@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "tests/support/actor_listener.hpp"
 #include "tests/unit/services/gateway/tiny_model.hpp"
 
@@ -30,6 +32,7 @@ TEST(LocalEngine, SaysThatItLoadsUntilItsClusterIsThere) {
   ASSERT_EQ(report.members.size(), 4u);
   for (const auto& member : report.members)
     EXPECT_EQ(member.entry.state, actors::MemberState::loading);
+  EXPECT_TRUE(engine.loads().empty());
 
   engine.begin(std::move(cluster));
   EXPECT_TRUE(engine.readiness().ready());
@@ -37,6 +40,12 @@ TEST(LocalEngine, SaysThatItLoadsUntilItsClusterIsThere) {
   ASSERT_TRUE(engine.submit(actors::testing::greedy({1, 2, 3}, 4), heard));
   ASSERT_TRUE(heard->wait());
   EXPECT_EQ(heard->tokens.size(), 4u);
+  const auto loads = engine.loads();
+  ASSERT_EQ(loads.size(), 1u);
+  EXPECT_EQ(loads[0].experts.last, 32);
+  const std::int64_t rows = 3 + 3;  // of the prompt, and of all tokens but the last
+  EXPECT_EQ(std::accumulate(loads[0].pairs.begin(), loads[0].pairs.end(), std::int64_t{0}),
+            rows * 4 * 4);        // MoE layers, experts of a token
   EXPECT_GT(engine.epoch(), 0u);  // nothing is dispatched before it is published
 }
 
