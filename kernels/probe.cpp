@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "kernels/cpu/levels.hpp"
+#include "kernels/huge_pages.hpp"
 
 namespace troupe::kernels {
 namespace {
@@ -73,8 +74,9 @@ double probe_seconds(const Engine& engine) {
 }
 
 double read_bandwidth_gbs(const Engine& engine) {
-  const std::unique_ptr<void, Free> memory(std::aligned_alloc(4096, kReadBytes));
+  const std::unique_ptr<void, Free> memory(std::aligned_alloc(std::size_t{1} << 21, kReadBytes));
   if (memory == nullptr) return 0;
+  ask_for_huge_pages({static_cast<const std::byte*>(memory.get()), kReadBytes});
   auto* bytes = static_cast<std::uint8_t*>(memory.get());
   share_out(engine, kReadBytes, cpu::kReadProbeBytes, [&](std::int64_t begin, std::int64_t end) {
     std::fill(bytes + begin, bytes + end, std::uint8_t{1});

@@ -7,6 +7,7 @@
 
 #include "core/expected.hpp"
 #include "kernels/engine.hpp"
+#include "kernels/huge_pages.hpp"
 #include "model/config/model_config.hpp"
 #include "model/numerics.hpp"
 
@@ -28,7 +29,7 @@ class DerivedMatrix {
                 std::span<const float> values);
 
  private:
-  std::vector<std::byte> values_;
+  std::vector<std::byte, kernels::HugePageAllocator<std::byte>> values_;
   std::vector<float> scales_;
   kernels::WeightMatrix view_;  // without its pointers
 };

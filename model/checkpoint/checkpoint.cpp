@@ -9,6 +9,7 @@
 
 #include "core/hexadecimal.hpp"
 #include "core/sha256.hpp"
+#include "kernels/huge_pages.hpp"
 #include "model/checkpoint/files.hpp"
 #include "model/checkpoint/tensor_checks.hpp"
 #include "model/checkpoint/transposed_weight.hpp"
@@ -105,6 +106,8 @@ Expected<Checkpoint> Checkpoint::open(const std::filesystem::path& dir, PageUse 
   state.dir = dir;
   state.pages = pages;
   state.shards = *std::move(shards);
+  for (const SafetensorsFile& file : state.shards.files)
+    if (pages.huge) kernels::ask_for_huge_pages(file.mapping().bytes());
   if (checkpoint.find_weight(layer_prefix(0) + "self_attn.q_proj.weight") == nullptr)
     config = load_config(dir, {.q_proj = false});
   if (!config) return unexpected(config.error());

@@ -176,15 +176,16 @@ void populate(std::span<const std::byte> bytes) {
 
 Expected<void> bring_in(std::span<const std::byte> bytes, PageUse use) {
   const auto pages = whole_pages(bytes);
-  if (use.huge) static_cast<void>(::madvise(pages.data(), pages.size(), MADV_HUGEPAGE));
   populate(bytes);
   if (!use.locked || ::mlock(pages.data(), pages.size()) == 0) return {};
   const std::string why = std::strerror(errno);
   struct rlimit limit {};
   ::getrlimit(RLIMIT_MEMLOCK, &limit);
   return unexpected(Errc::resource_exhausted,
-                    "weights cannot be locked in memory: " + why + ". Of locked memory the system "
-                    "allows " + std::to_string(limit.rlim_cur >> 10) +
+                    "weights cannot be locked in memory: " + why +
+                        ". Of locked memory the system "
+                        "allows " +
+                        std::to_string(limit.rlim_cur >> 10) +
                         " KiB (ulimit -l): raise that, or do without --lock-weights and "
                         "engine.lock_weights");
 }

@@ -52,12 +52,13 @@ void populate(std::span<const std::byte> bytes);
 
 /// What is asked of the system for weights beyond reading them.
 struct PageUse {
-  bool huge = false;    // large pages where the file system has them: fewer address translations
+  bool huge = true;     // large pages for whole files, where the file system has them: asked for
+                        // tensor by tensor a mapping falls into pieces, whose ends have none
   bool locked = false;  // never written out or dropped while the process lives
 };
 
-/// As `populate`, with pages as `use` says. *Errors*: `resource_exhausted` where they cannot be
-/// locked, with the limit. That there are no huge pages is none.
+/// As `populate`, locked where `use` says so. *Errors*: `resource_exhausted` where they cannot be
+/// locked, with the limit.
 Expected<void> bring_in(std::span<const std::byte> bytes, PageUse use);
 
 /// Lets the kernel take back the pages that hold nothing but these mapped bytes; reading them again

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "core/check.hpp"
+#include "kernels/huge_pages.hpp"
 
 namespace troupe::services {
 namespace {
@@ -60,6 +61,7 @@ Expected<WeightPool> WeightPool::make(std::int64_t bytes) {
                           "choose smaller cases by --filter");
   }
   pool.memory_ = {static_cast<std::byte*>(memory), Unmap{rounded}};
+  kernels::ask_for_huge_pages({pool.memory_.get(), rounded});
   const auto codes = some_codes();
   for (std::size_t i = 0; i < rounded; i += codes.size())
     std::memcpy(pool.memory_.get() + i, codes.data(), std::min(codes.size(), rounded - i));

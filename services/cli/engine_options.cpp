@@ -144,9 +144,14 @@ void EngineOptions::declare_memory(OptionSet& options) {
     options.add({name, "", help, yes_no(flag), {}, Shown::help_all});
   };
   add("--pin-threads", "Keep each compute thread on a core of its own", pin_threads);
-  add("--huge-pages", "Ask for huge pages for weights, where the file system has them", huge_pages);
   add("--lock-weights", "Lock weights in memory; needs ulimit -l as large as they are",
       lock_weights);
+  options.add({"--huge-pages",
+               "on|off",
+               "Whether to ask for huge pages for weights [on]",
+               choice(huge_pages, {"on", "off"}),
+               {},
+               Shown::help_all});
 }
 
 Option EngineOptions::transport_option() {

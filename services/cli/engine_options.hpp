@@ -49,12 +49,13 @@ struct EngineOptions {
   std::optional<std::int64_t> chunk;      // none: the scheduler's default
   std::optional<std::int64_t> prompt_ms;  // of a step in which others decode; none: no limit
   bool no_progress = false;
-  bool pin_threads = false, huge_pages = false, lock_weights = false;
+  std::string huge_pages = "on";
+  bool pin_threads = false, lock_weights = false;
 
   void declare(OptionSet& options, Spread spread);
   /// --level, --mode and --kv-cache alone, for commands with flags of their own for the rest.
   void declare_numerics(OptionSet& options);
-  model::PageUse pages() const { return {huge_pages, lock_weights}; }
+  model::PageUse pages() const { return {huge_pages == "on", lock_weights}; }
 
  private:
   Option transport_option();

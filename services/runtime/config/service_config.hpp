@@ -58,7 +58,7 @@ struct ServiceConfig {
     std::string level = "auto";
     std::int64_t threads = 0;
     bool pin_threads = false;
-    bool huge_pages = false;
+    bool huge_pages = true;
     bool lock_weights = false;
     std::int64_t chunk_tokens = 256;
     std::int64_t step_rows_max = 256;

@@ -10,8 +10,10 @@
 #include <fstream>
 #include <sstream>
 
+#include "model/checkpoint/checkpoint.hpp"
 #include "model/checkpoint/weight_files.hpp"
 #include "tests/support/temp_dir.hpp"
+#include "tests/support/tiny_checkpoint.hpp"
 
 namespace troupe::model {
 namespace {
@@ -66,21 +68,31 @@ std::string flags_of(std::span<const std::byte> bytes) {
   return "";
 }
 
-TEST(BringIn, AsksForHugePagesAndLocksOnlyWhereTold) {
+TEST(BringIn, LocksOnlyWhereTold) {
   TempDir dir;
   testing::write_bytes(dir / "a", std::string(100'000, 'a'));
   const auto file = MappedFile::open(dir / "a");
   const auto before = locked_kib();
   ASSERT_TRUE(bring_in(file->bytes(), {}));
   EXPECT_EQ(locked_kib(), before);
-  EXPECT_EQ(flags_of(file->bytes()).find(" hg "), std::string::npos);
-  ASSERT_TRUE(bring_in(file->bytes(), {.huge = true, .locked = true}));
+  ASSERT_TRUE(bring_in(file->bytes(), {.locked = true}));
   EXPECT_EQ(locked_kib(), before + 100);
-  EXPECT_NE(flags_of(file->bytes()).find(" hg "), std::string::npos) << flags_of(file->bytes());
+}
+
+TEST(CheckpointPages, HugeOnesAreAskedForByWholeFileUnlessNobodyWantsThem) {
+  TempDir dir;
+  testing::TinyCheckpoint().write(dir.path());
+  for (const bool huge : {true, false}) {
+    const auto checkpoint = Checkpoint::open(dir.path(), {.huge = huge});
+    ASSERT_TRUE(checkpoint) << checkpoint.error().detail;
+    const auto flags = flags_of(checkpoint->files()[0].mapping().bytes());
+    EXPECT_NE(flags, "");
+    EXPECT_EQ(flags.find(" hg ") != std::string::npos, huge) << flags;
+  }
 }
 
 [[noreturn]] void end_with_what_locking_says(const MappedFile& file) {
-  const struct rlimit little{8192, 8192};
+  const struct rlimit little { 8192, 8192 };
   ::setrlimit(RLIMIT_MEMLOCK, &little);
   if (::getuid() == 0 && ::setuid(65534) != 0) ::_exit(1);  // root may lock all
   const auto locked = bring_in(file.bytes(), {.locked = true});
