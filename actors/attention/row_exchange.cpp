@@ -22,12 +22,8 @@ void RowExchange::begin(std::int32_t layer, proto::Lane lane, Packed packed,
   layer_ = layer;
   lane_ = lane;
   packed_ = std::move(packed);
-  const std::int64_t rows_max = frame_rows();
-  for (const auto& range : ranges)
-    for (std::int64_t done = 0; done < range.rows; done += rows_max)
-      ledger_.open({range.first_row + done, std::min(rows_max, range.rows - done)},
-                   now + settings_.hop_budget);
-  tick(now);
+  for (const auto& range : ranges) ledger_.open(range, now + settings_.hop_budget);
+  tick(now);  // cuts them
 }
 
 std::int64_t RowExchange::frame_rows() const {
@@ -90,11 +86,21 @@ bool RowExchange::tick(TimePoint now) {
     late(*ledger_.find(id), now);
     busy = true;
   }
+  cut_waiting();
   for (const auto id : ledger_.at(0)) {
     auto& item = *ledger_.find(id);
     if (!item.alone || ledger_.goes_alone() == nullptr) busy |= try_send(item, now);
   }
   return busy;
+}
+
+/// Each time: a router that joins while rows wait may grant less than those before it.
+void RowExchange::cut_waiting() {
+  const auto waiting = ledger_.at(0);
+  if (waiting.empty()) return;
+  const auto rows_max = frame_rows();
+  for (const auto id : waiting)
+    if (ledger_.find(id)->range.rows > rows_max) ledger_.cut(id, rows_max);
 }
 
 /// Items that wait for one that goes alone do not wait for a router, as long as that one's lives.

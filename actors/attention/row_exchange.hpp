@@ -81,6 +81,7 @@ class RowExchange {
   PeerId choose_router(const WorkItem& item) const;
   bool try_send(WorkItem& item, TimePoint now);
   std::chrono::microseconds budget(const WorkItem& item, TimePoint now) const;
+  void cut_waiting();
   bool waits_on(WorkItem& item, TimePoint now);
   bool halve(const WorkItem& item, TimePoint now);
   void renew_those_behind(TimePoint now);

@@ -34,6 +34,16 @@ void WorkLedger::unbook(WorkItem& item, TimePoint deadline) {
   item.deadline = deadline;
 }
 
+void WorkLedger::cut(std::uint64_t work_id, std::int64_t rows_max) {
+  const WorkItem whole = items_.extract(work_id).mapped();
+  for (std::int64_t done = 0; done < whole.range.rows; done += rows_max) {
+    auto& piece = items_[next_id_] = whole;
+    piece.work_id = next_id_;
+    next_id_ += step_;
+    piece.range = {whole.range.first_row + done, std::min(rows_max, whole.range.rows - done)};
+  }
+}
+
 WorkItem* WorkLedger::match(PeerId peer, const proto::FrameHeader& reply) {
   auto* item = find(reply.work_id);
   if (item == nullptr || item->router != peer || !proto::answers(item->header, reply))

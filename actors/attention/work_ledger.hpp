@@ -49,6 +49,9 @@ class WorkLedger {
   /// Takes the item from its router; the next attempt goes elsewhere.
   void unbook(WorkItem& item, TimePoint deadline);
   void close(std::uint64_t work_id) { items_.erase(work_id); }
+  /// Replaces an open item that is at nobody by ones of at most `rows_max` rows, each with its
+  /// budgets and attempts.
+  void cut(std::uint64_t work_id, std::int64_t rows_max);
 
   /// The open item that a frame from `peer` answers: its router, attempt and layer agree. Null for
   /// everything else.

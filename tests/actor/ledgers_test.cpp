@@ -69,6 +69,33 @@ TEST(WorkLedger, NeverUsesAWorkIdTwice) {
   EXPECT_NE(ledger.open({0, 1}, kSoon).work_id, first);
 }
 
+TEST(WorkLedger, CutsAnItemIntoPiecesThatKeepItsBudgetsAndAttempts) {
+  WorkLedger ledger;
+  auto& item = ledger.open({10, 5}, kSoon);
+  const auto whole = item.work_id;
+  ledger.book(item, kRouter, asked(item), kSoon);
+  ledger.unbook(item, kSoon + std::chrono::seconds(1));
+  item.waits = 1;
+  item.alone = true;
+  item.covered_by = kSoon;
+  ledger.cut(whole, 2);
+  EXPECT_EQ(ledger.find(whole), nullptr);
+  using Ranges = std::vector<std::pair<std::int64_t, std::int64_t>>;  // first row, rows
+  Ranges ranges;
+  for (const auto id : ledger.at(0)) {
+    const auto& piece = *ledger.find(id);
+    ranges.emplace_back(piece.range.first_row, piece.range.rows);
+    EXPECT_EQ(piece.work_id, id);
+    EXPECT_EQ(piece.asked, 1u);
+    EXPECT_EQ(piece.tries(), 0u);
+    EXPECT_EQ(piece.deadline, kSoon + std::chrono::seconds(1));
+    EXPECT_TRUE(piece.alone);
+    EXPECT_EQ(piece.covered_by, kSoon);
+  }
+  EXPECT_EQ(ranges, (Ranges{{10, 2}, {12, 2}, {14, 1}}));
+  EXPECT_EQ(ledger.owed(), 1u);
+}
+
 TEST(ReplayBook, AcceptsEachPositionOnceAndOnlyFromTheLatestAttempt) {
   using Verdict = ReplayBook::Verdict;
   ReplayBook book({1, 2, 3});

@@ -176,6 +176,43 @@ TEST(Loss, OfOneRouterSendsItsWorkToTheOther) {
   EXPECT_GT(stage.shards[0]->status().work_items_resent_total, 0);
 }
 
+/// Rows wait that were cut for no router, or for one that granted more: they are cut once more.
+struct ARouterThatIsBackWithLessCredit : ::testing::Test {
+  static StageOptions options(int& attention_jobs) {
+    StageOptions options;
+    options.run_job = [&](PeerId role, const ComputeLane::Work& job) {
+      attention_jobs += role == attention_id(0) ? 1 : 0;
+      job();
+    };
+    return options;
+  }
+  void bring_back_and_finish() {
+    stage.bring_back(0, {.decode_rows = 0, .prefill_rows = 1});
+    ASSERT_TRUE(stage.run(heard));
+    expect_the_same_bits(*heard);
+    EXPECT_GE(stage.routers[0]->status().items_total, 40);
+  }
+  int attention_jobs = 0;
+  Stage stage{options(attention_jobs)};
+  std::shared_ptr<Recorder> heard;
+};
+
+TEST_F(ARouterThatIsBackWithLessCredit, GetsRowsThatNoRouterHad) {
+  stage.lose(router_id(0));
+  heard = stage.submit(request());
+  // The second job is that of the shared expert: the rows of the first layer wait beside it.
+  while (attention_jobs < 2) stage.rest(1us);
+  bring_back_and_finish();
+}
+
+TEST_F(ARouterThatIsBackWithLessCredit, GetsRowsThatItHadBefore) {
+  heard = stage.submit(request());
+  ASSERT_TRUE(stage.run_until([&] { return stage.routers[0]->status().items_open > 0; }));
+  stage.lose(router_id(0));
+  bring_back_and_finish();
+  EXPECT_GT(stage.shards[0]->status().work_items_resent_total, 0);
+}
+
 TEST(Loss, OfTheOnlyRouterEndsRequestsAsUnavailableWithinTheHopBudget) {
   StageOptions options;
   Stage stage{options};

@@ -148,6 +148,16 @@ class Stage : public GatewayRole::Sink {
     for (auto& router : routers)
       if (router) link(*router, *experts[expert]);
   }
+  /// Another life of a router that was lost, with other credits to give; it knows the static
+  /// placement, and every shard links to it.
+  void bring_back(std::uint32_t router, transport::CreditGrant grant) {
+    options_.grant = grant;
+    routers.at(router) = make_router(router);
+    for (auto& expert : experts) link(*routers[router], *expert);
+    for (auto& shard : shards) link(*shard, *routers[router]);
+    publish(
+        model::static_placement(config().num_layers, config().routed_experts, options_.experts));
+  }
   /// What the director says of the peers of `role`.
   PeerStandings& standings(PeerId role) { return *standings_.at(role); }
   /// The same placement to all routers, unchecked.
@@ -195,10 +205,12 @@ class Stage : public GatewayRole::Sink {
     for (int i = 0; i < options_.attention; ++i)
       shards.push_back(std::make_unique<AttentionRole>(context(proto::Role::attention, i),
                                                        options_.shard, model_.attention));
-    for (int i = 0; i < options_.routers; ++i)
-      routers.push_back(std::make_unique<RouterRole>(context(proto::Role::router, i),
-                                                     options_.router, model_.router));
+    for (int i = 0; i < options_.routers; ++i) routers.push_back(make_router(i));
     for (int i = 0; i < options_.experts; ++i) experts.push_back(make_expert(i));
+  }
+  std::unique_ptr<RouterRole> make_router(std::uint32_t i) {
+    return std::make_unique<RouterRole>(context(proto::Role::router, i), options_.router,
+                                        model_.router);
   }
   std::unique_ptr<ExpertRole> make_expert(int i) {
     const auto range = options_.ranges.empty() ? model::ExpertModel::range_of(
