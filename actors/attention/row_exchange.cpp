@@ -5,6 +5,13 @@
 #include <string>
 
 namespace troupe::actors {
+namespace {
+
+std::string counted_rows(std::int64_t rows) {
+  return std::to_string(rows) + (rows == 1 ? " row" : " rows");
+}
+
+}  // namespace
 
 RowExchange::RowExchange(Peers& peers, std::shared_ptr<const PeerStandings> standings,
                          RowExchangeSettings settings)
@@ -126,12 +133,30 @@ void RowExchange::late(WorkItem& item, TimePoint now) {
                 {Errc::unavailable, "layer " + std::to_string(layer_) + ": no router is connected" +
                                         (last_gone_.empty() ? "" : " (" + last_gone_ + ")") +
                                         "; the request can be repeated once one is back"});
-  fail(item,
-       {Errc::unavailable,
-        "layer " + std::to_string(layer_) + ": " +
-            (waited_for_router ? "no router had room" : name_of(item.router) + " did not answer") +
-            " within the hop budget of " + std::to_string(settings_.hop_budget.count()) +
-            " ms (attempts: " + std::to_string(item.tries()) + ")"});
+  const std::string what = waited_for_router
+                               ? "no router had room for " + counted_rows(item.range.rows)
+                               : name_of(item.router) + " did not answer";
+  fail(item, {Errc::unavailable,
+              "layer " + std::to_string(layer_) + ": " + what + " within the hop budget of " +
+                  std::to_string(settings_.hop_budget.count()) + " ms (attempts: " +
+                  std::to_string(item.tries()) + (waited_for_router ? under_way(now) : "") + ")"});
+}
+
+/// What each connected router has of this shard's rows, and for how long of this layer's.
+std::string RowExchange::under_way(TimePoint now) const {
+  std::string text;
+  for (const auto router : peers_.joined_of(proto::Role::router)) {
+    const auto& credits = *peers_.credits(router);
+    text += "; " + name_of(router) + " has " + std::to_string(credits.used_total()) + " of " +
+            counted_rows(credits.grant().rows_max(lane_));
+    auto oldest = now;
+    for (const auto id : ledger_.at(router)) oldest = std::min(oldest, ledger_.find(id)->sent);
+    if (oldest < now)
+      text += " for " +
+              std::to_string(std::chrono::ceil<std::chrono::milliseconds>(now - oldest).count()) +
+              " ms";
+  }
+  return text;
 }
 
 void RowExchange::fail(const WorkItem& item, Error error) {

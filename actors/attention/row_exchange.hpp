@@ -86,6 +86,7 @@ class RowExchange {
   bool halve(const WorkItem& item, TimePoint now);
   void renew_those_behind(TimePoint now);
   void late(WorkItem& item, TimePoint now);
+  std::string under_way(TimePoint now) const;
   void fail(const WorkItem& item, Error error);
   void return_credits(PeerId router, const proto::FrameHeader& reply);
   bool fits(const WorkItem& item, const proto::RowBlock& rows) const;

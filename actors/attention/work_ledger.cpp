@@ -19,6 +19,11 @@ WorkItem* WorkLedger::find(std::uint64_t work_id) {
   return found == items_.end() ? nullptr : &found->second;
 }
 
+const WorkItem* WorkLedger::find(std::uint64_t work_id) const {
+  const auto found = items_.find(work_id);
+  return found == items_.end() ? nullptr : &found->second;
+}
+
 void WorkLedger::book(WorkItem& item, PeerId router, const proto::FrameHeader& header,
                       TimePoint deadline) {
   item.router = router;

@@ -44,6 +44,7 @@ class WorkLedger {
 
   WorkItem& open(RowRange range, TimePoint deadline);
   WorkItem* find(std::uint64_t work_id);
+  const WorkItem* find(std::uint64_t work_id) const;
   /// Books an attempt that goes to `router` under `header`.
   void book(WorkItem& item, PeerId router, const proto::FrameHeader& header, TimePoint deadline);
   /// Takes the item from its router; the next attempt goes elsewhere.

@@ -301,6 +301,23 @@ TEST(Freeze, OfTheOnlyRouterEndsRequestsByTheHopBudget) {
   EXPECT_NE(error.detail.find("router 0"), std::string::npos) << error.detail;
 }
 
+TEST(Freeze, OfTheOnlyRouterIsToldByRowsThatWaitForItsRoom) {
+  StageOptions options;
+  options.grant = {.decode_rows = 0, .prefill_rows = 1};
+  auto plan = std::make_shared<transport::FaultPlan>(1);
+  options.faults[{attention_id(0), router_id(0)}] = plan;
+  Stage stage{options};
+  plan->freeze();
+  auto heard = stage.submit(request());
+  ASSERT_TRUE(stage.run(heard));
+  const Error& error = heard->error;
+  EXPECT_EQ(error.code, Errc::unavailable) << error.detail;
+  const auto told =
+      "no router had room for 1 row within the hop budget of 2000 ms "
+      "(attempts: 0; router 0 has 1 of 1 row for 2000 ms)";
+  EXPECT_NE(error.detail.find(told), std::string::npos) << error.detail;
+}
+
 TEST(Freeze, OfAnExpertShardEndsRequestsByTheHopBudgetAndNamesIt) {
   StageOptions options;
   options.experts = 2;
