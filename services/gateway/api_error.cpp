@@ -2,6 +2,7 @@
 #include "services/gateway/api_error.hpp"
 
 #include <charconv>
+#include <new>
 #include <string_view>
 
 #include "model/tokenizer/utf8.hpp"
@@ -116,10 +117,10 @@ ApiError permission_denied(const std::string& key_name, std::string_view right) 
 ApiError priority_denied(const std::string& key_name, std::int32_t priority,
                          std::int32_t priority_max) {
   const std::string bound = std::to_string(priority_max);
-  ApiError error = make(ApiCode::permission_denied, "INSUFFICIENT_PERMISSIONS",
-                        "the key \"" + key_name + "\" may ask for a priority of " + bound +
-                            " at most, not " + std::to_string(priority) +
-                            ". Lower it, or have the key's priority_max raised");
+  ApiError error =
+      make(ApiCode::permission_denied, "INSUFFICIENT_PERMISSIONS",
+           "the key \"" + key_name + "\" may ask for a priority of " + bound + " at most, not " +
+               std::to_string(priority) + ". Lower it, or have the key's priority_max raised");
   error.metadata = {{"field", "priority"}, {"priority_max", bound}};
   return error;
 }
@@ -200,6 +201,18 @@ ApiError from_engine(const Error& error) {
       bug.cause = error.detail;
       return bug;
     }
+  }
+}
+
+ApiError from_exception(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::bad_alloc&) {
+    return from_engine({Errc::resource_exhausted, "no memory for the request"});
+  } catch (const std::exception& error) {
+    return from_engine({Errc::internal, error.what()});
+  } catch (...) {
+    return from_engine({Errc::internal, "an exception that is no std::exception"});
   }
 }
 

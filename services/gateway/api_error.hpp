@@ -2,6 +2,7 @@
 #pragma once
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <map>
 #include <optional>
 #include <string>
@@ -89,5 +90,8 @@ ApiError not_ready(const actors::Readiness& now);
 /// What an error of the engine is to a client. Bugs and broken files are INTERNAL without their
 /// text, which is the `cause`.
 ApiError from_engine(const Error& error);
+/// What an exception is to a client: MEMORY_EXHAUSTED where there was no memory, else INTERNAL with
+/// its text as the cause.
+ApiError from_exception(const std::exception_ptr& thrown);
 
 }  // namespace troupe::services

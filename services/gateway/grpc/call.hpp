@@ -7,7 +7,6 @@
 
 #include <chrono>
 #include <exception>
-#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -65,10 +64,8 @@ template <class Work>
 std::optional<ApiError> exception_of(const Work& work) {
   try {
     work();
-  } catch (const std::bad_alloc&) {
-    return from_engine({Errc::resource_exhausted, "no memory for the request"});
-  } catch (const std::exception& error) {
-    return from_engine({Errc::internal, error.what()});
+  } catch (...) {
+    return from_exception(std::current_exception());
   }
   return std::nullopt;
 }

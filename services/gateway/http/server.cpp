@@ -66,26 +66,16 @@ struct Exchange {
   ConnectionStream& stream;
   BodyFraming framing;
   std::vector<std::string> idempotency_keys;
-  bool filled = false;  // the reply is ours; else the library refuses
-  bool last = false;    // the connection ends behind it
-  bool chunks = true;   // the client knows chunked bodies
-  int status = 0;       // of the reply
-  std::string cause;    // what an exception said, for the log
+  bool filled = false;             // the reply is ours; else the library refuses
+  bool last = false;               // the connection ends behind it
+  bool chunks = true;              // the client knows chunked bodies
+  int status = 0;                  // of the reply
+  std::optional<ApiError> thrown;  // an exception
   std::optional<HttpCall> call;
 };
 
 /// The library calls back with request and response only; each request stays on its thread.
 thread_local Exchange* exchange = nullptr;
-
-std::string text_of(const std::exception_ptr& thrown) {
-  try {
-    std::rethrow_exception(thrown);
-  } catch (const std::exception& error) {
-    return error.what();
-  } catch (...) {
-    return "an exception that is no std::exception";
-  }
-}
 
 HttpError overloaded() {
   HttpError error;
@@ -117,8 +107,8 @@ class Answers final : public httplib::Server {
     set_keep_alive_max_count(1'000'000);
     set_exception_handler(
         [](const httplib::Request&, httplib::Response& response, std::exception_ptr thrown) {
-          response.status = 500;
-          exchange->cause = text_of(thrown);
+          exchange->thrown = from_exception(thrown);
+          response.status = to_http(*exchange->thrown).status;
         });
     set_error_handler([this](const httplib::Request& request, httplib::Response& response) {
       refuse(request, response);
@@ -161,8 +151,8 @@ class Answers final : public httplib::Server {
     exchange = nullptr;
     if (current.call) {
       if (!sent && current.call->record().code.empty()) {
-        const Errc code = current.cause.empty() ? Errc::cancelled : Errc::internal;
-        current.call->note(to_http(from_engine({code, current.cause})));
+        const ApiError gone = from_engine({Errc::cancelled, ""});
+        current.call->note(to_http(current.thrown.value_or(gone)));
       }
       current.call->close(current.status);
       current.call.reset();  // it has ended, however long the client takes to read
@@ -188,7 +178,7 @@ class Answers final : public httplib::Server {
         exchange->stream.begin_body(exchange->framing.chunked);
       });
     } catch (...) {  // in the midst of a stream, or the library's trouble with a stranger's bytes
-      current.cause = text_of(std::current_exception());
+      current.thrown = from_exception(std::current_exception());
       return false;
     }
   }
@@ -292,7 +282,7 @@ class Answers final : public httplib::Server {
     using Failure = ConnectionStream::Failure;
     const Failure failure = exchange->stream.failure();
     HttpCall& call = call_of(from);
-    const bool known = !exchange->cause.empty() && *call.record().api != '\0';
+    const bool known = exchange->thrown && *call.record().api != '\0';
     if (!known) call.count_as("unknown");
     exchange->last = true;
     HttpError error = exchange->framing.refused.value_or(refusal(response.status));
@@ -307,7 +297,7 @@ class Answers final : public httplib::Server {
     }
     if (failure == Failure::header_bytes) error = refusal(431);
     if (failure == Failure::read_time) error = refusal(408);
-    error.cause = std::move(exchange->cause);
+    if (exchange->thrown) error = to_http(*exchange->thrown);
     fill(call.fail(error), response);
   }
 

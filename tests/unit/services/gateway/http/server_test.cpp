@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <mutex>
+#include <new>
 #include <stdexcept>
 #include <string>
 
@@ -20,6 +21,7 @@ class BrokenEngine final : public actors::RequestEngine {
  public:
   Expected<actors::RequestId> submit(actors::GenerateRequest request,
                                      std::shared_ptr<actors::RequestListener> listener) override {
+    if (no_memory) throw std::bad_alloc();
     if (!submits) throw std::runtime_error("submit is broken");
     const auto id = engine_.submit(std::move(request), listener);
     listener->on_token({3, tiny_model().tokenizer->encode("a").value().front(), 0, {}});
@@ -30,6 +32,7 @@ class BrokenEngine final : public actors::RequestEngine {
   std::uint64_t numerics_id() const override { return 0; }
 
   bool submits = true;
+  bool no_memory = false;
 
  private:
   FakeEngine engine_;
@@ -77,6 +80,18 @@ TEST_F(HttpServerTest, AnExceptionIsA500OfItsRouteAndTheLogHasItsText) {
   EXPECT_EQ(records.front().code, "500");
   EXPECT_STREQ(records.front().api, "completions");
   EXPECT_EQ(records.front().cause, "submit is broken");
+}
+
+TEST_F(HttpServerTest, MemoryThatEndsIsNoBugAndAskingLaterHelps) {
+  engine.no_memory = true;
+  std::string reply;
+  ask(R"({"prompt": "a"})", [&](const Descriptor& peer) { reply = read_all(peer); });
+  EXPECT_EQ(reply.rfind("HTTP/1.1 429 ", 0), 0u) << reply;
+  EXPECT_NE(reply.find("\r\nRetry-After: "), std::string::npos) << reply;
+  EXPECT_NE(reply.find("\"memory_exhausted\""), std::string::npos) << reply;
+  EXPECT_EQ(records.front().code, "429");
+  EXPECT_EQ(records.front().reason, "memory_exhausted");
+  EXPECT_STREQ(records.front().api, "completions");
 }
 
 TEST_F(HttpServerTest, AnExceptionInTheMidstOfAStreamDoesNotCountAsItsClientsGoing) {
