@@ -5,9 +5,9 @@
 
 One round measures every case with both programs, right after each other; who goes first changes
 from round to round. A ratio is made of the two rates of one round, so what disturbs the machine for
-longer than a case disturbs both. Before the first the files leave the page cache, so that each
-program reads its own. One sequence goes through llama-bench, several at once through
-llama-batched-bench; each program warms up by itself.
+longer than a case disturbs both. Before the first the files are read in order into the page cache.
+One sequence goes through llama-bench, several at once through llama-batched-bench; each program
+warms up by itself.
 """
 
 import argparse
@@ -146,25 +146,25 @@ def cases_of(options):
     ]
 
 
-def forget(path):
-    """Takes a file, or the files of a folder, out of the page cache.
+def read_in_order(path):
+    """Has a file, or the files of a folder, in the page cache as whoever reads them in order has.
 
-    Pages are as large as whoever brought them in asked for: a file that was just written streams up
-    to a tenth slower than one that was read in order. So each program shall read its own.
+    Pages there are as large as the way they came in allowed: of a file that was just written they
+    are small, and it streams up to a tenth slower. Both programs shall have the same.
     """
     files = [entry.path for entry in os.scandir(path)] if os.path.isdir(path) else [path]
-    for file in files:
-        if not os.path.isfile(file):
-            continue
-        with open(file, "rb") as opened:
-            os.fsync(opened.fileno())
+    for file in filter(os.path.isfile, files):
+        with open(file, "rb", buffering=0) as opened:
+            os.fsync(opened.fileno())  # what is not on the disk yet stays
             os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            while opened.read(1 << 24):
+                pass
 
 
 def measure(options, cases):
     """Found by case, after all rounds."""
     for path in dict.fromkeys(path for case in cases for path in (case.checkpoint, case.gguf)):
-        forget(path)
+        read_in_order(path)
     found = {case: Found() for case in cases}
     for number in range(options.rounds):
         for case in cases:
