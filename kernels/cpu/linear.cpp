@@ -88,6 +88,49 @@ HWY_INLINE void stream_pairs(const std::uint8_t* const (&group)[kRows], const fl
   }
 }
 
+/// The same for larger tiles, of the lanes one register only, `part`: so both sums and decoded
+/// codes stay in registers.
+template <class Format, std::size_t kTokens, std::size_t kRows>
+HWY_INLINE void stream_part(const std::uint8_t* const (&group)[kRows], const float* x,
+                            std::size_t stride, std::size_t part, V (&sums)[kTokens][kRows][1]) {
+  const F32 d;
+  const auto weights = [&](std::size_t r, V(&w)[2]) {  // odd, even
+    Format::stream_pairs(group[r] + Format::offset(part * 2 * kWidth), w[0], w[1]);
+  };
+  const auto input = [&](std::size_t t, std::size_t half) {
+    V xs = hn::Load(d, x + t * stride + half * kLanes + part * kWidth);
+    keep_in_register(xs);
+    return xs;
+  };
+  if constexpr (kTokens == 2) {
+    V xs[2][2];
+    HWY_UNROLL(2)
+    for (std::size_t half = 0; half < 2; ++half) HWY_UNROLL(2)
+    for (std::size_t t = 0; t < 2; ++t) xs[half][t] = input(t, half);
+    HWY_UNROLL(4)
+    for (std::size_t r = 0; r < kRows; ++r) {
+      V w[2];
+      weights(r, w);
+      HWY_UNROLL(2)
+      for (std::size_t half = 0; half < 2; ++half) HWY_UNROLL(2)
+      for (std::size_t t = 0; t < 2; ++t)
+        sums[t][r][0] = hn::MulAdd(w[half], xs[half][t], sums[t][r][0]);
+    }
+  } else {
+    V w[kRows][2];
+    HWY_UNROLL(2)
+    for (std::size_t r = 0; r < kRows; ++r) weights(r, w[r]);
+    HWY_UNROLL(2)
+    for (std::size_t half = 0; half < 2; ++half) HWY_UNROLL(4)
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      const V xs = input(t, half);
+      HWY_UNROLL(2)
+      for (std::size_t r = 0; r < kRows; ++r)
+        sums[t][r][0] = hn::MulAdd(w[r][half], xs, sums[t][r][0]);
+    }
+  }
+}
+
 /// Multiplies one group of 16 of kRows features, the one at column `in_chunk` of its chunk, into
 /// the sums of kTokens rows.
 template <class Format, std::size_t kTokens, std::size_t kRows>
@@ -116,22 +159,31 @@ HWY_INLINE void stream_singles(const std::uint8_t* const (&group)[kRows],
   }
 }
 
+/// Whether a tile takes one register of lanes at a time; smaller ones would have too few sums to
+/// keep the multipliers busy.
 template <class Format, std::size_t kTokens, std::size_t kRows>
+inline constexpr bool kByParts = Format::kDecodedOnce && (kTokens > 1) && (kTokens * kRows > 4);
+
+/// kHere registers of lanes from `part` on.
+template <class Format, std::size_t kTokens, std::size_t kRows, std::size_t kHere>
 HWY_INLINE void stream_group(const std::uint8_t* const (&group)[kRows],
                              const GroupScales<kRows>& scales, std::size_t in_chunk, const float* x,
-                             std::size_t stride, V (&sums)[kTokens][kRows][kParts]) {
-  if constexpr (Format::kInPairs)
-    stream_pairs<Format, kTokens, kRows>(group, x, stride, sums);
+                             std::size_t stride, std::size_t part,
+                             V (&sums)[kTokens][kRows][kHere]) {
+  if constexpr (kByParts<Format, kTokens, kRows>)
+    stream_part<Format>(group, x, stride, part, sums);
+  else if constexpr (Format::kInPairs)
+    stream_pairs<Format>(group, x, stride, sums);
   else
-    stream_singles<Format, kTokens, kRows>(group, scales, in_chunk, x, stride, sums);
+    stream_singles<Format>(group, scales, in_chunk, x, stride, sums);
 }
 
 /// Groups that begin in the chunk at column k of kRows features; the last one may be cut short by
 /// the width.
-template <class Format, std::size_t kTokens, std::size_t kRows>
+template <class Format, std::size_t kTokens, std::size_t kRows, std::size_t kHere>
 HWY_INLINE void stream_chunk(const StreamJob& job, const float* x, const std::uint8_t* w,
-                             const GroupScales<kRows>& scales, std::size_t k,
-                             V (&sums)[kTokens][kRows][kParts]) {
+                             const GroupScales<kRows>& scales, std::size_t k, std::size_t part,
+                             V (&sums)[kTokens][kRows][kHere]) {
   const std::size_t row_bytes = Format::row_bytes(job.width);
   constexpr std::size_t kColumns = Format::kGroupColumns;
   const std::size_t whole = std::min(k + kChunk, job.width / kColumns * kColumns);
@@ -141,7 +193,7 @@ HWY_INLINE void stream_chunk(const StreamJob& job, const float* x, const std::ui
   for (; i < whole; i += kColumns) {
     HWY_UNROLL(4)
     for (std::size_t r = 0; r < kRows; ++r) group[r] = w + r * row_bytes + Format::offset(i);
-    stream_group<Format, kTokens, kRows>(group, scales, i - k, x + i, job.stride, sums);
+    stream_group<Format>(group, scales, i - k, x + i, job.stride, part, sums);
   }
   if (i < k + kChunk && i < job.width) {
     std::uint8_t tails[kRows][Format::kGroupBytes];
@@ -149,7 +201,7 @@ HWY_INLINE void stream_chunk(const StreamJob& job, const float* x, const std::ui
       Format::tail(w + r * row_bytes + Format::offset(i), job.width - i, tails[r]);
       group[r] = tails[r];
     }
-    stream_group<Format, kTokens, kRows>(group, scales, i - k, x + i, job.stride, sums);
+    stream_group<Format>(group, scales, i - k, x + i, job.stride, part, sums);
   }
 }
 
@@ -159,17 +211,19 @@ HWY_INLINE std::size_t prefetch_distance(std::size_t tile_bytes) {
   return std::max<std::size_t>(tile_bytes, 2048);
 }
 
-template <std::size_t kTokens, std::size_t kRows>
-HWY_INLINE void clear(V (&sums)[kTokens][kRows][kParts]) {
+template <std::size_t kTokens, std::size_t kRows, std::size_t kHere>
+HWY_INLINE void clear(V (&sums)[kTokens][kRows][kHere]) {
   for (auto& token : sums)
     for (auto& row : token)
       for (V& part : row) part = hn::Zero(F32());
 }
 
-/// sums += raw * the factor of the block, which depends on the row of x only.
-template <class Format, std::size_t kTokens, std::size_t kRows>
+/// sums += raw, its registers those from `part` on, * the factor of the block, which depends on the
+/// row of x only.
+template <class Format, std::size_t kTokens, std::size_t kRows, std::size_t kHere>
 HWY_INLINE void fold_block(const LinearArgs& args, std::size_t token, float w_scale,
-                           std::size_t chunk, const V (&raw)[kTokens][kRows][kParts],
+                           std::size_t chunk, std::size_t part,
+                           const V (&raw)[kTokens][kRows][kHere],
                            V (&sums)[kTokens][kRows][kParts]) {
   const auto chunks = static_cast<std::size_t>(scale_blocks(args.w.cols));
   for (std::size_t t = 0; t < kTokens; ++t) {
@@ -177,8 +231,8 @@ HWY_INLINE void fold_block(const LinearArgs& args, std::size_t token, float w_sc
         args.x_scales == nullptr ? w_scale : args.x_scales[(token + t) * chunks + chunk] * w_scale;
     const V factor = hn::Set(F32(), scale * Format::kUnit);
     for (std::size_t r = 0; r < kRows; ++r)
-      for (std::size_t p = 0; p < kParts; ++p)
-        sums[t][r][p] = hn::MulAdd(raw[t][r][p], factor, sums[t][r][p]);
+      for (std::size_t p = 0; p < kHere; ++p)
+        sums[t][r][part + p] = hn::MulAdd(raw[t][r][p], factor, sums[t][r][part + p]);
   }
 }
 
@@ -225,13 +279,17 @@ HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t token, std::size
         hwy::Prefetch(w + r * row_bytes + Format::offset(k) + ahead + b);
     if constexpr (Format::kFold == Fold::group) Format::load(args.w, feature, chunk, scales);
     if constexpr (Format::kFold != Fold::block) {
-      stream_chunk<Format, kTokens, kRows>(job, x, w, scales, k, sums);
+      stream_chunk<Format>(job, x, w, scales, k, 0, sums);
     } else {
-      V raw[kTokens][kRows][kParts];
-      clear(raw);
-      stream_chunk<Format, kTokens, kRows>(job, x, w, scales, k, raw);
-      fold_block<Format>(args, token, args.w.scales[feature / kChunk * chunks + chunk], chunk, raw,
-                         sums);
+      const float scale = args.w.scales[feature / kChunk * chunks + chunk];
+      constexpr std::size_t kHere = kByParts<Format, kTokens, kRows> ? 1 : kParts;
+      HWY_UNROLL(2)
+      for (std::size_t part = 0; part < kParts; part += kHere) {
+        V raw[kTokens][kRows][kHere];
+        clear(raw);
+        stream_chunk<Format>(job, x, w, scales, k, part, raw);
+        fold_block<Format>(args, token, scale, chunk, part, raw, sums);
+      }
     }
   }
   float* y = args.y + static_cast<std::int64_t>(token) * args.y_stride + feature;
@@ -242,10 +300,16 @@ HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t token, std::size
 constexpr std::size_t kFourRowsWidth = 2048;
 
 /// kRows features for all rows of x, two at a time: after the first two the weights are in the
-/// level-1 cache. Formats whose codes take long to decode are decoded once for four rows instead.
+/// level-1 cache. Formats whose codes take long to decode are decoded once for up to four rows.
 template <class Format, std::size_t kRows>
 HWY_INLINE void stream_tokens(const StreamJob& job, std::size_t feature) {
   const auto tokens = static_cast<std::size_t>(job.args->tokens);
+  if constexpr (Format::kDecodedOnce) {
+    for_row_tiles<4>(tokens, [&](std::size_t t, auto rows) {
+      stream_tile<Format, decltype(rows)::value, kRows>(job, t, feature);
+    });
+    return;
+  }
   std::size_t t = 0;
   if constexpr (Format::kFold != Fold::none) {
     const std::size_t fours = job.width <= kFourRowsWidth ? tokens / 4 * 4 : 0;
@@ -262,8 +326,18 @@ HWY_INLINE std::size_t features_together(const StreamJob& job) {
   const std::int64_t tokens = job.args->tokens;
   if (tokens <= 2 && Format::row_bytes(job.width) < Format::kShortRowBytes) return 1;
   if (tokens == 1) return 4;
+  if (Format::kDecodedOnce && tokens == 2 && job.width <= kFourRowsWidth) return 4;
   // Codes with scales of their own leave too few registers for two rows of each.
   return Format::kFold == Fold::group ? 1 : 2;
+}
+
+/// Four features for the one or two rows of x that there are.
+template <class Format>
+HWY_INLINE void stream_fours(const StreamJob& job, std::size_t feature) {
+  if constexpr (Format::kDecodedOnce) {
+    if (job.args->tokens == 2) return stream_tile<Format, 2, 4>(job, 0, feature);
+  }
+  stream_tile<Format, 1, 4>(job, 0, feature);
 }
 
 template <class Format>
@@ -273,8 +347,7 @@ HWY_NOINLINE void stream_features(const StreamJob& job, std::size_t begin, std::
   while (feature < end) {
     // A tile never crosses a row of scale blocks.
     const std::size_t stop = std::min(end, feature / kChunk * kChunk + kChunk);
-    for (; rows == 4 && feature + 4 <= stop; feature += 4)
-      stream_tile<Format, 1, 4>(job, 0, feature);
+    for (; rows == 4 && feature + 4 <= stop; feature += 4) stream_fours<Format>(job, feature);
     for (; rows >= 2 && feature + 2 <= stop; feature += 2) stream_tokens<Format, 2>(job, feature);
     for (; feature < stop; ++feature) stream_tokens<Format, 1>(job, feature);
   }
