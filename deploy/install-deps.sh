@@ -18,7 +18,7 @@ packages=(
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc grpc-proto
   libgtest-dev libbenchmark-dev
 )
-# The browser is for the chat page: 64 MB to fetch.
+# The browser is for the pages: 64 MB to fetch.
 test_packages=(python3 python3-venv git binutils iproute2 chromium-headless-shell fonts-dejavu-core)
 
 with_tests=no

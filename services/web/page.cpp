@@ -29,7 +29,9 @@ const PageFile* find_page_file(std::string_view path) {
   std::string_view name = path;
   if (path == "/") {
     name = "index.html";
-  } else if (path.starts_with(kFolder) && path != "/web/index.html") {
+  } else if (path == "/cluster") {
+    name = "cluster.html";
+  } else if (path.starts_with(kFolder) && !path.ends_with(".html")) {
     name.remove_prefix(kFolder.size());
   } else {
     return nullptr;

@@ -1,4 +1,4 @@
-// The chat page as the gateway serves it: files of this binary, and the headers that go with them.
+// The pages that the gateway serves: files of this binary, and the headers that go with them.
 #pragma once
 #include <span>
 #include <string>
@@ -17,8 +17,8 @@ struct PageFile {
 /// All of them, by name.
 std::span<const PageFile> page_files();
 
-/// The file at a path of the public port: "/" is the page, "/web/NAME" what belongs to it. Null:
-/// there is none.
+/// The file at a path of the public port: "/" is the chat page, "/cluster" the cluster page,
+/// "/web/NAME" what belongs to them. Null: there is none.
 const PageFile* find_page_file(std::string_view path);
 
 /// "text/javascript; charset=utf-8", by the end of the name.

@@ -12,8 +12,10 @@ import unittest
 import urllib.error
 import urllib.request
 
-from tests.support import browser, grpc_client, openai_client, program
+from tests.support import grpc_client, openai_client, program
+from tests.support.page_case import PageCase
 
+PAGES = ("/", "/cluster")
 CHAT = "**/v1/chat/completions"
 LENGTH = 2000  # two such answers and their questions fit the bundled model's 4096 positions
 PROMPT = ("In the beginning God created the heaven and the earth. " * 8).strip()
@@ -58,26 +60,19 @@ def answer_at_length(page):
     page.route(CHAT, change)
 
 
-class WebPageTest(unittest.TestCase):
+class WebPageTest(PageCase):
     @classmethod
     def setUpClass(cls):
-        cls.browser = browser.Browser(program.TIMEOUT_S)
-        cls.addClassCleanup(cls.browser.close)
+        super().setUpClass()
         cls.served = grpc_client.Served()
         cls.addClassCleanup(cls.served.stop)
 
     def open(self, url=None, **options):
-        page = self.browser.open((url or self.served.url) + "/", **options)
-        self.addCleanup(page.context.close)
-        self.addCleanup(self.check_notes, page.noted)
+        page = self.open_page((url or self.served.url) + "/", **options)
         page.click("#open-settings")
         page.fill("#temperature", "0")
         page.click("#settings button[value=save]")
         return page
-
-    def check_notes(self, noted):
-        for name in ("strangers", "violations", "errors", "dialogs"):
-            self.assertEqual(getattr(noted, name), [], name)
 
     def ask(self, page, text, key="Enter"):
         page.fill("#question", text)
@@ -376,13 +371,11 @@ class PageFilesTest(unittest.TestCase):
                 return error.code, error.headers, error.read()
 
     def test_every_file_has_its_type_and_headers_and_is_kept_by_its_etag(self):
-        _, _, page = self.get("/")
-        names = ["/"] + re.findall(r'(?:href|src)="(/web/[^"]+)"', page.decode())
-        self.assertIn("/web/main.js", names)
-        for name in names:  # grows by what a file imports
+        names = list(PAGES)
+        for name in names:  # grows by what a file names
             status, headers, body = self.get(name)
-            imported = re.findall(r'from "(/web/[^"]+)"', body.decode())
-            names += sorted(set(imported) - set(names))
+            named = re.findall(r'(?:href=|src=|from )"(/web/[^"#]+)', body.decode())
+            names += sorted(set(named) - set(names))
             self.assertEqual(status, 200, name)
             self.assertTrue(body, name)
             self.assertEqual(headers["X-Content-Type-Options"], "nosniff")
@@ -393,23 +386,28 @@ class PageFilesTest(unittest.TestCase):
             self.assertEqual(self.get(name, known)[0::2], (304, b""), name)
             self.assertEqual(self.get(name, {"If-None-Match": '"x"'})[0], 200)
             self.assertEqual(self.get(name, method="HEAD")[0::2], (200, b""))
-        self.assertIn("/web/markdown.js", names)
-        self.assertEqual(self.get("/")[1]["Content-Type"], "text/html; charset=utf-8")
+        for name in ("/web/markdown.js", "/web/cluster_grid.js", "/web/icons.svg"):
+            self.assertIn(name, names)
+        for path in PAGES:
+            self.assertEqual(self.get(path)[1]["Content-Type"], "text/html; charset=utf-8")
         script = self.get("/web/main.js")[1]["Content-Type"]
         self.assertEqual(script, "text/javascript; charset=utf-8")
 
-    def test_the_page_has_no_script_and_no_style_of_its_own(self):
-        page = self.get("/")[2].decode()
-        self.assertEqual(re.findall(r"<script(?![^>]* src=)", page), [])
-        self.assertEqual(re.findall(r"<style|\sstyle=|\son\w+=", page), [])
-        self.assertEqual(re.findall(r'(?:src|href)="(?![/#])', page), [])
+    def test_the_pages_have_no_script_and_no_style_of_their_own(self):
+        for path in PAGES:
+            page = self.get(path)[2].decode()
+            self.assertEqual(re.findall(r"<script(?![^>]* src=)", page), [])
+            self.assertEqual(re.findall(r"<style|\sstyle=|\son\w+=", page), [])
+            self.assertEqual(re.findall(r'(?:src|href)="(?![/#])', page), [])
 
     def test_what_is_not_there(self):
-        for path in ("/web/", "/web/nothing.js", "/web/index.html", "/web/../web/main.js"):
+        own = ("/web/index.html", "/web/cluster.html")  # these have a path each
+        for path in ("/web/", "/web/nothing.js", "/web/../web/main.js", "/cluster/", *own):
             status, headers, _ = self.get(path)
             self.assertEqual(status, 404, path)
             self.assertEqual(headers["Content-Type"], "application/json", path)
-        self.assertEqual(self.get("/", method="POST")[0], 405)
+        for path in PAGES:
+            self.assertEqual(self.get(path, method="POST")[0], 405)
 
 
 if __name__ == "__main__":

@@ -29,15 +29,18 @@ class Browser:
         self._browser = self._playwright.chromium.launch(executable_path=executable())
         self._timeout_ms = timeout_s * 1000
 
-    def open(self, url, wide=True, **options):
-        """A page at `url` in a new context; its `noted` is filled as things happen."""
+    def open(self, url, wide=True, ready="#model option", prepare=None, **options):
+        """A page at `url` in a new context; its `noted` is filled as things happen. `ready`: what
+        is there once it is; `prepare`: called with the page before it loads."""
         size = {"width": 1200 if wide else 390, "height": 800}
         context = self._browser.new_context(viewport=size, **options)
         context.set_default_timeout(self._timeout_ms)
         page = context.new_page()
         page.noted = Notes(page, url)
+        if prepare:
+            prepare(page)
         page.goto(url)
-        page.wait_for_selector("#model option", state="attached")
+        page.wait_for_selector(ready, state="attached")
         return page
 
     def expect(self, page, selector, text):

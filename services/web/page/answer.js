@@ -1,5 +1,6 @@
 // One answer under way: what has come of it, its speed, and how it ended.
-import { AnswerError, complete } from "/web/completion.js";
+import { complete } from "/web/completion.js";
+import { AnswerError } from "/web/gateway.js";
 
 /** What is sent: questions whose answer ended before its first word are left out. */
 export function history(messages, system) {

@@ -1,10 +1,9 @@
 // The settings dialog, the choice of a model, and the theme.
 import { ask } from "/web/chat_list.js";
-import { DEFAULTS, saveSettings, saveTheme } from "/web/storage.js";
+import { DEFAULTS, saveSettings } from "/web/storage.js";
+import { wireTheme } from "/web/theme_button.js";
 
 const FIELDS = ["system", "temperature", "top_p", "max_tokens", "seed", "api_key"];
-const THEMES = ["auto", "light", "dark"];
-const THEME_NAMES = { auto: "automatic", light: "light", dark: "dark" };
 const byId = (id) => document.getElementById(id);
 
 function fill(settings) {
@@ -29,22 +28,8 @@ export function showModels(models, settings) {
   select.disabled = models.length < 2;
 }
 
-function showTheme(theme) {
-  const button = byId("theme");
-  document.documentElement.dataset.theme = theme;
-  button.querySelector("use").setAttribute("href", `#i-${theme}`);
-  button.title = `Theme: ${THEME_NAMES[theme]}`;
-  button.setAttribute("aria-label", button.title);
-}
-
 export function wirePreferences(settings) {
-  showTheme(document.documentElement.dataset.theme);
-  byId("theme").addEventListener("click", () => {
-    const now = document.documentElement.dataset.theme;
-    const next = THEMES[(THEMES.indexOf(now) + 1) % THEMES.length];
-    showTheme(next);
-    saveTheme(next);
-  });
+  wireTheme(byId("theme"));
   byId("reset-settings").addEventListener("click", () => {
     fill({ ...DEFAULTS, api_key: byId("api_key").value });
   });
