@@ -57,7 +57,7 @@ HIDE = """(hidden) => {
 
 
 def counting(page):
-    """The page's clock stands until the test moves it, and its requests are counted in window.asked."""
+    """The clock stands until the test moves it, and window.asked counts requests."""
     page.add_init_script(COUNT_REQUESTS)
     page.clock.install(time=0)
     page.clock.pause_at(1)
