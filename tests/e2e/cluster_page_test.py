@@ -17,7 +17,7 @@ from tests.support.poll_until import eventually
 
 HOSTILE = "<img src=x onerror=\"alert('model')\"><script>alert('script')</script>"
 
-# Where a cell is, in CSS pixels of the canvas, and the colours inside of it.
+# A point in a cell, in CSS pixels of the canvas and not its middle, and the colours inside of it.
 CELL = """async ([status, layer, expert]) => {
     const { Cluster } = await import("/web/cluster_data.js");
     const { Places } = await import("/web/cluster_places.js");
@@ -32,7 +32,8 @@ CELL = """async ([status, layer, expert]) => {
     const { data } = canvas.getContext("2d").getImageData(...at, w, h);
     const colours = new Set();
     for (let i = 0; i < data.length; i += 4) colours.add(data.slice(i, i + 3).join());
-    return { x: (x + width / 2) / ratio, y: (y + height / 2) / ratio, colours: [...colours] };
+    const place = { x: (x + 0.75 * width) / ratio, y: (y + 0.75 * height) / ratio };
+    return { ...place, colours: [...colours] };
 }"""
 
 # What cluster_data.js makes of answers that come at the given seconds.
@@ -81,7 +82,7 @@ class ClusterPageCase(PageCase):
         return self.open_page(url, ready=ready, prepare=serve, **options)
 
     def cell(self, page, cluster, layer, expert):
-        """Its middle on the screen and its colours; `layer` is a number, not an id."""
+        """A point in it on the screen, and its colours; `layer` is a number, not an id."""
         found = page.evaluate(CELL, [cluster.status, layer, expert])
         box = page.locator("#grid").bounding_box()
         return box["x"] + found["x"], box["y"] + found["y"], found["colours"]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes docs/cluster_page.png: the cluster page of `troupe up --experts 4` under some load.
 
-cluster_picture.py FILE
+cluster_picture.py FILE, with TROUPE_BIN, TROUPE_SOURCE_DIR and PYTHONPATH as ctest sets them
 """
 
 import sys
@@ -11,7 +11,7 @@ from tests.support.grpc_client import request
 from tests.support.made_up_cluster import BOARD
 from tests.support.up_cluster import Load, Up
 
-WIDTH, HEIGHT = 1200, 860
+WIDTH, HEIGHT = 1200, 800
 QUESTIONS = ("What is a lighthouse?", "What is a doctor?", "Write about the sea.",
              "In the beginning God created the heaven and the earth.")
 PAIRS_MIN = 50000  # computed before the picture is taken
@@ -27,7 +27,7 @@ def take(page, file):
         page.wait_for_function("had => document.getElementById('total').textContent !== had",
                                arg=page.inner_text("#total"))
     page.focus("#grid")
-    for key in ("ArrowDown", *["ArrowRight"] * 6, "Enter"):
+    for key in ("ArrowDown", *["ArrowRight"] * 11, "Enter"):
         page.keyboard.press(key)
     page.wait_for_selector("#unpin")
     page.evaluate("document.activeElement.blur()")

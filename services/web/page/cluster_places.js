@@ -20,7 +20,7 @@ export class Places {
     const { experts } = cluster;
     const layers = cluster.layers.length;
     Object.assign(this, { runs: cluster.runs(), width, ratio });
-    const wide = width - MARGIN.side - 1;
+    const wide = Math.max(width - MARGIN.side - 1, 1);
     const { cell } = divide(wide, experts, this.runs.length);
     this.downwards = cell < CELL_WIDTH_MIN && experts > layers;
     const most = this.downwards ? wide : Math.max(GRID_HEIGHT, CELL_HEIGHT.min * layers);
