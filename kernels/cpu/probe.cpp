@@ -46,16 +46,19 @@ std::int64_t fma_probe(std::int64_t rounds, float* result) {
   return rounds * static_cast<std::int64_t>(kChains * kWidth * 2);
 }
 
-/// Chains of a product's latency of seven cycles.
+/// Chains of sums alone: what they add does not depend on them, as in a tile.
 std::int64_t int8_probe(std::int64_t rounds, std::int32_t* result) {
-  constexpr std::size_t kChains = 12;
+  constexpr std::size_t kChains = 8;
   Words sums[kChains];
   for (std::size_t i = 0; i < kChains; ++i) sums[i] = all_bytes(static_cast<std::uint8_t>(i + 1));
-  const Words factor = all_bytes(3);
+  const Words codes = all_bytes(3);
+  Words x = all_bytes(5);
   for (std::int64_t n = 0; n < rounds; ++n) {
-    HWY_UNROLL(12)
-    for (std::size_t i = 0; i < kChains; ++i)
-      sums[i] = PairwiseProducts::add_signed(sums[i], factor, sums[i]);
+    HWY_UNROLL(8)
+    for (std::size_t i = 0; i < kChains; ++i) {
+      asm volatile("" : "+v"(x.raw));  // else its products would be the same each time
+      sums[i] = PairwiseProducts::add_signed(sums[i], codes, x);
+    }
   }
   Words total = sums[0];
   for (std::size_t i = 1; i < kChains; ++i) total = hn::Add(total, sums[i]);
