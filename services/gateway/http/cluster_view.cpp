@@ -59,11 +59,11 @@ JsonValue load(const actors::ExpertLoad& load, const model::ModelConfig& config)
 
 }  // namespace
 
-Answered<std::string> ClusterView::text(Clock::time_point now) {
+Answered<std::string> ClusterView::text() {
   const std::lock_guard lock(mutex_);
-  if (!answer_ || now - asked_ >= kAgeMax) {
+  if (!answer_ || clock_() - answered_ >= kAgeMax) {
     answer_ = ask();
-    asked_ = now;
+    answered_ = clock_();  // it may have taken seconds: those who waited ask for no other
   }
   return *answer_;
 }

@@ -25,21 +25,24 @@ class ClusterView {
   using Clock = std::chrono::steady_clock;
 
   /// `model` must outlive it.
-  ClusterView(const ServedModel& model, ClusterSource source)
-      : model_(model), source_(std::move(source)) {}
+  ClusterView(const ServedModel& model, ClusterSource source,
+              std::function<Clock::time_point()> clock = Clock::now)
+      : model_(model), source_(std::move(source)), clock_(std::move(clock)) {}
 
-  /// The body of the reply, or why there is none; at most half a second old. Blocks as the source
-  /// does: however many look, the cluster is asked twice a second.
-  Answered<std::string> text(Clock::time_point now = Clock::now());
+  /// The body of the reply, or why there is none; the source said so at most half a second ago.
+  /// Blocks as the source does: however many look, the cluster is asked twice a second, and who
+  /// comes while it is asked gets what it says then.
+  Answered<std::string> text();
 
  private:
   Answered<std::string> ask() const;
 
   const ServedModel& model_;
   const ClusterSource source_;
+  const std::function<Clock::time_point()> clock_;
   std::mutex mutex_;
   std::optional<Answered<std::string>> answer_;
-  Clock::time_point asked_{};
+  Clock::time_point answered_{};
 };
 
 }  // namespace troupe::services::http

@@ -35,11 +35,15 @@ struct ClusterViewTest : testing::Test {
     for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] = static_cast<std::int64_t>(i);
     loads = {{rank.entry.peer, rank.experts, pairs}};
   }
-  Answered<std::string> ask(milliseconds after) { return view.text(start + after); }
+  Answered<std::string> ask(milliseconds after) {
+    now = start + after;
+    return view.text();
+  }
   Json shown(milliseconds after) { return Json::parse(std::get<std::string>(ask(after))); }
 
   Expected<actors::ClusterReport> said() {
     ++asked;
+    now += takes;
     if (away) return unexpected(Errc::unavailable, "no director answered within two seconds");
     return report;
   }
@@ -47,9 +51,12 @@ struct ClusterViewTest : testing::Test {
   actors::ClusterReport report;
   std::vector<actors::ExpertLoad> loads;
   bool away = false;
+  milliseconds takes{0};  // to say so
   int asked = 0;
-  ClusterView view{tiny_served(), {[this] { return said(); }, [this] { return loads; }}};
-  const ClusterView::Clock::time_point start = ClusterView::Clock::now();
+  const ClusterView::Clock::time_point start{};
+  ClusterView::Clock::time_point now = start;
+  ClusterView view{
+      tiny_served(), {[this] { return said(); }, [this] { return loads; }}, [this] { return now; }};
 };
 
 TEST_F(ClusterViewTest, ShowsStatesAndCountsOfMoeLayersAndNoHosts) {
@@ -100,6 +107,15 @@ TEST_F(ClusterViewTest, ADirectorThatIsAwayIsUnavailableAndNotAskedByEachOfMany)
   EXPECT_EQ(asked, 1);
   away = false;
   EXPECT_EQ(shown(milliseconds(500))["term"], 65536);
+}
+
+TEST_F(ClusterViewTest, ThoseWhoWaitWhileTheClusterIsAskedGetItsAnswer) {
+  takes = milliseconds(2000);
+  (void)ask(milliseconds(0));
+  (void)ask(takes);  // had come before that, and waited
+  EXPECT_EQ(asked, 1);
+  (void)ask(takes + milliseconds(500));
+  EXPECT_EQ(asked, 2);
 }
 
 }  // namespace
