@@ -8,13 +8,13 @@
 namespace troupe::actors {
 
 /// The largest payload of one message between two processes. What needs most room:
-///   report     4096 members * < 1 KiB (three names of at most 255 bytes, 130 bytes of numbers) 4
-///   MiB placement  2^20 lists * 2 bytes * (1 + 3 replicas) 8 MiB
+///   report     4096 members * < 1 KiB (three names of at most 255 bytes, numbers)      4 MiB
+///   placement  2^20 lists * 2 bytes * (1 + 3 replicas)                                 8 MiB
 ///              (DeepSeek-V3: 61 layers * 256 experts * 2 bytes * (1 + 3) = 122 KiB)
+///   loads      2^20 counts * 8 bytes (DeepSeek-V3: 122 KiB), 4096 ranks * 30 bytes     8.1 MiB
 ///   connect    a worker address of at most 64 KiB
-///   roster     4096 members * 25 bytes                                                       100
-///   KiB
-/// Twice the largest, and 1/256 of what a header can announce.
+///   roster     4096 members * 25 bytes                                               100 KiB
+/// Almost twice the largest, and 1/256 of what a header can announce.
 inline constexpr std::uint32_t kBaspPayloadMax = 16 << 20;
 
 /// Follows the headers in one direction of one connection. *Source*: BASP 3,
