@@ -8,12 +8,12 @@
 
 #include <cstdio>
 #include <fstream>
-#include <sstream>
 
 #include "model/checkpoint/checkpoint.hpp"
 #include "model/checkpoint/weight_files.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/tiny_checkpoint.hpp"
+#include "tests/support/vm_flags.hpp"
 
 namespace troupe::model {
 namespace {
@@ -45,7 +45,7 @@ void read_all(const MappedFile& file) {
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they make mlock do nothing
 
-/// "VmLck:  12 kB" of /proc/self/status; what /proc/self/smaps says of the mapping at `bytes`.
+/// "VmLck:  12 kB" of /proc/self/status.
 std::int64_t locked_kib() {
   std::ifstream status("/proc/self/status");
   for (std::string word; status >> word;)
@@ -55,17 +55,6 @@ std::int64_t locked_kib() {
       return kib;
     }
   return -1;
-}
-std::string flags_of(std::span<const std::byte> bytes) {
-  std::ostringstream begin;
-  begin << std::hex << reinterpret_cast<std::uintptr_t>(bytes.data()) << '-';
-  std::ifstream maps("/proc/self/smaps");
-  bool inside = false;
-  for (std::string line; std::getline(maps, line);) {
-    inside |= line.starts_with(begin.str());
-    if (inside && line.starts_with("VmFlags:")) return line + " ";
-  }
-  return "";
 }
 
 TEST(BringIn, LocksOnlyWhereTold) {
@@ -85,7 +74,7 @@ TEST(CheckpointPages, HugeOnesAreAskedForByWholeFileUnlessNobodyWantsThem) {
   for (const bool huge : {true, false}) {
     const auto checkpoint = Checkpoint::open(dir.path(), {.huge = huge});
     ASSERT_TRUE(checkpoint) << checkpoint.error().detail;
-    const auto flags = flags_of(checkpoint->files()[0].mapping().bytes());
+    const auto flags = testing::vm_flags(checkpoint->files()[0].mapping().bytes());
     EXPECT_NE(flags, "");
     EXPECT_EQ(flags.find(" hg ") != std::string::npos, huge) << flags;
   }
