@@ -193,7 +193,9 @@ int serve(Flags& flags) {
   const model::Numerics numerics = numerics_of(flags.engine, weights.format);
   LocalEngine engine(model::numerics_id(model->checkpoint.revision(), numerics),
                      shards_of(flags.engine.layout), model->config().routed_experts);
+  GatewayServerSettings settings = gateway_server_settings(flags.config);
   engine.set_ops_address(ops.address());
+  engine.set_version(settings.http.api.version);
   flags.served.mode = numerics.mode;
   flags.served.numerics_id = engine.numerics_id();
   flags.served.strict = flags.config.gateway.strict_api;
@@ -205,7 +207,6 @@ int serve(Flags& flags) {
   auto admin = AdminServer::start(grpc_settings(flags, flags.admin_listen, strangers.sink()),
                                   [&engine] { return engine.report(); });
   if (!admin) return report(Fault::cannot_bind, "--admin-listen: " + admin.error().detail);
-  GatewayServerSettings settings = gateway_server_settings(flags.config);
   settings.grpc = grpc_settings(flags, flags.grpc_listen, {});
   settings.http.api.health = ops.health();
   settings.http.api.cluster = {[&engine] { return engine.report(); },

@@ -108,8 +108,8 @@ ApiError unauthenticated(const std::string& why) {
 
 ApiError permission_denied(const std::string& key_name, std::string_view right) {
   ApiError error = make(ApiCode::permission_denied, "INSUFFICIENT_PERMISSIONS",
-                        "the key \"" + key_name + "\" has no right to " + std::string(right) +
-                            ". Use another key, or have this right added to it");
+                        "the key \"" + key_name + "\" lacks the right \"" + std::string(right) +
+                            "\". Use another key, or have this right added to it");
   error.metadata["right"] = right;
   return error;
 }

@@ -88,6 +88,7 @@ actors::ClusterReport LocalEngine::report() const {
       member.host = host_name();
       member.pid = ::getpid();
       member.ops_address = ops_address_;
+      member.version = version_;
       if (role == proto::Role::expert) {
         member.experts = model::ExpertModel::range_of(i, count, experts_);
       }

@@ -38,6 +38,7 @@ class LocalEngine final : public actors::RequestEngine {
   std::uint64_t epoch() const;
   /// Shown of every role.
   void set_ops_address(std::string address) { ops_address_ = std::move(address); }
+  void set_version(std::string version) { version_ = std::move(version); }
   /// As a director would: every role of this process, all of them loading or all of them active.
   actors::ClusterReport report() const;
   /// What each expert shard has computed; empty before `begin`.
@@ -51,6 +52,7 @@ class LocalEngine final : public actors::RequestEngine {
   std::uint64_t numerics_id_;
   mutable std::atomic<std::uint64_t> epoch_{0};  // as seen
   std::string ops_address_;
+  std::string version_;  // of the program
 };
 
 }  // namespace troupe::services

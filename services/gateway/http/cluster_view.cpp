@@ -71,8 +71,8 @@ Answered<std::string> ClusterView::text() {
 Answered<std::string> ClusterView::ask() const {
   const auto report = source_.report();
   if (!report) return from_engine(report.error());
+  // Members are worth showing without counts, as a director of an older version has none.
   const auto loads = source_.loads();
-  if (!loads) return from_engine(loads.error());
   const model::ModelConfig& config = model_.model().config();
   JsonValue::Array layers;
   for (int layer = 0; layer < config.num_layers; ++layer)
@@ -80,7 +80,8 @@ Answered<std::string> ClusterView::ask() const {
   JsonValue::Array members;
   for (const auto& one : report->members) members.push_back(member(one));
   JsonValue::Array ranks;
-  for (const auto& one : *loads) ranks.push_back(load(one, config));
+  if (loads)
+    for (const auto& one : *loads) ranks.push_back(load(one, config));
   JsonObject out;
   out.add("model", model_.name())
       .add("system_fingerprint", model_.fingerprint())

@@ -20,6 +20,7 @@ std::unique_ptr<actors::LocalCluster> loaded() {
 TEST(LocalEngine, SaysThatItLoadsUntilItsClusterIsThere) {
   auto cluster = loaded();
   LocalEngine engine(cluster->numerics_id(), {}, 32);
+  engine.set_version("1.2");
   EXPECT_EQ(engine.readiness().state, actors::Readiness::State::starting);
   EXPECT_EQ(engine.readiness().detail, "loading the model");
   auto heard = std::make_shared<actors::testing::Recorder>();
@@ -30,8 +31,10 @@ TEST(LocalEngine, SaysThatItLoadsUntilItsClusterIsThere) {
   const auto report = engine.report();
   EXPECT_FALSE(report.serving);
   ASSERT_EQ(report.members.size(), 4u);
-  for (const auto& member : report.members)
+  for (const auto& member : report.members) {
     EXPECT_EQ(member.entry.state, actors::MemberState::loading);
+    EXPECT_EQ(member.version, "1.2");
+  }
   EXPECT_TRUE(engine.loads().empty());
 
   engine.begin(std::move(cluster));

@@ -48,15 +48,22 @@ struct ClusterViewTest : testing::Test {
     return report;
   }
 
+  Expected<std::vector<actors::ExpertLoad>> counts() const {
+    if (!counts_known) return unexpected(Errc::unavailable, "the director does not answer");
+    return loads;
+  }
+
   actors::ClusterReport report;
   std::vector<actors::ExpertLoad> loads;
   bool away = false;
+  bool counts_known = true;
   milliseconds takes{0};  // to say so
   int asked = 0;
   const ClusterView::Clock::time_point start{};
   ClusterView::Clock::time_point now = start;
-  ClusterView view{
-      tiny_served(), {[this] { return said(); }, [this] { return loads; }}, [this] { return now; }};
+  ClusterView view{tiny_served(), {[this] { return said(); }, [this] { return counts(); }}, [this] {
+                     return now;
+                   }};
 };
 
 TEST_F(ClusterViewTest, ShowsStatesAndCountsOfMoeLayersAndNoHosts) {
@@ -107,6 +114,13 @@ TEST_F(ClusterViewTest, ADirectorThatIsAwayIsUnavailableAndNotAskedByEachOfMany)
   EXPECT_EQ(asked, 1);
   away = false;
   EXPECT_EQ(shown(milliseconds(500))["term"], 65536);
+}
+
+TEST_F(ClusterViewTest, WithoutLoadsTheMembersAreShown) {
+  counts_known = false;
+  const Json out = shown(milliseconds(0));
+  EXPECT_EQ(out["members"].size(), 1u);
+  EXPECT_EQ(out["loads"], Json::array());
 }
 
 TEST_F(ClusterViewTest, ThoseWhoWaitWhileTheClusterIsAskedGetItsAnswer) {
