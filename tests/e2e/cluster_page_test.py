@@ -274,8 +274,7 @@ class ClusterPageTest(ClusterPageCase):
         self.shows(page, scale="no load")
         self.assertNotEqual(self.cell(page, MadeUpCluster(), 0, 0)[2], cell)
         page.click("a[aria-label='Chat']")
-        page.wait_for_selector("#question")
-        self.assertEqual(page.get_attribute("#theme", "aria-label"), "Theme: dark")
+        page.wait_for_selector("#theme[aria-label='Theme: dark']")
         page.click("a[aria-label='Cluster']")
         page.wait_for_selector(BOARD)
 
