@@ -1,8 +1,6 @@
 // Names of member states and refusals, and a shard's part of a table of experts.
 #include "actors/membership.hpp"
 
-#include <algorithm>
-
 namespace troupe::actors {
 
 std::string_view to_string(MemberState state) {

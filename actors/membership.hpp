@@ -147,6 +147,12 @@ struct ExpertLoad {
   PeerId peer = 0;
   model::ExpertModel::Range experts;  // that it holds
   std::vector<std::int64_t> pairs;    // [layers, experts held] (row, expert) pairs since its start
+
+  std::int64_t held() const { return experts.last - experts.first; }
+  /// Whether it has a count for each expert of so many layers; what has arrived may have any.
+  bool is_of(std::int64_t layers) const {
+    return static_cast<std::int64_t>(pairs.size()) == layers * held();
+  }
 };
 /// Of `tokens` [layers, experts] the columns that `range` holds. `experts` > 0 divides its size.
 std::vector<std::int64_t> held_columns(const std::vector<std::int64_t>& tokens,

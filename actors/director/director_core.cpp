@@ -228,9 +228,8 @@ bool DirectorCore::fits(const ExpertLoad& load) const {
   const Member* member = members_.find(load.peer);
   if (member == nullptr) return false;
   const auto& range = member->announced.experts;
-  const auto pairs = static_cast<std::size_t>(config_.num_layers * (range.last - range.first));
   return load.experts.first == range.first && load.experts.last == range.last &&
-         load.pairs.size() == pairs;
+         load.is_of(config_.num_layers);
 }
 
 ClusterReport DirectorCore::report(TimePoint now) const {

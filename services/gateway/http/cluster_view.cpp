@@ -42,7 +42,7 @@ JsonValue member(const actors::MemberReport& report) {
 
 /// The rows of its MoE layers; dense layers have no experts.
 JsonValue load(const actors::ExpertLoad& load, const model::ModelConfig& config) {
-  const std::int64_t count = load.experts.last - load.experts.first;
+  const std::int64_t count = load.held();
   JsonValue::Array layers;
   for (int layer = 0; layer < config.num_layers; ++layer) {
     if (!config.is_moe(layer)) continue;
@@ -81,7 +81,8 @@ Answered<std::string> ClusterView::ask() const {
   for (const auto& one : report->members) members.push_back(member(one));
   JsonValue::Array ranks;
   if (loads)
-    for (const auto& one : *loads) ranks.push_back(load(one, config));
+    for (const auto& one : *loads)
+      if (one.is_of(config.num_layers)) ranks.push_back(load(one, config));
   JsonObject out;
   out.add("model", model_.name())
       .add("system_fingerprint", model_.fingerprint())

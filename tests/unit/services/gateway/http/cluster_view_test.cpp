@@ -116,6 +116,12 @@ TEST_F(ClusterViewTest, ADirectorThatIsAwayIsUnavailableAndNotAskedByEachOfMany)
   EXPECT_EQ(shown(milliseconds(500))["term"], 65536);
 }
 
+TEST_F(ClusterViewTest, CountsOfAnotherShapeAreNotShown) {
+  loads.push_back(loads[0]);
+  loads[0].pairs.pop_back();
+  EXPECT_EQ(shown(milliseconds(0))["loads"].size(), 1u);
+}
+
 TEST_F(ClusterViewTest, WithoutLoadsTheMembersAreShown) {
   counts_known = false;
   const Json out = shown(milliseconds(0));
