@@ -1,8 +1,6 @@
 // Reports and loads as JSON.
 #include "services/gateway/http/cluster_view.hpp"
 
-#include <array>
-
 #include "services/gateway/http/json_tree.hpp"
 
 namespace troupe::services::http {
@@ -12,20 +10,10 @@ constexpr std::chrono::milliseconds kAgeMax{500};
 
 double seconds(std::chrono::duration<double> time) { return time.count(); }
 
-const char* role_name(actors::PeerId peer) {
-  switch (actors::role_of(peer)) {
-    case proto::Role::gateway: return "gateway";
-    case proto::Role::attention: return "attention";
-    case proto::Role::router: return "router";
-    case proto::Role::expert: return "expert";
-  }
-  return "unknown";
-}
-
 JsonValue member(const actors::MemberReport& report) {
   const actors::PeerId peer = report.entry.peer;
   JsonObject out;
-  out.add("role", role_name(peer))
+  out.add("role", std::string(to_string(actors::role_of(peer))))
       .add("index", static_cast<std::int64_t>(actors::index_of(peer)))
       .add("state", std::string(to_string(report.entry.state)))
       .add("load_progress", report.last_beat.load_progress)
