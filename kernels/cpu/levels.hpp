@@ -42,6 +42,10 @@ Levels<AxpyFn> axpy_levels();
 Levels<SigmoidFn> sigmoid_levels();
 Levels<SoftmaxStatsFn> softmax_stats_levels();
 
+/// Whether a multiplication takes this CPU hundreds of cycles where an operand is a subnormal F32, as
+/// Intel's do. Measured at the first call, in microseconds.
+bool subnormals_are_slow();
+
 /// Reads kReadProbeBytes bytes; the sum means nothing.
 inline constexpr std::int64_t kReadProbeBytes = 1 << 20;
 using ReadProbeFn = std::uint64_t (*)(const std::uint8_t* bytes);

@@ -18,10 +18,6 @@ HWY_BEFORE_NAMESPACE();
 namespace troupe::kernels::HWY_NAMESPACE {
 namespace {
 
-/// With e4m3 weights the streaming path multiplies x by 2^64; larger values would overflow and take
-/// the panel path.
-constexpr float kStreamLargest = 0x1p63f;
-
 /// Lanes in stream order to natural order.
 template <class Format>
 HWY_INLINE void to_natural(V (&lanes)[kParts]) {
@@ -362,20 +358,20 @@ HWY_INLINE const float* inputs_at(const WeightMatrix& w, const float* x, std::si
   return group;
 }
 
-/// Copies x for the stream. False when a value is too large to be scaled.
+/// Copies x for the stream. False when scaling would round or overflow a value.
 template <class Format>
 HWY_NOINLINE bool prepare_stream(const LinearArgs& args, float* out, std::size_t stride) {
   const F32 d;
   constexpr std::size_t kColumns = Format::kGroupColumns;
   constexpr std::size_t kRegisters = kColumns / kWidth;
   const auto width = static_cast<std::size_t>(args.w.cols);
-  auto too_large = hn::Lt(hn::Zero(d), hn::Zero(d));  // in no lane
+  auto rounded = hn::Lt(hn::Zero(d), hn::Zero(d));  // in no lane
   const auto copy = [&](const float* group, float* to) {
     V lanes[kRegisters];
     load_stream<Format>(group, lanes);
     for (std::size_t i = 0; i < kRegisters; ++i) {
       if constexpr (Format::kInputScale != 1) {
-        too_large = hn::Or(too_large, hn::Ge(hn::Abs(lanes[i]), hn::Set(d, kStreamLargest)));
+        rounded = hn::Or(rounded, Format::rounded(lanes[i]));
         lanes[i] = hn::Mul(lanes[i], hn::Set(d, Format::kInputScale));
       }
       hn::Store(lanes[i], d, to + i * kWidth);
@@ -391,7 +387,7 @@ HWY_NOINLINE bool prepare_stream(const LinearArgs& args, float* out, std::size_t
     std::memcpy(group, x + k, (width - k) * sizeof(float));
     copy(group, row + k);
   }
-  return hn::AllFalse(d, too_large);
+  return hn::AllFalse(d, rounded);
 }
 
 /// Few rows: weights go from memory to registers and nowhere else. False: nothing was computed.
@@ -468,7 +464,11 @@ void linear(const LinearArgs& args, std::int64_t begin, std::int64_t end) {
   const auto b = static_cast<std::size_t>(begin);
   const auto e = static_cast<std::size_t>(end);
   switch (args.w.dtype) {
-    case DType::f8_e4m3: return run_linear<F8Blocks>(args, b, e);
+    case DType::f8_e4m3:
+#if HWY_MAX_BYTES == 32
+      if (!cpu::subnormals_are_slow()) return run_linear<TinyF8Blocks>(args, b, e);
+#endif
+      return run_linear<F8Blocks>(args, b, e);
     case DType::i8:
       if (args.w.scale_shape == ScaleShape::row) return run_linear<I8Rows>(args, b, e);
       return run_linear<I8Blocks>(args, b, e);
