@@ -1,5 +1,6 @@
 // The vector levels of every operation, compiled once per instruction set from one source each.
 #pragma once
+#include <span>
 #include <string_view>
 
 #include "kernels/ops/elementwise.hpp"
@@ -26,6 +27,14 @@ struct Levels {
 };
 
 Levels<LinearFn> linear_levels();
+/// The ways of a level that has several, of which `linear_levels` names the fastest here: all give
+/// the same bits, which tests ask of each.
+struct LinearVariant {
+  std::string_view name;
+  std::string_view level;  // that it needs
+  LinearFn linear;
+};
+std::span<const LinearVariant> linear_variants();
 Levels<LinearFn> linear_int8_levels();
 Levels<MlaAttentionFn> mla_attention_levels();
 Levels<WriteCacheFn> write_cache_levels();
@@ -42,8 +51,8 @@ Levels<AxpyFn> axpy_levels();
 Levels<SigmoidFn> sigmoid_levels();
 Levels<SoftmaxStatsFn> softmax_stats_levels();
 
-/// Whether a multiplication takes this CPU hundreds of cycles where an operand is a subnormal F32, as
-/// Intel's do. Measured at the first call, in microseconds.
+/// Whether a multiplication takes this CPU hundreds of cycles where an operand is a subnormal F32,
+/// as Intel's do. Measured at the first call, in microseconds.
 bool subnormals_are_slow();
 
 /// Reads kReadProbeBytes bytes; the sum means nothing.
@@ -68,5 +77,9 @@ LinearFn bf16_linear();
 FmaProbeFn bf16_probe();
 /// Whether this CPU's products of BF16, which it must have, round in the canonical order.
 bool bf16_adds_in_order();
+/// Whether this CPU does more of them in a second than multiply-adds of F32: AMD's do twice as
+/// many, Intel's half as many. False where it has none. Measured at the first call, in a
+/// millisecond.
+bool bf16_products_are_fast();
 
 }  // namespace troupe::kernels::cpu

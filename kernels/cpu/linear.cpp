@@ -1,6 +1,7 @@
 // linear at the vector levels: a streaming path for a few rows, panels for more.
 #include "kernels/ops/linear.hpp"
 
+#include <array>
 #include <string>
 
 #include "core/check.hpp"
@@ -117,7 +118,7 @@ HWY_INLINE void stream_part(const std::uint8_t* const (&group)[kRows], const flo
     HWY_UNROLL(2)
     for (std::size_t r = 0; r < kRows; ++r) weights(r, w[r]);
     HWY_UNROLL(2)
-    for (std::size_t half = 0; half < 2; ++half) HWY_UNROLL(4)
+    for (std::size_t half = 0; half < 2; ++half) HWY_UNROLL(8)
     for (std::size_t t = 0; t < kTokens; ++t) {
       const V xs = input(t, half);
       HWY_UNROLL(2)
@@ -158,7 +159,7 @@ HWY_INLINE void stream_singles(const std::uint8_t* const (&group)[kRows],
 /// Whether a tile takes one register of lanes at a time; smaller ones would have too few sums to
 /// keep the multipliers busy.
 template <class Format, std::size_t kTokens, std::size_t kRows>
-inline constexpr bool kByParts = Format::kDecodedOnce && (kTokens > 1) && (kTokens * kRows > 4);
+inline constexpr bool kByParts = Format::kOnceRows > 0 && (kTokens > 1) && (kTokens * kRows > 4);
 
 /// kHere registers of lanes from `part` on.
 template <class Format, std::size_t kTokens, std::size_t kRows, std::size_t kHere>
@@ -300,8 +301,8 @@ constexpr std::size_t kFourRowsWidth = 2048;
 template <class Format, std::size_t kRows>
 HWY_INLINE void stream_tokens(const StreamJob& job, std::size_t feature) {
   const auto tokens = static_cast<std::size_t>(job.args->tokens);
-  if constexpr (Format::kDecodedOnce) {
-    for_row_tiles<4>(tokens, [&](std::size_t t, auto rows) {
+  if constexpr (Format::kOnceRows > 0) {
+    for_row_tiles<Format::kOnceRows>(tokens, [&](std::size_t t, auto rows) {
       stream_tile<Format, decltype(rows)::value, kRows>(job, t, feature);
     });
     return;
@@ -322,7 +323,7 @@ HWY_INLINE std::size_t features_together(const StreamJob& job) {
   const std::int64_t tokens = job.args->tokens;
   if (tokens <= 2 && Format::row_bytes(job.width) < Format::kShortRowBytes) return 1;
   if (tokens == 1) return 4;
-  if (Format::kDecodedOnce && tokens == 2 && job.width <= kFourRowsWidth) return 4;
+  if (Format::kOnceRows > 0 && tokens == 2 && job.width <= kFourRowsWidth) return 4;
   // Codes with scales of their own leave too few registers for two rows of each.
   return Format::kFold == Fold::group ? 1 : 2;
 }
@@ -330,7 +331,7 @@ HWY_INLINE std::size_t features_together(const StreamJob& job) {
 /// Four features for the one or two rows of x that there are.
 template <class Format>
 HWY_INLINE void stream_fours(const StreamJob& job, std::size_t feature) {
-  if constexpr (Format::kDecodedOnce) {
+  if constexpr (Format::kOnceRows > 0) {
     if (job.args->tokens == 2) return stream_tile<Format, 2, 4>(job, 0, feature);
   }
   stream_tile<Format, 1, 4>(job, 0, feature);
@@ -408,7 +409,7 @@ HWY_INLINE bool stream(const LinearArgs& args, std::size_t begin, std::size_t en
 template <class Format>
 class F32Packing {
  public:
-  using Element = Singles;
+  using Element = std::conditional_t<HWY_MAX_BYTES == 32, Singles, SlicedSingles>;
   static constexpr bool kBlocks = Format::kFold == Fold::block;
   static constexpr float kUnit = Format::kUnit;
   static constexpr std::size_t kFilledTo = Format::kGroupColumns;
@@ -422,29 +423,42 @@ class F32Packing {
       for (std::size_t k = 0; k < width_; ++k) spare[k] = row[args_.w.column_order[k]];
       row = spare;
     }
-    pack<FromF32>(row, out, chunk);
+    pack<FromF32>(row, width_, out, chunk, kPackAhead);
   }
-  HWY_INLINE void pack_features(PanelFeatures features, float* panel, std::size_t chunk) {
+  HWY_INLINE void pack_features(PanelFeatures features, PanelColumns columns, float* panel,
+                                std::size_t chunk) {
+    const std::ptrdiff_t ahead = Element::kSlices ? next_slice(columns) : kPackAhead;
     for (std::size_t i = 0; i < features.count; ++i) {
       const std::size_t feature = features.first + i;
       float* out = panel + i * kChunk;
       if constexpr (Format::kFold == Fold::group)
-        pack_i4_row<Format>(args_.w, feature, out, chunk);
+        pack_i4_row<Format>(args_.w, feature, columns.first, columns.count, out, chunk);
       else
-        pack<Format>(args_.w.data + feature * Format::row_bytes(width_), out, chunk);
+        pack<Format>(
+            args_.w.data + feature * Format::row_bytes(width_) + Format::offset(columns.first),
+            columns.count, out, chunk, ahead);
     }
-    pack_zero_rows(features.count, width_, panel, chunk);
+    pack_zero_rows(features.count, columns.count, panel, chunk);
   }
   HWY_INLINE bool worth_it(PanelRows) { return true; }
   HWY_INLINE void computed(PanelRows, PanelFeatures) {}
 
  private:
   template <class From>
-  HWY_INLINE void pack(const void* row, float* out, std::size_t chunk) {
+  HWY_INLINE static void pack(const void* row, std::size_t width, float* out, std::size_t chunk,
+                              std::ptrdiff_t ahead) {
     if constexpr (Format::kInPairs)
-      pack_pairs<From>(row, width_, out, chunk);
+      pack_pairs<From>(row, width, out, chunk, ahead);
     else
-      pack_row<From>(row, width_, out, chunk);
+      pack_row<From>(row, width, out, chunk);
+  }
+
+  /// From a slice to the one that is packed after it, in bytes: of the same features or the next.
+  HWY_INLINE std::ptrdiff_t next_slice(PanelColumns columns) const {
+    if (columns.first + columns.count < width_)
+      return static_cast<std::ptrdiff_t>(Format::offset(columns.count));
+    return static_cast<std::ptrdiff_t>(Element::kPanelFeatures * Format::row_bytes(width_)) -
+           static_cast<std::ptrdiff_t>(Format::offset(columns.first));
   }
 
   const LinearArgs& args_;
@@ -458,17 +472,15 @@ HWY_INLINE void run_linear(const LinearArgs& args, std::size_t begin, std::size_
   panel_path(args, begin, end, packing);
 }
 
+/// E4m3: how codes become F32.
+template <class E4m3>
 void linear(const LinearArgs& args, std::int64_t begin, std::int64_t end) {
   check_linear(args);
   if (args.tokens <= 0 || begin >= end) return;
   const auto b = static_cast<std::size_t>(begin);
   const auto e = static_cast<std::size_t>(end);
   switch (args.w.dtype) {
-    case DType::f8_e4m3:
-#if HWY_MAX_BYTES == 32
-      if (!cpu::subnormals_are_slow()) return run_linear<TinyF8Blocks>(args, b, e);
-#endif
-      return run_linear<F8Blocks>(args, b, e);
+    case DType::f8_e4m3: return run_linear<E4m3>(args, b, e);
     case DType::i8:
       if (args.w.scale_shape == ScaleShape::row) return run_linear<I8Rows>(args, b, e);
       return run_linear<I8Blocks>(args, b, e);
@@ -481,14 +493,28 @@ void linear(const LinearArgs& args, std::int64_t begin, std::int64_t end) {
 }
 
 }  // namespace
-LinearFn linear_fn() { return linear; }
+LinearFn linear_fn() { return linear<F8Blocks>; }
+#if HWY_MAX_BYTES == 32
+LinearFn tiny_linear_fn() { return linear<TinyF8Blocks>; }
+#endif
 }  // namespace troupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace troupe::kernels::cpu {
 Levels<LinearFn> linear_levels() {
-  return {.avx2 = N_AVX2::linear_fn(), .avx512 = N_AVX3::linear_fn(), .avx512_bf16 = bf16_linear()};
+  return {.avx2 = subnormals_are_slow() ? N_AVX2::linear_fn() : N_AVX2::tiny_linear_fn(),
+          .avx512 = N_AVX3::linear_fn(),
+          .avx512_bf16 = bf16_products_are_fast() ? bf16_linear() : N_AVX3::linear_fn()};
+}
+
+std::span<const LinearVariant> linear_variants() {
+  static const std::array<LinearVariant, 3> variants{{
+      {"avx2_by_f16", "avx2", N_AVX2::linear_fn()},
+      {"avx2_by_bits", "avx2", N_AVX2::tiny_linear_fn()},
+      {"avx512_bf16_by_words", "avx512_bf16", bf16_linear()},
+  }};
+  return variants;
 }
 }  // namespace troupe::kernels::cpu
 #endif

@@ -52,6 +52,7 @@ struct Pairs {
   static constexpr std::size_t kBlockRows = 32;
   static constexpr std::size_t kSpanChunks = 4;
   static constexpr std::size_t kPanelFeatures = 32;
+  static constexpr bool kSlices = false;
   static constexpr std::size_t kFoldedRows = 3;  // 12 raw sums, 12 sums, 3 rows, 1 feature of 32
   HWY_INLINE static Register load(const Stored* from) {
     Register value{_mm512_load_si512(from)};
@@ -340,7 +341,8 @@ class Bf16Packing {
     const float* row = args_.x + static_cast<std::int64_t>(token) * args_.x_stride;
     inputs_[token] = pack_input_words(row, width_, out, chunk);
   }
-  void pack_features(PanelFeatures features, Pairs::Stored* panel, std::size_t chunk) {
+  void pack_features(PanelFeatures features, PanelColumns, Pairs::Stored* panel,
+                     std::size_t chunk) {
     Scan scan;
     for (std::size_t i = 0; i < features.count; ++i)
       Format::pack(args_.w.data + (features.first + i) * width_ * Format::kBytes, width_,
@@ -375,8 +377,7 @@ class Bf16Packing {
 
 template <class Format>
 void run_linear(const LinearArgs& args, std::int64_t begin, std::int64_t end) {
-  if (args.tokens < Format::kStreamTokensMin)
-    return cpu::linear_levels().avx512(args, begin, end);
+  if (args.tokens < Format::kStreamTokensMin) return cpu::linear_levels().avx512(args, begin, end);
   check_linear(args);
   if (begin >= end) return;
   const auto b = static_cast<std::size_t>(begin);

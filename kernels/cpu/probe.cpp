@@ -84,7 +84,7 @@ Levels<Int8ProbeFn> int8_probe_levels() {
 Levels<FmaProbeFn> fma_probe_levels() { return {N_AVX2::fma_probe_fn(), N_AVX3::fma_probe_fn()}; }
 Levels<FmaProbeFn> bf16_probe_levels() {
   auto levels = fma_probe_levels();
-  levels.avx512_bf16 = bf16_probe();
+  if (bf16_products_are_fast()) levels.avx512_bf16 = bf16_probe();
   return levels;
 }
 }  // namespace troupe::kernels::cpu

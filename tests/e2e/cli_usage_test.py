@@ -222,7 +222,8 @@ class DoctorTest(program.ProgramTest):
                 len([x for x in lines if re.match(rf"(ok  |warn|fail)  {check} ", x)]), 1, lines
             )
         of_bf16 = [line for line in lines if re.match("ok    bf16 peak ", line)]
-        self.assertEqual(len(of_bf16), "avx512_bf16" in lines[0], lines)
+        # Where that level is and its products of BF16 are faster than those of F32.
+        self.assertLessEqual(len(of_bf16), "avx512_bf16" in lines[0], lines)
         self.assertEqual(len(lines), 7 + len(of_bf16))
 
     def test_a_missing_model_fails_with_the_fix(self):

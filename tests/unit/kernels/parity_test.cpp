@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/dtype.hpp"
+#include "kernels/cpu/levels.hpp"
 #include "kernels/registry.hpp"
 #include "tests/unit/kernels/cache_pages.hpp"
 #include "tests/unit/kernels/stored_weight.hpp"
@@ -60,13 +61,21 @@ CachePages random_pages(std::mt19937& random, const CacheEntry& entry, std::int6
   return pages;
 }
 
-/// The level under test; skips the test when the machine lacks it.
+/// The level under test, or a variant of its linear; skips the test when the machine lacks it.
 class Parity : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    auto level = select_level(GetParam());
+    std::string name = GetParam();
+    LinearFn linear = nullptr;
+    for (const cpu::LinearVariant& variant : cpu::linear_variants()) {
+      if (variant.name != GetParam()) continue;
+      name = variant.level;
+      linear = variant.linear;
+    }
+    auto level = select_level(name);
     if (!level) GTEST_SKIP() << "untested here: " << level.error().detail;
-    level_ = *level;
+    table_ = **level;
+    if (linear != nullptr) table_.linear = linear;
     reference_ = *select_level("reference");
   }
   static void expect_same(const std::vector<float>& want, const std::vector<float>& got,
@@ -90,7 +99,8 @@ class Parity : public testing::TestWithParam<std::string> {
     expect_same(want, got, what);
   }
   std::mt19937 random_{kSeed};
-  const KernelTable* level_ = nullptr;
+  KernelTable table_;
+  const KernelTable* level_ = &table_;
   const KernelTable* reference_ = nullptr;
 };
 
@@ -424,7 +434,8 @@ TEST_P(Parity, RoundingPackingAddingAndStats) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, Parity,
-                         testing::Values("avx2", "avx512", "avx512_vnni", "avx512_bf16"),
+                         testing::Values("avx2", "avx512", "avx512_vnni", "avx512_bf16",
+                                         "avx2_by_f16", "avx2_by_bits", "avx512_bf16_by_words"),
                          [](const auto& info) { return info.param; });
 
 TEST(SelectLevel, NamesWhatItKnows) {
