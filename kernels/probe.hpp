@@ -15,13 +15,14 @@ double read_bandwidth_gbs(const Engine& engine);
 double fma_peak_gflops(const Engine& engine);
 
 /// The same for products of BF16, as `linear` adds them up with weights of BF16 and e4m3: level
-/// `avx512_bf16` has an instruction for them, others multiply in F32.
+/// `avx512_bf16` has an instruction for them, others below it multiply in F32.
 double bf16_peak_gflops(const Engine& engine);
 /// Whether the engine's level has such an instruction.
 bool multiplies_bf16(const Engine& engine);
 
 /// The same for multiply-adds of INT8 codes, two operations each, as `linear_int8` does them: pairs
-/// of bytes to 16 bits, pairs of these to 32 bits, one addition.
+/// of bytes to 16 bits, pairs of these to 32 bits, one addition; or by what the level has for all
+/// of that.
 double int8_peak_gops(const Engine& engine);
 
 /// The clock all use: CPU time of the calling thread for an engine without a pool, which other

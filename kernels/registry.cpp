@@ -1,6 +1,10 @@
 // Finds out what this CPU can run and lists the levels.
 #include "kernels/registry.hpp"
 
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <array>
 #include <string>
 #include <vector>
@@ -11,8 +15,8 @@
 namespace troupe::kernels {
 namespace {
 
-constexpr std::array<std::string_view, 5> kLevelNames{"reference", "avx2", "avx512", "avx512_vnni",
-                                                      "avx512_bf16"};
+constexpr std::array<std::string_view, 6> kLevelNames{"reference",   "avx2",        "avx512",
+                                                      "avx512_vnni", "avx512_bf16", "avx512_amx"};
 
 constexpr KernelTable kReference{
     .name = "reference",
@@ -80,6 +84,22 @@ bool has_avx512_bf16() {
          __builtin_cpu_supports("avx512vbmi") && cpu::bf16_adds_in_order();
 }
 
+/// With these, products of tiles of bytes (Sapphire Rapids). Asks the kernel for the registers that
+/// hold them, 8 KiB a thread, which it grants a process once and for all, if it knows them.
+bool has_avx512_amx() {
+  constexpr unsigned int kTiles = 1U << 24;  // in EDX of leaf 7
+  constexpr unsigned int kTilesOfInt8 = 1U << 25;
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  unsigned int eax = 0;
+  unsigned int ebx = 0;
+  unsigned int ecx = 0;
+  unsigned int edx = 0;
+  return has_avx512_bf16() && __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 &&
+         (edx & kTiles) != 0 && (edx & kTilesOfInt8) != 0 &&
+         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
 std::string join(std::span<const std::string_view> names) {
   std::string text;
   for (const std::string_view name : names) text += (text.empty() ? "" : ", ") + std::string(name);
@@ -93,11 +113,13 @@ std::vector<const KernelTable*> detect() {
   static const KernelTable avx512 = vector_table("avx512");
   static const KernelTable avx512_vnni = vector_table("avx512_vnni");
   static const KernelTable avx512_bf16 = vector_table("avx512_bf16");
+  static const KernelTable avx512_amx = vector_table("avx512_amx");
   levels.push_back(&kReference);
   levels.push_back(&avx2);
   if (has_avx512()) levels.push_back(&avx512);
   if (has_avx512_vnni()) levels.push_back(&avx512_vnni);
   if (has_avx512_bf16()) levels.push_back(&avx512_bf16);
+  if (has_avx512_amx()) levels.push_back(&avx512_amx);
   return levels;
 }
 

@@ -17,9 +17,11 @@ struct Levels {
   Fn avx512;
   Fn avx512_vnni = avx512;       // of its own where bytes are multiplied
   Fn avx512_bf16 = avx512_vnni;  // of its own where BF16 are multiplied
+  Fn avx512_amx = avx512_bf16;   // of its own where tiles of bytes are multiplied
 
   /// The function of the level called `name`; avx2's where there is no such vector level.
   Fn at(std::string_view name) const {
+    if (name == "avx512_amx") return avx512_amx;
     if (name == "avx512_bf16") return avx512_bf16;
     if (name == "avx512_vnni") return avx512_vnni;
     return name == "avx512" ? avx512 : avx2;
@@ -71,6 +73,10 @@ Levels<Int8ProbeFn> int8_probe_levels();
 /// What int8_vnni.cpp adds to the two of them.
 LinearFn vnni_linear_int8();
 Int8ProbeFn vnni_int8_probe();
+
+/// What int8_amx.cpp adds to them.
+LinearFn amx_linear_int8();
+Int8ProbeFn amx_int8_probe();
 
 /// What linear_bf16.cpp adds to linear and to the probe of multiply-adds.
 LinearFn bf16_linear();

@@ -27,7 +27,10 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace troupe::kernels::cpu {
 Levels<LinearFn> linear_int8_levels() {
-  return {N_AVX2::linear_int8_fn(), N_AVX3::linear_int8_fn(), vnni_linear_int8()};
+  return {.avx2 = N_AVX2::linear_int8_fn(),
+          .avx512 = N_AVX3::linear_int8_fn(),
+          .avx512_vnni = vnni_linear_int8(),
+          .avx512_amx = amx_linear_int8()};
 }
 }  // namespace troupe::kernels::cpu
 #endif

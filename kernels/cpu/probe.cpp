@@ -79,13 +79,16 @@ Levels<ReadProbeFn> read_probe_levels() {
   return {N_AVX2::read_probe_fn(), N_AVX3::read_probe_fn()};
 }
 Levels<Int8ProbeFn> int8_probe_levels() {
-  return {N_AVX2::int8_probe_fn(), N_AVX3::int8_probe_fn(), vnni_int8_probe()};
+  return {.avx2 = N_AVX2::int8_probe_fn(),
+          .avx512 = N_AVX3::int8_probe_fn(),
+          .avx512_vnni = vnni_int8_probe(),
+          .avx512_amx = amx_int8_probe()};
 }
 Levels<FmaProbeFn> fma_probe_levels() { return {N_AVX2::fma_probe_fn(), N_AVX3::fma_probe_fn()}; }
 Levels<FmaProbeFn> bf16_probe_levels() {
-  auto levels = fma_probe_levels();
-  if (bf16_products_are_fast()) levels.avx512_bf16 = bf16_probe();
-  return levels;
+  return {.avx2 = N_AVX2::fma_probe_fn(),
+          .avx512 = N_AVX3::fma_probe_fn(),
+          .avx512_bf16 = bf16_products_are_fast() ? bf16_probe() : N_AVX3::fma_probe_fn()};
 }
 }  // namespace troupe::kernels::cpu
 #endif

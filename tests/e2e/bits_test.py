@@ -34,6 +34,7 @@ CPU_FLAG_OF_LEVEL = {
     "avx512": "avx512f",
     "avx512_vnni": "avx512_vnni",
     "avx512_bf16": "avx512_bf16",
+    "avx512_amx": "amx_int8",
 }
 
 

@@ -20,6 +20,8 @@ _VNNI = re.compile(r"^vpdp")
 _OF_VNNI = "int8_vnni.cpp.o"
 _BF16 = re.compile(r"^v(?:dpbf16|cvtne2?ps2?bf16)")
 _OF_BF16 = "linear_bf16.cpp.o"
+_AMX = re.compile(r"^(?:tile|tdp|ldtilecfg)")
+_OF_AMX = "int8_amx.cpp.o"
 
 
 def instructions(listing):
@@ -41,15 +43,18 @@ def level_problems(listing):
     for member, function, instruction in instructions(listing):
         vnni = bool(_VNNI.match(instruction))
         bf16 = bool(_BF16.match(instruction))
-        wide = vnni or bf16 or bool(_AVX512.search(instruction))
+        amx = bool(_AMX.match(instruction))
+        wide = vnni or bf16 or amx or bool(_AVX512.search(instruction))
         seen["AVX-512"] += wide
         seen["VNNI"] += vnni
         seen["BF16"] += bf16
-        elsewhere = (vnni and member != _OF_VNNI) or (bf16 and member != _OF_BF16)
+        seen["AMX"] += amx
+        owners = ((vnni, _OF_VNNI), (bf16, _OF_BF16), (amx, _OF_AMX))
+        elsewhere = any(it and member != owner for it, owner in owners)
         if (wide and "N_AVX3" not in function) or elsewhere:
             problems.setdefault((member, function), instruction)
     lines = [f"{m}: {f}: {i}" for (m, f), i in problems.items()]
-    sets = ("AVX-512", "VNNI", "BF16")
+    sets = ("AVX-512", "VNNI", "BF16", "AMX")
     return lines + [f"no instruction of {name}" for name in sets if not seen[name]]
 
 
@@ -61,14 +66,16 @@ def self_test():
 
     good = listing(_OF_VNNI, "N_AVX3f", "vpdpbusd %zmm1,%zmm2,%zmm3")
     good += listing(_OF_BF16, "N_AVX3f", "vdpbf16ps %zmm1,%zmm2,%zmm3")
+    good += listing(_OF_AMX, "N_AVX3f", "tdpbssd %tmm7,%tmm5,%tmm3")
     assert level_problems(good) == []
-    assert len(level_problems("")) == 3
+    assert len(level_problems("")) == 4
     for bad in (
         ("a.cpp.o", "N_AVX2f", "vpaddd %zmm1,%zmm2,%zmm3"),
         ("a.cpp.o", "N_AVX2f", "vpaddd %ymm17,%ymm2,%ymm3"),
         ("a.cpp.o", "N_AVX2f", "vpternlogd $0xff,%ymm1,%ymm1,%ymm1"),
         ("a.cpp.o", "N_AVX3f", "vpdpbusd %zmm1,%zmm2,%zmm3"),
         ("a.cpp.o", "N_AVX3f", "vdpbf16ps %zmm1,%zmm2,%zmm3"),
+        ("a.cpp.o", "N_AVX3f", "tileloadd (%rax,%rdx,1),%tmm4"),
         (_OF_BF16, "f", "vdpbf16ps %zmm1,%zmm2,%zmm3"),
     ):
         assert level_problems(good + listing(*bad)) == [": ".join(bad)], bad

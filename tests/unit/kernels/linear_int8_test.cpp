@@ -150,8 +150,9 @@ TEST(LinearInt8, GivesEveryRowTheSameBitsInBatchesOf1To130) {
   std::mt19937 random(kSeed);
   constexpr std::int64_t kMost = 130;
   for (const WeightFormat& format : kInt8Formats) {
-    const StoredWeight w = random_weight(random, format, 21, 275, normal_floats);
-    const CodedRows x(random, kMost, 275);
+    // Two units of 16 features and a part of one; four blocks of 128 columns and a part of one.
+    const StoredWeight w = random_weight(random, format, 37, 531, normal_floats);
+    const CodedRows x(random, kMost, 531);
     for (const KernelTable* level : available_levels()) {
       std::vector<float> alone;
       for (std::int64_t t = 0; t < kMost; ++t) {
@@ -219,10 +220,10 @@ TEST(LinearInt8, FindsEveryInt4CodeInEveryColumn) {
 
 TEST(LinearInt8, ReadsWeightsAtAnyByteOffsetBetweenGuardPages) {
   std::mt19937 random(kSeed);
-  constexpr std::int64_t kMost = 7;
+  constexpr std::int64_t kMost = 11;
   for (const WeightFormat& format : kInt8Formats)
-    for (const std::int64_t cols : {1, 15, 33, 131, 160}) {
-      const std::int64_t rows = 1 + random() % 9;
+    for (const std::int64_t cols : {1, 15, 33, 131, 160, 256}) {
+      const std::int64_t rows = 1 + random() % 25;
       const StoredWeight w = random_weight(random, format, rows, cols, normal_floats);
       const CodedRows x(random, kMost, cols);
       const std::vector<float> want = run(reference(), w.view, x, 0, kMost);
@@ -247,6 +248,23 @@ TEST(LinearInt8, ReadsWeightsAtAnyByteOffsetBetweenGuardPages) {
           if (!start && offset > 0) break;
         }
     }
+}
+
+/// The kernel would save 8 KiB of them at every switch of threads.
+TEST(LinearInt8, LeavesNoTilesBehind) {
+  const auto level = select_level("avx512_amx");
+  if (!level) GTEST_SKIP() << "untested here: " << level.error().detail;
+  std::mt19937 random(kSeed);
+  for (const WeightFormat& format : kInt8Formats) {
+    const StoredWeight w = random_weight(random, format, 20, 130, normal_floats);
+    const CodedRows x(random, 20, 130);
+    run(**level, w.view, x, 0, 20);
+    std::uint32_t low = 0;  // of XINUSE: state that is not as at the start
+    std::uint32_t high = 0;
+    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(1));
+    constexpr std::uint32_t kTileConfigAndData = 3U << 17;
+    EXPECT_EQ(low & kTileConfigAndData, 0u) << format.name;
+  }
 }
 
 struct Quantised {

@@ -318,8 +318,12 @@ TEST(Linear, MultipliesBf16ByTheirInstructionWhereItMay) {
   if (!level) GTEST_SKIP() << "untested here: " << level.error().detail;
   const KernelTable& below = **select_level("avx512_vnni");
   KernelTable by_words = **level;
-  for (const cpu::LinearVariant& variant : cpu::linear_variants())
-    if (variant.name == "avx512_bf16_by_words") by_words.linear = variant.linear;
+  by_words.linear = cpu::bf16_linear();
+  for (const std::string_view name : {"avx512_bf16", "avx512_amx"}) {
+    const auto with_it = select_level(name);
+    if (!with_it) continue;
+    EXPECT_EQ((*with_it)->linear, cpu::bf16_products_are_fast() ? by_words.linear : below.linear);
+  }
   std::mt19937 random(kSeed);
   constexpr std::int64_t kCols = 512;
   for (const WeightFormat& format : {kBf16, kE4m3})
