@@ -1,5 +1,6 @@
 // The vector levels of every operation, compiled once per instruction set from one source each.
 #pragma once
+#include <cstddef>
 #include <span>
 #include <string_view>
 
@@ -53,6 +54,8 @@ Levels<AxpyFn> axpy_levels();
 Levels<SigmoidFn> sigmoid_levels();
 Levels<SoftmaxStatsFn> softmax_stats_levels();
 
+/// Bytes of a core's level-2 cache; 1 MiB where the system does not say.
+std::size_t level2_bytes();
 /// Whether a multiplication takes this CPU hundreds of cycles where an operand is a subnormal F32,
 /// as Intel's do. Measured at the first call, in microseconds.
 bool subnormals_are_slow();

@@ -1,4 +1,5 @@
 // What is fast on this CPU, found out by trying: no list of models knows those to come.
+#include <unistd.h>
 #include <x86intrin.h>
 
 #include <algorithm>
@@ -44,6 +45,11 @@ double rate(FmaProbeFn probe) {
 }
 
 }  // namespace
+
+std::size_t level2_bytes() {
+  static const long said = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  return said > 0 ? static_cast<std::size_t>(said) : std::size_t{1} << 20;
+}
 
 bool subnormals_are_slow() {
   // 250 ticks against one on Intel's, one against one on AMD's.
