@@ -10,6 +10,12 @@ namespace troupe::kernels {
 /// Asks for large pages (2 MiB on x86-64) for the pages that hold these bytes. Nothing happens
 /// where there are none. Of a mapping that is read later this decides how the file is read.
 void ask_for_huge_pages(std::span<const std::byte> bytes);
+/// Asks for none, where the system would give them unasked: Linux maps what it has of a file in
+/// large pages as these.
+void ask_for_small_pages(std::span<const std::byte> bytes);
+
+/// Bytes of a large page.
+inline constexpr std::size_t kHugePageBytes = std::size_t{1} << 21;
 
 /// Memory for std::vector; from 2 MiB on it asks for large pages.
 template <class T>
@@ -35,9 +41,6 @@ struct HugePageAllocator {
       std::free(memory);
   }
   friend bool operator==(const HugePageAllocator&, const HugePageAllocator&) { return true; }
-
- private:
-  static constexpr std::size_t kHugePageBytes = std::size_t{1} << 21;
 };
 
 }  // namespace troupe::kernels

@@ -54,7 +54,7 @@ Levels<AxpyFn> axpy_levels();
 Levels<SigmoidFn> sigmoid_levels();
 Levels<SoftmaxStatsFn> softmax_stats_levels();
 
-/// Bytes of a core's level-2 cache; 1 MiB where the system does not say.
+/// Bytes of a core's level-2 cache, at most 4 MiB; 1 MiB where the system does not say.
 std::size_t level2_bytes();
 /// Whether a multiplication takes this CPU hundreds of cycles where an operand is a subnormal F32,
 /// as Intel's do. Measured at the first call, in microseconds.

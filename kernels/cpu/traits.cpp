@@ -47,7 +47,8 @@ double rate(FmaProbeFn probe) {
 }  // namespace
 
 std::size_t level2_bytes() {
-  static const long said = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  // What a virtual machine says need not be so, and each thread has memory by it.
+  static const long said = std::min(sysconf(_SC_LEVEL2_CACHE_SIZE), 4L << 20);
   return said > 0 ? static_cast<std::size_t>(said) : std::size_t{1} << 20;
 }
 
@@ -58,7 +59,9 @@ bool subnormals_are_slow() {
 }
 
 bool bf16_products_are_fast() {
-  if (!__builtin_cpu_supports("avx512bf16")) return false;
+  for (const int has : {__builtin_cpu_supports("avx512bf16"), __builtin_cpu_supports("avx512dq"),
+                        __builtin_cpu_supports("avx512bw"), __builtin_cpu_supports("avx512vl")})
+    if (has == 0) return false;
   static const bool fast = rate(bf16_probe()) > 1.25 * rate(fma_probe_levels().avx512);
   return fast;
 }
