@@ -46,8 +46,12 @@ kernels::WeightMatrix WeightLoader::matrix(const std::string& name, std::int64_t
     return {};
   }
   files_.add(checkpoint_.mapping_of(*checkpoint_.find_weight(name)));
-  if (found->group_scales != nullptr)
-    files_.add(checkpoint_.mapping_of(*checkpoint_.find(name + "_scale")));
+  reads_.emplace_back(found->data, static_cast<std::size_t>(found->bytes()));
+  if (found->group_scales != nullptr) {
+    const TensorView& scales = *checkpoint_.find(name + "_scale");
+    files_.add(checkpoint_.mapping_of(scales));
+    reads_.emplace_back(scales.data, scales.bytes);
+  }
   return keep({name, *found});
 }
 
@@ -100,8 +104,7 @@ Expected<void> WeightLoader::scan(const Part& part) {
   const auto& [name, matrix, place] = to_scan_[part.matrix];
   if (place) return repack(part);
   const auto bytes = static_cast<std::size_t>((part.last - part.first) * matrix.row_bytes());
-  auto fine =
-      bring_in({matrix.data + part.first * matrix.row_bytes(), bytes}, checkpoint_.pages());
+  auto fine = bring_in({matrix.data + part.first * matrix.row_bytes(), bytes}, checkpoint_.pages());
   if (fine) fine = check_codes(name, matrix, {part.first, part.last});
   if (progress_ != nullptr) progress_->finish(name, bytes);
   if (fine) return fine;
@@ -110,6 +113,7 @@ Expected<void> WeightLoader::scan(const Part& part) {
 
 void WeightLoader::scan() {
   if (error_) return;
+  checkpoint_.will_read(reads_);
   const auto all = parts();
   columns_left_ = std::vector<std::atomic<std::int64_t>>(repacked_.size());
   for (std::size_t i = 0; i < repacked_.size(); ++i) columns_left_[i] = repacked_[i].matrix().cols;
@@ -127,6 +131,7 @@ void WeightLoader::scan() {
           }
         }
       });
+  checkpoint_.has_read(reads_);
   if (const auto whole = checkpoint_.check_sizes(); !whole && !error_) error_ = whole.error();
 }
 

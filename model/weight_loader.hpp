@@ -2,6 +2,7 @@
 #pragma once
 #include <atomic>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -67,6 +68,7 @@ class WeightLoader {
   std::vector<Matrix> to_scan_;
   std::vector<RepackedWeight> repacked_;
   std::vector<std::atomic<std::int64_t>> columns_left_;  // of each repacked one
+  std::vector<std::span<const std::byte>> reads_;        // of mapped files
   WeightFiles files_;
   std::optional<Error> error_;
 };

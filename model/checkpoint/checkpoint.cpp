@@ -73,6 +73,16 @@ Expected<std::string> canonical_config(const std::filesystem::path& file) {
   return to_json(*value, 0, JsonKeys::sorted);
 }
 
+/// Those of the parts that lie in a file.
+std::vector<std::span<const std::byte>> parts_in(
+    const SafetensorsFile& file, std::span<const std::span<const std::byte>> parts) {
+  const std::span<const std::byte> all = file.mapping().bytes();
+  std::vector<std::span<const std::byte>> here;
+  for (const auto& part : parts)
+    if (all.data() <= part.data() && part.data() < all.data() + all.size()) here.push_back(part);
+  return here;
+}
+
 Expected<void> check_directory(const std::filesystem::path& dir) {
   std::error_code error;
   const auto status = std::filesystem::status(dir, error);
@@ -106,8 +116,14 @@ Expected<Checkpoint> Checkpoint::open(const std::filesystem::path& dir, PageUse 
   state.dir = dir;
   state.pages = pages;
   state.shards = *std::move(shards);
-  for (const SafetensorsFile& file : state.shards.files)
-    if (pages.huge) kernels::ask_for_huge_pages(file.mapping().bytes());
+  for (const SafetensorsFile& file : state.shards.files) {
+    const auto bytes = file.mapping().bytes();
+    // What is read before `will_read` would bring large pages in otherwise.
+    if (pages.sparing)
+      kernels::ask_for_small_pages(bytes);
+    else if (pages.huge)
+      kernels::ask_for_huge_pages(bytes);
+  }
   if (checkpoint.find_weight(layer_prefix(0) + "self_attn.q_proj.weight") == nullptr)
     config = load_config(dir, {.q_proj = false});
   if (!config) return unexpected(config.error());
@@ -132,6 +148,23 @@ Expected<Checkpoint> Checkpoint::open(const std::filesystem::path& dir, PageUse 
 const ModelConfig& Checkpoint::config() const { return state_->config; }
 const std::filesystem::path& Checkpoint::directory() const { return state_->dir; }
 PageUse Checkpoint::pages() const { return state_->pages; }
+
+void Checkpoint::will_read(std::span<const std::span<const std::byte>> parts) const {
+  if (!pages().huge || !pages().sparing) return;
+  for (const SafetensorsFile& file : files()) {
+    const auto here = parts_in(file, parts);
+    if (!here.empty() && fit_huge_pages(here)) kernels::ask_for_huge_pages(file.mapping().bytes());
+  }
+}
+
+void Checkpoint::has_read(std::span<const std::span<const std::byte>> parts) const {
+  if (!pages().sparing) return;
+  for (const SafetensorsFile& file : files()) {
+    const auto here = parts_in(file, parts);
+    if (here.empty() || !fit_huge_pages(here)) forget_but(file.mapping().bytes(), here);
+  }
+}
+
 bool Checkpoint::has_mtp() const { return state_->has_mtp; }
 std::span<const TensorView> Checkpoint::tensors() const { return state_->shards.tensors; }
 std::span<const SafetensorsFile> Checkpoint::files() const { return state_->shards.files; }

@@ -40,6 +40,12 @@ class Checkpoint {
   const ModelConfig& config() const;
   const std::filesystem::path& directory() const;
   PageUse pages() const;
+  /// What one role reads of the mapped files. Where pages are `sparing` this decides their size,
+  /// file by file: call it before these bytes are read, once.
+  void will_read(std::span<const std::span<const std::byte>> parts) const;
+  /// Once these bytes have been read: where pages are `sparing`, what else has been mapped with
+  /// them is let go.
+  void has_read(std::span<const std::span<const std::byte>> parts) const;
   /// The configured MTP layers are there and complete (their two duplicates may be missing).
   bool has_mtp() const;
 

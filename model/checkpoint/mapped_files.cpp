@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -15,7 +16,9 @@
 #include <cstring>
 #include <mutex>
 #include <string_view>
+#include <vector>
 
+#include "kernels/huge_pages.hpp"
 #include "model/checkpoint/files.hpp"
 
 namespace troupe::model {
@@ -174,6 +177,23 @@ void populate(std::span<const std::byte> bytes) {
   static_cast<void>(::madvise(pages.data(), pages.size(), MADV_POPULATE_READ));
 }
 
+bool fit_huge_pages(std::vector<std::span<const std::byte>> parts) {
+  constexpr auto kPage = static_cast<std::uintptr_t>(kernels::kHugePageBytes);
+  std::ranges::sort(parts, {}, [](const auto& part) { return part.data(); });
+  std::uintptr_t read = 0;
+  std::uintptr_t held = 0;
+  std::uintptr_t end = 0;  // of the pages counted so far
+  for (const auto& part : parts) {
+    if (part.empty()) continue;
+    const auto begin = reinterpret_cast<std::uintptr_t>(part.data());
+    const std::uintptr_t last = (begin + part.size() + kPage - 1) / kPage * kPage;
+    read += part.size();
+    if (last > end) held += last - std::max(end, begin / kPage * kPage);
+    end = std::max(end, last);
+  }
+  return held <= read + read / 10;
+}
+
 Expected<void> bring_in(std::span<const std::byte> bytes, PageUse use) {
   const auto pages = whole_pages(bytes);
   populate(bytes);
@@ -198,6 +218,17 @@ void forget(std::span<const std::byte> bytes) {
   // Private and read-only: there is nothing to lose. A refusal costs memory only.
   if (first < last)
     static_cast<void>(::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED));
+}
+
+void forget_but(std::span<const std::byte> mapping, std::vector<std::span<const std::byte>> parts) {
+  std::ranges::sort(parts, {}, [](const auto& part) { return part.data(); });
+  const std::byte* at = mapping.data();
+  for (const auto& part : parts) {
+    if (at < part.data()) forget({at, part.data()});
+    at = std::max(at, part.data() + part.size());
+  }
+  const std::byte* end = mapping.data() + mapping.size();
+  if (at < end) forget({at, end});
 }
 
 void install_sigbus_handler() {

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/expected.hpp"
 
@@ -55,7 +56,15 @@ struct PageUse {
   bool huge = true;     // large pages for whole files, where the file system has them: asked for
                         // tensor by tensor a mapping falls into pieces, whose ends have none
   bool locked = false;  // never written out or dropped while the process lives
+  /// Large pages only of files of which most is read, as `fit_huge_pages` says of what
+  /// `Checkpoint::will_read` is told, and of other files nothing else stays mapped: the system maps
+  /// all that it holds in one piece, up to 2 MiB, and counts it as resident. For processes that
+  /// read a part of a model.
+  bool sparing = false;
 };
+
+/// Whether the large pages in which these parts of a mapping lie hold at most a tenth more.
+bool fit_huge_pages(std::vector<std::span<const std::byte>> parts);
 
 /// As `populate`, locked where `use` says so. *Errors*: `resource_exhausted` where they cannot be
 /// locked, with the limit.
@@ -64,6 +73,8 @@ Expected<void> bring_in(std::span<const std::byte> bytes, PageUse use);
 /// Lets the kernel take back the pages that hold nothing but these mapped bytes; reading them again
 /// reads the file.
 void forget(std::span<const std::byte> bytes);
+/// The same for all of a mapping but these parts of it.
+void forget_but(std::span<const std::byte> mapping, std::vector<std::span<const std::byte>> parts);
 
 /// From now on a read past the end of a file that was truncated while mapped ends the process with
 /// exit code 4 and a line on stderr that names the file, so that it never becomes a wrong token

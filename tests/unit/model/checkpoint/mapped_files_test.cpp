@@ -1,14 +1,22 @@
 // A file that is cut short while mapped ends the process with exit code 4 and its name.
 #include "model/checkpoint/mapped_files.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <array>
+#include <cstdint>
 #include <cstdio>
 #include <fstream>
+#include <initializer_list>
+#include <span>
+#include <utility>
+#include <vector>
 
+#include "kernels/huge_pages.hpp"
 #include "model/checkpoint/checkpoint.hpp"
 #include "model/checkpoint/weight_files.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -78,6 +86,72 @@ TEST(CheckpointPages, HugeOnesAreAskedForByWholeFileUnlessNobodyWantsThem) {
     EXPECT_NE(flags, "");
     EXPECT_EQ(flags.find(" hg ") != std::string::npos, huge) << flags;
   }
+}
+
+TEST(CheckpointPages, AProcessThatReadsAPartHasHugeOnesOnlyWhereTheyFit) {
+  TempDir dir;
+  testing::TinyCheckpoint().write(dir.path());
+  for (const bool most : {true, false}) {
+    const auto checkpoint = Checkpoint::open(dir.path(), {.sparing = true});
+    ASSERT_TRUE(checkpoint) << checkpoint.error().detail;
+    const auto file = checkpoint->files()[0].mapping().bytes();
+    EXPECT_EQ(testing::vm_flags(file).find(" hg "), std::string::npos);
+    // A file that is smaller than a large page never fills one: what fits is tested below.
+    ASSERT_LT(file.size(), kernels::kHugePageBytes);
+    const std::span<const std::byte> as_if_more{file.data(), 32 * kernels::kHugePageBytes};
+    checkpoint->will_read(std::array{most ? as_if_more : file.first(file.size() / 2)});
+    const auto flags = testing::vm_flags(file);
+    EXPECT_EQ(flags.find(" hg ") != std::string::npos, most) << flags;
+    EXPECT_EQ(flags.find(" nh ") != std::string::npos, !most) << flags;
+  }
+}
+
+/// Pages of 4 KiB of a mapping that are in this process' page table.
+std::vector<bool> mapped_pages(std::span<const std::byte> mapping) {
+  std::vector<std::uint64_t> entries((mapping.size() + 4095) / 4096);
+  const auto bytes = entries.size() * sizeof(std::uint64_t);
+  const auto first = reinterpret_cast<std::uintptr_t>(mapping.data()) / 4096;
+  const int table = ::open("/proc/self/pagemap", O_RDONLY);
+  EXPECT_EQ(::pread(table, entries.data(), bytes, static_cast<off_t>(first * sizeof(entries[0]))),
+            static_cast<ssize_t>(bytes));
+  ::close(table);
+  std::vector<bool> there;
+  for (const std::uint64_t entry : entries) there.push_back(entry >> 63 != 0);
+  return there;
+}
+
+TEST(ForgetBut, KeepsThePagesOfThePartsAndNoOthers) {
+  if (::sysconf(_SC_PAGESIZE) != 4096) GTEST_SKIP() << "written for pages of 4 KiB";
+  TempDir dir;
+  testing::write_bytes(dir / "a", std::string(10 * 4096, 'a'));
+  const auto file = MappedFile::open(dir / "a");
+  const auto all = file->bytes();
+  populate(all);
+  ASSERT_EQ(mapped_pages(all), std::vector<bool>(10, true));
+  // Neighbours, out of order, that begin and end inside pages: 2 to 4, and 6.
+  forget_but(all, {all.subspan(6 * 4096, 4096), all.subspan(3 * 4096 + 5, 4096),
+                   all.subspan(2 * 4096 + 4095, 4102)});
+  EXPECT_EQ(mapped_pages(all),
+            (std::vector<bool>{false, false, true, true, true, false, true, false, false, false}));
+  EXPECT_EQ(all[9 * 4096], std::byte{'a'}) << "is read again";
+}
+
+TEST(FitHugePages, WhereTheyHoldATenthMoreAtMost) {
+  constexpr std::size_t kPage = kernels::kHugePageBytes;
+  const auto fits = [](std::initializer_list<std::pair<std::size_t, std::size_t>> parts) {
+    std::vector<std::span<const std::byte>> spans;  // of nothing that is read
+    for (const auto& [begin, end] : parts)
+      spans.emplace_back(reinterpret_cast<const std::byte*>(64 * kPage + begin), end - begin);
+    return fit_huge_pages(spans);
+  };
+  EXPECT_TRUE(fits({{0, kPage}}));
+  EXPECT_FALSE(fits({{0, kPage / 2}}));
+  EXPECT_TRUE(fits({{0, kPage / 2}, {kPage / 2, kPage}})) << "two parts of one page";
+  EXPECT_TRUE(fits({{kPage / 2, kPage}, {0, kPage / 2}})) << "in any order";
+  EXPECT_FALSE(fits({{kPage / 2, 3 * kPage / 2}})) << "two halves";
+  EXPECT_TRUE(fits({{0, 10 * kPage}, {11 * kPage, 12 * kPage - kPage / 2}})) << "12 for 11.5";
+  EXPECT_FALSE(fits({{0, 4 * kPage}, {5 * kPage, 6 * kPage - kPage / 2}})) << "5 for 4.5";
+  EXPECT_TRUE(fits({{kPage, kPage}, {0, kPage}})) << "nothing is read of the second";
 }
 
 [[noreturn]] void end_with_what_locking_says(const MappedFile& file) {
