@@ -45,6 +45,13 @@ std::vector<float> random_floats(std::mt19937& random, std::int64_t n) {
   return values;
 }
 
+std::vector<float> normal_floats(std::mt19937& random, std::int64_t n) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<std::size_t>(n));
+  for (float& v : values) v = normal(random);
+  return values;
+}
+
 /// Entries of every kind: codes and scales as they come, the rest of many magnitudes.
 CachePages random_pages(std::mt19937& random, const CacheEntry& entry, std::int64_t positions) {
   CachePages pages(entry, positions);
@@ -151,6 +158,24 @@ TEST_P(Parity, LinearWithInputsTooLargeToBeScaled) {
     level_->linear(args, 0, 40);
     expect_same(want, got, "large " + std::string(format.name));
   }
+}
+
+/// Streams of e4m3 multiply x by a power of two, exactly, and leave what that would round or
+/// overflow to panels. A row of such values alone, since others would hide their last bits.
+TEST_P(Parity, LinearOfE4m3WithInputsOfEveryExponentAtWhichTheirPathChanges) {
+  constexpr std::int64_t kCols = 150;
+  const StoredWeight w = random_weight(random_, kE4m3, 40, kCols, normal_floats);
+  for (const int exponent : {-126, -102, -90, -81, -80, -79, -78, -77, 61, 62, 63, 64})
+    for (const std::int64_t tokens : {1, 2, 5, 6, 7, 8}) {
+      std::vector<float> x(static_cast<std::size_t>(tokens * kCols));
+      for (float& v : x) {
+        const float significand = 1 + std::ldexp(static_cast<float>(random_() >> 9), -23);
+        v = std::ldexp(random_() % 2 == 0 ? significand : -significand, exponent);
+      }
+      expect_reference_bits(
+          {.x = x.data(), .x_stride = kCols, .w = w.view, .tokens = tokens},
+          "exponent " + std::to_string(exponent) + " rows " + std::to_string(tokens));
+    }
 }
 
 /// Rows and weights that products of BF16 may be used for.
