@@ -8,7 +8,7 @@ import shutil
 import struct
 import unittest
 
-from tests.support import program
+from tests.support import amx, program
 
 V3 = os.path.join(program.GOLDENS, "v3-mini", "model")
 ANY_LEVEL = ("chat", "--once", "What is a doctor?", "--temperature", "0", "--model")
@@ -336,6 +336,15 @@ class MachineTest(program.ProgramTest):
             self.skipTest("this machine has every level")
         for level in lacking:
             self.fails(program.RESOURCE, 2001, f"level {level};", "run", "x", "--level", level)
+
+    def test_tiles_that_the_kernel_refuses(self):
+        level = "avx512_amx"
+        facts = json.loads(program.run("version", "--json", preexec_fn=amx.refuse).stdout)
+        self.assertNotIn(level, facts["levels"])
+        if not amx.granted():
+            self.skipTest("this machine's kernel grants none")
+        command = ("run", "x", "--level", level)
+        self.fails(program.RESOURCE, 2001, f"level {level};", *command, preexec_fn=amx.refuse)
 
     def test_too_little_address_space(self):
         if program.has_sanitizer():
