@@ -14,10 +14,10 @@ double read_bandwidth_gbs(const Engine& engine);
 /// AVX2, which its CPU has. Takes about 0.1 s.
 double fma_peak_gflops(const Engine& engine);
 
-/// The same for products of BF16, as `linear` adds them up with weights of BF16 and e4m3: level
-/// `avx512_bf16` has an instruction for them, others below it multiply in F32.
+/// The same for products of BF16, as `linear` adds them up with weights of BF16 and e4m3: from level
+/// `avx512_bf16` on by an instruction for them where that is faster, else in F32.
 double bf16_peak_gflops(const Engine& engine);
-/// Whether the engine's level has such an instruction.
+/// Whether the engine's level uses that instruction.
 bool multiplies_bf16(const Engine& engine);
 
 /// The same for multiply-adds of INT8 codes, two operations each, as `linear_int8` does them: pairs

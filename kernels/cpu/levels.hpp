@@ -87,8 +87,8 @@ FmaProbeFn bf16_probe();
 /// Whether this CPU's products of BF16, which it must have, round in the canonical order.
 bool bf16_adds_in_order();
 /// Whether this CPU does more of them in a second than multiply-adds of F32: AMD's do twice as
-/// many, Intel's half as many. False where it has none. Measured at the first call, in a
-/// millisecond.
+/// many, Intel's half as many. False where it has none. Measured at the first call, in
+/// microseconds.
 bool bf16_products_are_fast();
 
 }  // namespace troupe::kernels::cpu

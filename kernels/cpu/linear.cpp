@@ -297,7 +297,7 @@ HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t token, std::size
 constexpr std::size_t kFourRowsWidth = 2048;
 
 /// kRows features for all rows of x, two at a time: after the first two the weights are in the
-/// level-1 cache. Formats whose codes take long to decode are decoded once for up to four rows.
+/// level-1 cache. Formats with kOnceRows are decoded once for so many rows.
 template <class Format, std::size_t kRows>
 HWY_INLINE void stream_tokens(const StreamJob& job, std::size_t feature) {
   const auto tokens = static_cast<std::size_t>(job.args->tokens);
