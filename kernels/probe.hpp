@@ -14,8 +14,8 @@ double read_bandwidth_gbs(const Engine& engine);
 /// AVX2, which its CPU has. Takes about 0.1 s.
 double fma_peak_gflops(const Engine& engine);
 
-/// The same for products of BF16, as `linear` adds them up with weights of BF16 and e4m3: from level
-/// `avx512_bf16` on by an instruction for them where that is faster, else in F32.
+/// The same for products of BF16, as `linear` adds them up with weights of BF16 and e4m3: from
+/// level `avx512_bf16` on by an instruction for them where that is faster, else in F32.
 double bf16_peak_gflops(const Engine& engine);
 /// Whether the engine's level uses that instruction.
 bool multiplies_bf16(const Engine& engine);
