@@ -15,8 +15,8 @@
 namespace troupe::kernels {
 namespace {
 
-constexpr std::array<std::string_view, 6> kLevelNames{"reference",   "avx2",        "avx512",
-                                                      "avx512_vnni", "avx512_bf16", "avx512_amx"};
+constexpr std::array<std::string_view, 7> kLevelNames{
+    "reference", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_bf16", "avx512_amx"};
 
 constexpr KernelTable kReference{
     .name = "reference",
@@ -67,6 +67,23 @@ bool has_base() {
          __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
 }
 
+/// What leaf 7 of CPUID says; zeros of what it does not know.
+struct Leaf7 {
+  unsigned int eax = 0;
+  unsigned int ebx = 0;
+  unsigned int ecx = 0;
+  unsigned int edx = 0;
+
+  explicit Leaf7(unsigned int subleaf) { __get_cpuid_count(7, subleaf, &eax, &ebx, &ecx, &edx); }
+};
+
+/// The base with products of four bytes added to a sum (Intel's client CPUs from Alder Lake on, Zen
+/// 5; they need not have AVX-512).
+bool has_avx2_vnni() {
+  constexpr unsigned int kAvxVnni = 1U << 4;  // in EAX of subleaf 1
+  return (Leaf7(1).eax & kAvxVnni) != 0;
+}
+
 /// The parts of AVX-512 that Highway's AVX3 target uses (Skylake-SP and later, Zen 4).
 bool has_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -91,12 +108,8 @@ bool has_avx512_amx() {
   constexpr unsigned int kTilesOfInt8 = 1U << 25;
   constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
   constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
-  unsigned int eax = 0;
-  unsigned int ebx = 0;
-  unsigned int ecx = 0;
-  unsigned int edx = 0;
-  return has_avx512_bf16() && __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 &&
-         (edx & kTiles) != 0 && (edx & kTilesOfInt8) != 0 &&
+  const unsigned int edx = Leaf7(0).edx;
+  return has_avx512_bf16() && (edx & kTiles) != 0 && (edx & kTilesOfInt8) != 0 &&
          syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
@@ -110,12 +123,14 @@ std::vector<const KernelTable*> detect() {
   std::vector<const KernelTable*> levels;
   if (!has_base()) return levels;
   static const KernelTable avx2 = vector_table("avx2");
+  static const KernelTable avx2_vnni = vector_table("avx2_vnni");
   static const KernelTable avx512 = vector_table("avx512");
   static const KernelTable avx512_vnni = vector_table("avx512_vnni");
   static const KernelTable avx512_bf16 = vector_table("avx512_bf16");
   static const KernelTable avx512_amx = vector_table("avx512_amx");
   levels.push_back(&kReference);
   levels.push_back(&avx2);
+  if (has_avx2_vnni()) levels.push_back(&avx2_vnni);
   if (has_avx512()) levels.push_back(&avx512);
   if (has_avx512_vnni()) levels.push_back(&avx512_vnni);
   if (has_avx512_bf16()) levels.push_back(&avx512_bf16);

@@ -266,7 +266,7 @@ HWY_INLINE void run_codes(const LinearArgs& args, std::size_t begin, std::size_t
 void linear_int8(const LinearArgs& args, std::int64_t begin, std::int64_t end) {
   const bool int8 = args.w.dtype == DType::i8;
   if (args.tokens <= (int8 ? kFewRowsOfInt8 : kFewRowsOfInt4))
-    return cpu::vnni_linear_int8()(args, begin, end);
+    return cpu::avx512_vnni_linear_int8()(args, begin, end);
   check_linear(args);
   if (begin >= end) return;
   const auto b = static_cast<std::size_t>(begin);

@@ -16,7 +16,8 @@ template <class Fn>
 struct Levels {
   Fn avx2;
   Fn avx512;
-  Fn avx512_vnni = avx512;       // of its own where bytes are multiplied
+  Fn avx2_vnni = avx2;           // of its own where bytes are multiplied
+  Fn avx512_vnni = avx512;       // the same
   Fn avx512_bf16 = avx512_vnni;  // of its own where BF16 are multiplied
   Fn avx512_amx = avx512_bf16;   // of its own where tiles of bytes are multiplied
 
@@ -25,7 +26,8 @@ struct Levels {
     if (name == "avx512_amx") return avx512_amx;
     if (name == "avx512_bf16") return avx512_bf16;
     if (name == "avx512_vnni") return avx512_vnni;
-    return name == "avx512" ? avx512 : avx2;
+    if (name == "avx512") return avx512;
+    return name == "avx2_vnni" ? avx2_vnni : avx2;
   }
 };
 
@@ -74,8 +76,10 @@ using Int8ProbeFn = std::int64_t (*)(std::int64_t rounds, std::int32_t* result);
 Levels<Int8ProbeFn> int8_probe_levels();
 
 /// What int8_vnni.cpp adds to the two of them.
-LinearFn vnni_linear_int8();
-Int8ProbeFn vnni_int8_probe();
+LinearFn avx2_vnni_linear_int8();
+LinearFn avx512_vnni_linear_int8();
+Int8ProbeFn avx2_vnni_int8_probe();
+Int8ProbeFn avx512_vnni_int8_probe();
 
 /// What int8_amx.cpp adds to them.
 LinearFn amx_linear_int8();

@@ -1,5 +1,4 @@
-// linear of INT8 rows by pairwise products in 16 bits. int8_vnni.cpp has the one of CPUs with
-// AVX-512 VNNI.
+// linear of INT8 rows by pairwise products in 16 bits. int8_vnni.cpp has those of CPUs with VNNI.
 #include "kernels/ops/linear.hpp"
 
 #include "kernels/cpu/levels.hpp"
@@ -29,7 +28,8 @@ namespace troupe::kernels::cpu {
 Levels<LinearFn> linear_int8_levels() {
   return {.avx2 = N_AVX2::linear_int8_fn(),
           .avx512 = N_AVX3::linear_int8_fn(),
-          .avx512_vnni = vnni_linear_int8(),
+          .avx2_vnni = avx2_vnni_linear_int8(),
+          .avx512_vnni = avx512_vnni_linear_int8(),
           .avx512_amx = amx_linear_int8()};
 }
 }  // namespace troupe::kernels::cpu

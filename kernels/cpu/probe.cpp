@@ -81,7 +81,8 @@ Levels<ReadProbeFn> read_probe_levels() {
 Levels<Int8ProbeFn> int8_probe_levels() {
   return {.avx2 = N_AVX2::int8_probe_fn(),
           .avx512 = N_AVX3::int8_probe_fn(),
-          .avx512_vnni = vnni_int8_probe(),
+          .avx2_vnni = avx2_vnni_int8_probe(),
+          .avx512_vnni = avx512_vnni_int8_probe(),
           .avx512_amx = amx_int8_probe()};
 }
 Levels<FmaProbeFn> fma_probe_levels() { return {N_AVX2::fma_probe_fn(), N_AVX3::fma_probe_fn()}; }

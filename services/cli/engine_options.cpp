@@ -76,7 +76,8 @@ Option level_option(std::string& level) {
   std::vector<std::string> levels{"auto"};  // whether this machine runs it is looked at later
   for (const std::string_view known : kernels::known_levels()) levels.emplace_back(known);
   return {"--level", "LEVEL",
-          "CPU level: auto, reference, avx2, avx512, avx512_vnni, avx512_bf16, avx512_amx [auto]",
+          "CPU level: auto, reference, avx2, avx2_vnni, avx512, avx512_vnni, avx512_bf16, "
+          "avx512_amx [auto]",
           choice(level, std::move(levels))};
 }
 

@@ -31,6 +31,7 @@ UNAVAILABLE = 6  # exit code: the machine lacks the level
 CPU_FLAG_OF_LEVEL = {
     "reference": "",
     "avx2": "avx2",
+    "avx2_vnni": "avx_vnni",
     "avx512": "avx512f",
     "avx512_vnni": "avx512_vnni",
     "avx512_bf16": "avx512_bf16",

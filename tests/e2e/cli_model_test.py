@@ -330,7 +330,7 @@ class MachineTest(program.ProgramTest):
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             flags = file.read()
         levels = {name: name for name in ("avx512_vnni", "avx512_bf16")}
-        levels |= {"avx512": "avx512f", "avx512_amx": "amx_int8"}
+        levels |= {"avx2_vnni": "avx_vnni", "avx512": "avx512f", "avx512_amx": "amx_int8"}
         lacking = [level for level, flag in levels.items() if flag not in flags]
         if not lacking:
             self.skipTest("this machine has every level")

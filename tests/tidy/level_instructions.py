@@ -17,6 +17,7 @@ _AVX512 = re.compile(
     r"|^v(?:pternlog|movdq[au](?:8|16|32|64)\b|perm[it]2|rndscale|(?:extract|insert)[fi](?:32|64)x)"
 )
 _VNNI = re.compile(r"^vpdp")
+_AVX_VNNI = re.compile(r"^\{vex\} vpdp")  # the same in 256 bits, by CPUs without AVX-512
 _OF_VNNI = "int8_vnni.cpp.o"
 _BF16 = re.compile(r"^v(?:dpbf16|cvtne2?ps2?bf16)")
 _OF_BF16 = "linear_bf16.cpp.o"
@@ -42,19 +43,22 @@ def level_problems(listing):
     seen = collections.Counter()
     for member, function, instruction in instructions(listing):
         vnni = bool(_VNNI.match(instruction))
+        avx_vnni = bool(_AVX_VNNI.match(instruction))
         bf16 = bool(_BF16.match(instruction))
         amx = bool(_AMX.match(instruction))
         wide = vnni or bf16 or amx or bool(_AVX512.search(instruction))
         seen["AVX-512"] += wide
         seen["VNNI"] += vnni
+        seen["AVX-VNNI"] += avx_vnni
         seen["BF16"] += bf16
         seen["AMX"] += amx
-        owners = ((vnni, _OF_VNNI), (bf16, _OF_BF16), (amx, _OF_AMX))
+        owners = ((vnni or avx_vnni, _OF_VNNI), (bf16, _OF_BF16), (amx, _OF_AMX))
         elsewhere = any(it and member != owner for it, owner in owners)
-        if (wide and "N_AVX3" not in function) or elsewhere:
+        above = (wide and "N_AVX3" not in function) or (avx_vnni and "N_AVX2" not in function)
+        if above or elsewhere:
             problems.setdefault((member, function), instruction)
     lines = [f"{m}: {f}: {i}" for (m, f), i in problems.items()]
-    sets = ("AVX-512", "VNNI", "BF16", "AMX")
+    sets = ("AVX-512", "VNNI", "AVX-VNNI", "BF16", "AMX")
     return lines + [f"no instruction of {name}" for name in sets if not seen[name]]
 
 
@@ -65,15 +69,19 @@ def self_test():
         return f"{member}:     file format elf64\n0000 <{function}>:\n   4:\t{instruction}\n"
 
     good = listing(_OF_VNNI, "N_AVX3f", "vpdpbusd %zmm1,%zmm2,%zmm3")
+    good += listing(_OF_VNNI, "N_AVX2f", "{vex} vpdpbusd %ymm1,%ymm2,%ymm3")
     good += listing(_OF_BF16, "N_AVX3f", "vdpbf16ps %zmm1,%zmm2,%zmm3")
     good += listing(_OF_AMX, "N_AVX3f", "tdpbssd %tmm7,%tmm5,%tmm3")
     assert level_problems(good) == []
-    assert len(level_problems("")) == 4
+    assert len(level_problems("")) == 5
     for bad in (
         ("a.cpp.o", "N_AVX2f", "vpaddd %zmm1,%zmm2,%zmm3"),
         ("a.cpp.o", "N_AVX2f", "vpaddd %ymm17,%ymm2,%ymm3"),
         ("a.cpp.o", "N_AVX2f", "vpternlogd $0xff,%ymm1,%ymm1,%ymm1"),
         ("a.cpp.o", "N_AVX3f", "vpdpbusd %zmm1,%zmm2,%zmm3"),
+        ("a.cpp.o", "N_AVX2f", "{vex} vpdpbusd %ymm1,%ymm2,%ymm3"),
+        (_OF_VNNI, "f", "{vex} vpdpbusd %ymm1,%ymm2,%ymm3"),
+        (_OF_VNNI, "N_AVX2f", "vpdpbusd %ymm1,%ymm2,%ymm3"),
         ("a.cpp.o", "N_AVX3f", "vdpbf16ps %zmm1,%zmm2,%zmm3"),
         ("a.cpp.o", "N_AVX3f", "tileloadd (%rax,%rdx,1),%tmm4"),
         (_OF_BF16, "f", "vdpbf16ps %zmm1,%zmm2,%zmm3"),

@@ -192,7 +192,8 @@ void add_engine(Table& table) {
   table.add(one_of("engine.kv_cache", {"auto", "fp8"}, TROUPE_AT(engine.kv_cache)), kAllRoles,
             kMore, "Latent cache: as the mode, or FP8; the same for all services of a cluster");
   table.add(words("engine.level", "LEVEL", TROUPE_AT(engine.level)), kAllRoles, kMore,
-            "CPU level: auto, reference, avx2, avx512, avx512_vnni, avx512_bf16, avx512_amx");
+            "CPU level: auto, reference, avx2, avx2_vnni, avx512, avx512_vnni, avx512_bf16, "
+            "avx512_amx");
   table.add(whole("engine.threads", {0, 4096}, TROUPE_AT(engine.threads)), kAllRoles, kFirst,
             "Compute threads; 0: the cores of this machine");
   table.add(truth("engine.pin_threads", TROUPE_AT(engine.pin_threads)), kAllRoles, kMore,

@@ -7,6 +7,7 @@
 #include <limits>
 #include <random>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "kernels/registry.hpp"
@@ -248,6 +249,17 @@ TEST(LinearInt8, ReadsWeightsAtAnyByteOffsetBetweenGuardPages) {
           if (!start && offset > 0) break;
         }
     }
+}
+
+/// All levels give the same bits, so that alone would not tell.
+TEST(LinearInt8, HasItsOwnWayWhereALevelHasItsOwnProducts) {
+  for (const auto& [name, below] :
+       {std::pair{"avx2_vnni", "avx2"}, {"avx512_vnni", "avx512"}, {"avx512_amx", "avx512_bf16"}}) {
+    const auto level = select_level(name);
+    if (!level) continue;
+    EXPECT_NE((*level)->linear_int8, (*select_level(below))->linear_int8) << name;
+    EXPECT_EQ((*level)->linear, (*select_level(below))->linear) << name;
+  }
 }
 
 /// The kernel would save 8 KiB of them at every switch of threads.

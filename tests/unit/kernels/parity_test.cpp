@@ -459,8 +459,8 @@ TEST_P(Parity, RoundingPackingAddingAndStats) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, Parity,
-                         testing::Values("avx2", "avx512", "avx512_vnni", "avx512_bf16",
-                                         "avx512_amx", "avx2_by_f16", "avx2_by_bits",
+                         testing::Values("avx2", "avx2_vnni", "avx512", "avx512_vnni",
+                                         "avx512_bf16", "avx512_amx", "avx2_by_f16", "avx2_by_bits",
                                          "avx512_bf16_by_words"),
                          [](const auto& info) { return info.param; });
 
