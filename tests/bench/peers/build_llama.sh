@@ -22,9 +22,15 @@ fi
 
 generator="Unix Makefiles"
 if command -v ninja >/dev/null; then generator=Ninja; fi
+# Weights that its AMX code has turned into tiles are lost to 3-D products, as those of W_UK and
+# W_UV of this architecture are: "GGML_ASSERT(*cur_backend_id != -1)". With these two in BF16 it ran
+# at times, no faster than without AMX (docs/performance.md).
+flags=
+if [ "$(uname -m)" = x86_64 ]; then flags="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"; fi
 # The archive has no .git: the build number is what it says here.
 cmake -S "$source/vendor/llama.cpp" -B "$dir/build" -G "$generator" \
   -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DBUILD_SHARED_LIBS=OFF \
+  -DCMAKE_C_FLAGS="$flags" -DCMAKE_CXX_FLAGS="$flags" \
   -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
   -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF \
   -DLLAMA_BUILD_NUMBER=0 -DLLAMA_BUILD_COMMIT="llama-cpp-python-$version"

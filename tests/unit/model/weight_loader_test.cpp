@@ -51,6 +51,28 @@ TEST(WeightLoader, AnExpertShardPopulatesItsExpertsOnly) {
   }
 }
 
+TEST(WeightLoader, OfWhatIsMappedAProcessWithAPartKeepsItsOwn) {
+  TinyCheckpoint tiny;
+  const TempDir dir;
+  write_apart(tiny, dir);
+  const auto checkpoint = Checkpoint::open(dir.path(), {.sparing = true});
+  ASSERT_TRUE(checkpoint) << checkpoint.error().detail;
+  kernels::ComputePool pool({2, 16});
+  const kernels::Engine engine{*kernels::select_level("auto"), &pool};
+  for (const SafetensorsFile& file : checkpoint->files()) populate(file.mapping().bytes());
+  ASSERT_TRUE(ExpertModel::load(*checkpoint, {}, engine, {0, 2}));
+  for (const TensorView& tensor : checkpoint->tensors()) {
+    const auto [mapped, all] = pages_mapped(tensor);
+    const bool own = tensor.file == "a.safetensors" && tensor.name.ends_with(".weight") &&
+                     tensor.name.starts_with("model.layers.1.mlp.experts.");
+    if (own) {
+      EXPECT_EQ(mapped, all) << tensor.name;
+    } else if (tensor.name.starts_with("aaa.unused.")) {
+      EXPECT_LE(mapped, 1) << tensor.name << ": a page may end in it that begins in another";
+    }
+  }
+}
+
 TEST(WeightLoader, PopulatingWhatCannotBeReadIsHarmless) {
   populate({});
   const TempDir dir;

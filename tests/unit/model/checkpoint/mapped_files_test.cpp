@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdint>
 #include <cstdio>
 #include <fstream>
 #include <initializer_list>
@@ -19,6 +18,7 @@
 #include "kernels/huge_pages.hpp"
 #include "model/checkpoint/checkpoint.hpp"
 #include "model/checkpoint/weight_files.hpp"
+#include "tests/support/mapped_pages.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/tiny_checkpoint.hpp"
 #include "tests/support/vm_flags.hpp"
@@ -106,20 +106,6 @@ TEST(CheckpointPages, AProcessThatReadsAPartHasHugeOnesOnlyWhereTheyFit) {
   }
 }
 
-/// Pages of 4 KiB of a mapping that are in this process' page table.
-std::vector<bool> mapped_pages(std::span<const std::byte> mapping) {
-  std::vector<std::uint64_t> entries((mapping.size() + 4095) / 4096);
-  const auto bytes = entries.size() * sizeof(std::uint64_t);
-  const auto first = reinterpret_cast<std::uintptr_t>(mapping.data()) / 4096;
-  const int table = ::open("/proc/self/pagemap", O_RDONLY);
-  EXPECT_EQ(::pread(table, entries.data(), bytes, static_cast<off_t>(first * sizeof(entries[0]))),
-            static_cast<ssize_t>(bytes));
-  ::close(table);
-  std::vector<bool> there;
-  for (const std::uint64_t entry : entries) there.push_back(entry >> 63 != 0);
-  return there;
-}
-
 TEST(ForgetBut, KeepsThePagesOfThePartsAndNoOthers) {
   if (::sysconf(_SC_PAGESIZE) != 4096) GTEST_SKIP() << "written for pages of 4 KiB";
   TempDir dir;
@@ -127,11 +113,11 @@ TEST(ForgetBut, KeepsThePagesOfThePartsAndNoOthers) {
   const auto file = MappedFile::open(dir / "a");
   const auto all = file->bytes();
   populate(all);
-  ASSERT_EQ(mapped_pages(all), std::vector<bool>(10, true));
+  ASSERT_EQ(testing::mapped_pages(all), std::vector<bool>(10, true));
   // Neighbours, out of order, that begin and end inside pages: 2 to 4, and 6.
   forget_but(all, {all.subspan(6 * 4096, 4096), all.subspan(3 * 4096 + 5, 4096),
                    all.subspan(2 * 4096 + 4095, 4102)});
-  EXPECT_EQ(mapped_pages(all),
+  EXPECT_EQ(testing::mapped_pages(all),
             (std::vector<bool>{false, false, true, true, true, false, true, false, false, false}));
   EXPECT_EQ(all[9 * 4096], std::byte{'a'}) << "is read again";
 }
