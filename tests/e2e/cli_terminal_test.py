@@ -19,7 +19,7 @@ from tests.support.poll_until import eventually
 SLOW = ("--level", "reference", "--threads", 1, "--chunk", 1, "--max-tokens", 1)
 PROMPT = "In the beginning God created the heaven and the earth. " * 15
 PORT_FLAGS = ("--http-listen", "--grpc-listen", "--admin-listen", "--ops-listen")
-AMOUNTS = rb"[\d.]+/[\d.]+ MiB"
+AMOUNTS = rb"[\d.]+/[\d.]+ [KM]iB"  # the router of the bundled model has 64 KiB
 CLEARED = b"\r\x1b[K"
 BAR = CLEARED + b"["
 
