@@ -131,7 +131,7 @@ void WeightLoader::scan() {
           }
         }
       });
-  checkpoint_.has_read(reads_);
+  checkpoint_.let_go_of_the_rest();
   if (const auto whole = checkpoint_.check_sizes(); !whole && !error_) error_ = whole.error();
 }
 

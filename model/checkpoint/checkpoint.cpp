@@ -20,6 +20,8 @@ namespace troupe::model {
 struct Checkpoint::State {
   std::filesystem::path dir;
   PageUse pages;
+  std::mutex parts_mutex;
+  std::vector<std::span<const std::byte>> parts;  // as will_read was told
   ModelConfig config;
   std::string config_canonical;  // config.json, compact, keys sorted
   ShardSet shards;
@@ -150,17 +152,21 @@ const std::filesystem::path& Checkpoint::directory() const { return state_->dir;
 PageUse Checkpoint::pages() const { return state_->pages; }
 
 void Checkpoint::will_read(std::span<const std::span<const std::byte>> parts) const {
-  if (!pages().huge || !pages().sparing) return;
+  if (!pages().sparing) return;
+  const std::lock_guard lock(state_->parts_mutex);
+  state_->parts.insert(state_->parts.end(), parts.begin(), parts.end());
   for (const SafetensorsFile& file : files()) {
-    const auto here = parts_in(file, parts);
-    if (!here.empty() && fit_huge_pages(here)) kernels::ask_for_huge_pages(file.mapping().bytes());
+    const auto here = parts_in(file, state_->parts);
+    if (pages().huge && !here.empty() && fit_huge_pages(here))
+      kernels::ask_for_huge_pages(file.mapping().bytes());
   }
 }
 
-void Checkpoint::has_read(std::span<const std::span<const std::byte>> parts) const {
+void Checkpoint::let_go_of_the_rest() const {
   if (!pages().sparing) return;
+  const std::lock_guard lock(state_->parts_mutex);
   for (const SafetensorsFile& file : files()) {
-    const auto here = parts_in(file, parts);
+    const auto here = parts_in(file, state_->parts);
     if (here.empty() || !fit_huge_pages(here)) forget_but(file.mapping().bytes(), here);
   }
 }

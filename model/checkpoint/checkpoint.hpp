@@ -40,12 +40,12 @@ class Checkpoint {
   const ModelConfig& config() const;
   const std::filesystem::path& directory() const;
   PageUse pages() const;
-  /// What one role reads of the mapped files. Where pages are `sparing` this decides their size,
-  /// file by file: call it before these bytes are read, once.
+  /// What a role reads of the mapped files, before it does. Where pages are `sparing`, what all
+  /// roles so far read decides their size, file by file. *Threading*: any.
   void will_read(std::span<const std::span<const std::byte>> parts) const;
-  /// Once these bytes have been read: where pages are `sparing`, what else has been mapped with
-  /// them is let go.
-  void has_read(std::span<const std::span<const std::byte>> parts) const;
+  /// When it has: where pages are `sparing`, what no role reads and was mapped with the rest is let
+  /// go. *Threading*: any.
+  void let_go_of_the_rest() const;
   /// The configured MTP layers are there and complete (their two duplicates may be missing).
   bool has_mtp() const;
 

@@ -73,6 +73,25 @@ TEST(WeightLoader, OfWhatIsMappedAProcessWithAPartKeepsItsOwn) {
   }
 }
 
+TEST(WeightLoader, TheNextRoleOfAProcessLeavesTheFirstWhatItHas) {
+  TinyCheckpoint tiny;
+  const TempDir dir;
+  write_apart(tiny, dir);
+  const auto checkpoint = Checkpoint::open(dir.path(), {.sparing = true});
+  ASSERT_TRUE(checkpoint) << checkpoint.error().detail;
+  kernels::ComputePool pool({2, 16});
+  const kernels::Engine engine{*kernels::select_level("auto"), &pool};
+  ASSERT_TRUE(ExpertModel::load(*checkpoint, {}, engine, {0, 2}));
+  ASSERT_TRUE(ExpertModel::load(*checkpoint, {}, engine, {2, 4}));
+  for (const TensorView& tensor : checkpoint->tensors()) {
+    if (!tensor.name.starts_with("model.layers.1.mlp.experts.") ||
+        !tensor.name.ends_with(".weight"))
+      continue;
+    const auto [mapped, all] = pages_mapped(tensor);
+    EXPECT_EQ(mapped, all) << tensor.name;
+  }
+}
+
 TEST(WeightLoader, PopulatingWhatCannotBeReadIsHarmless) {
   populate({});
   const TempDir dir;
