@@ -42,7 +42,8 @@ TEST(MemoryBounds, AHeapHasWhatWasFreedBefore) {
                 while (void* piece = std::malloc(kPiece)) pieces.push_back(piece);
                 const bool none = !heap_has(kPiece);
                 std::free(pieces.front());
-                return none && heap_has(kPiece) && !system_has(2 * kPiece);
+                // malloc asks for a piece and 128 KiB: so much less a little may be left.
+                return none && heap_has(kPiece) && !system_has(4 * kPiece);
               }),
               ::testing::ExitedWithCode(0), "");
 }
