@@ -101,15 +101,16 @@ bool has_avx512_bf16() {
          __builtin_cpu_supports("avx512vbmi") && cpu::bf16_adds_in_order();
 }
 
-/// With these, products of tiles of bytes (Sapphire Rapids). Asks the kernel for the registers that
-/// hold them, 8 KiB a thread, which it grants a process once and for all, if it knows them.
-bool has_avx512_amx() {
+/// Products of tiles of bytes (Sapphire Rapids and later, which have all of the above). Asks the
+/// kernel for the registers that hold them, 8 KiB a thread, which it grants a process once and for
+/// all, if it knows them.
+bool has_tiles() {
   constexpr unsigned int kTiles = 1U << 24;  // in EDX of leaf 7
   constexpr unsigned int kTilesOfInt8 = 1U << 25;
   constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
   constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
   const unsigned int edx = Leaf7(0).edx;
-  return has_avx512_bf16() && (edx & kTiles) != 0 && (edx & kTilesOfInt8) != 0 &&
+  return (edx & kTiles) != 0 && (edx & kTilesOfInt8) != 0 &&
          syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
@@ -133,8 +134,10 @@ std::vector<const KernelTable*> detect() {
   if (has_avx2_vnni()) levels.push_back(&avx2_vnni);
   if (has_avx512()) levels.push_back(&avx512);
   if (has_avx512_vnni()) levels.push_back(&avx512_vnni);
-  if (has_avx512_bf16()) levels.push_back(&avx512_bf16);
-  if (has_avx512_amx()) levels.push_back(&avx512_amx);
+  if (has_avx512_bf16()) {
+    levels.push_back(&avx512_bf16);
+    if (has_tiles()) levels.push_back(&avx512_amx);
+  }
   return levels;
 }
 
