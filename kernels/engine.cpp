@@ -2,6 +2,8 @@
 #include "kernels/engine.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 #include <vector>
 
 #include "core/check.hpp"
@@ -48,6 +50,12 @@ std::int64_t share_size(std::int64_t count, std::int64_t work, std::int64_t unit
   return (size + unit - 1) / unit * unit;
 }
 
+/// A number for LinearArgs::call.
+std::uint64_t next_call() {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
 int threads_of(const ComputePool* pool) {
   return pool == nullptr ? 1 : std::max(pool->threads(), 1);
 }
@@ -65,8 +73,10 @@ std::int64_t rows_per_share(std::int64_t rows, std::int64_t width, const Compute
 
 }  // namespace
 
-void Engine::linear(const LinearArgs& args) const {
-  if (args.tokens <= 0 || args.w.rows <= 0) return;
+void Engine::linear(const LinearArgs& call) const {
+  if (call.tokens <= 0 || call.w.rows <= 0) return;
+  LinearArgs args = call;
+  args.call = next_call();
   const std::int64_t size =
       share_size(args.w.rows, args.tokens * args.w.cols, kFeatureGrain, threads_of(pool));
   run(pool, args.w.rows, size,
@@ -74,6 +84,7 @@ void Engine::linear(const LinearArgs& args) const {
 }
 
 void Engine::linears(std::span<const LinearArgs> group) const {
+  const std::uint64_t call = next_call();
   std::int64_t total = 0;
   for (const LinearArgs& args : group)
     total += std::max<std::int64_t>(args.tokens, 0) * args.w.cols * args.w.rows;
@@ -89,7 +100,8 @@ void Engine::linears(std::span<const LinearArgs> group) const {
   run(pool, static_cast<std::int64_t>(parts.size()), 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const Part& part = parts[static_cast<std::size_t>(i)];
-      const LinearArgs& args = group[part.member];
+      LinearArgs args = group[part.member];
+      args.call = call;
       linear_of(*table, args)(args, part.begin, part.end);
     }
   });

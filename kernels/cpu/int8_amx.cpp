@@ -227,6 +227,9 @@ HWY_INLINE void panel_features(const Int8Job& job, const Strips& strips, std::si
   put_sums<kUnits>(job, strips, begin, end, sums);
 }
 
+/// Stands for the way in which x is prepared here.
+inline constexpr char kStripsForm = 0;
+
 template <class Codes>
 HWY_INLINE void run_codes(const LinearArgs& args, std::size_t begin, std::size_t end) {
   const auto tokens = static_cast<std::size_t>(args.tokens);
@@ -242,11 +245,14 @@ HWY_INLINE void run_codes(const LinearArgs& args, std::size_t begin, std::size_t
   const std::size_t panel_floats = strips.count * kPanelUnits * kUnit * kTileRows +
                                    kUnit * kTilePass * kGroups +
                                    kTilePass * kPanelUnits * kBlockBytes / sizeof(float);
-  float* memory =
-      cpu::scratch(panel_floats + strip_blocks * (kBlockBytes / sizeof(float) + kTileRows));
-  strips.codes = reinterpret_cast<std::int8_t*>(memory + panel_floats);
-  strips.scales = memory + panel_floats + strip_blocks * kBlockBytes / sizeof(float);
-  turn_rows(job, strips);
+  float* memory = cpu::scratch(panel_floats);
+  const std::size_t code_floats = strip_blocks * kBlockBytes / sizeof(float);
+  const cpu::InputKey key(args, &kStripsForm);
+  const cpu::InputMemory input = cpu::input_memory(code_floats + strip_blocks * kTileRows, key);
+  strips.codes = reinterpret_cast<std::int8_t*>(input.floats);
+  strips.scales = input.floats + code_floats;
+  if (!input.prepared) turn_rows(job, strips);
+  cpu::keep_input(key);
   const Tiles tiles(kIsInt4<Codes> ? kScaleGroup : kTileWidth);
   // One or two strips wait for memory, and it is quicker the less lies ahead of what it brings.
   const bool in_pairs = !kIsInt4<Codes> && strips.count > 2;

@@ -391,6 +391,10 @@ HWY_NOINLINE bool prepare_stream(const LinearArgs& args, float* out, std::size_t
   return hn::AllFalse(d, rounded);
 }
 
+/// Stands for the way in which a format's stream has prepared x.
+template <class Format>
+inline constexpr char kStreamForm = 0;
+
 /// Few rows: weights go from memory to registers and nowhere else. False: nothing was computed.
 template <class Format>
 HWY_INLINE bool stream(const LinearArgs& args, std::size_t begin, std::size_t end) {
@@ -398,9 +402,12 @@ HWY_INLINE bool stream(const LinearArgs& args, std::size_t begin, std::size_t en
   job.args = &args;
   job.width = static_cast<std::size_t>(args.w.cols);
   job.stride = round_up(job.width, Format::kGroupColumns);
-  float* x = cpu::scratch(static_cast<std::size_t>(args.tokens) * job.stride);
-  if (!prepare_stream<Format>(args, x, job.stride)) return false;
-  job.x = x;
+  const cpu::InputKey key(args, &kStreamForm<Format>);
+  const cpu::InputMemory x =
+      cpu::input_memory(static_cast<std::size_t>(args.tokens) * job.stride, key);
+  if (!x.prepared && !prepare_stream<Format>(args, x.floats, job.stride)) return false;
+  cpu::keep_input(key);
+  job.x = x.floats;
   stream_features<Format>(job, begin, end);
   return true;
 }
@@ -413,6 +420,7 @@ class F32Packing {
   static constexpr bool kBlocks = Format::kFold == Fold::block;
   static constexpr float kUnit = Format::kUnit;
   static constexpr std::size_t kFilledTo = Format::kGroupColumns;
+  static constexpr std::size_t kRowFloats = 0;
 
   explicit F32Packing(const LinearArgs& args)
       : args_(args), width_(static_cast<std::size_t>(args.w.cols)) {}
@@ -427,7 +435,7 @@ class F32Packing {
   }
   HWY_INLINE void pack_features(PanelFeatures features, PanelColumns columns, float* panel,
                                 std::size_t chunk) {
-    const std::ptrdiff_t ahead = Element::kSlices ? next_slice(columns) : kPackAhead;
+    const std::ptrdiff_t ahead = Element::kSlices ? 0 : kPackAhead;
     for (std::size_t i = 0; i < features.count; ++i) {
       const std::size_t feature = features.first + i;
       float* out = panel + i * kChunk;
@@ -440,6 +448,20 @@ class F32Packing {
     }
     pack_zero_rows(features.count, columns.count, panel, chunk);
   }
+  /// Of the same features, or the first of the next.
+  HWY_INLINE ByteRows next_slice(PanelFeatures features, PanelColumns columns) const {
+    std::size_t feature = features.first;
+    std::size_t first = columns.first + columns.count;
+    if (first >= width_) {
+      first = 0;
+      feature += features.count;
+    }
+    const std::size_t count = std::min(width_ - first, columns.count);
+    const std::size_t row_bytes = Format::row_bytes(width_);
+    const auto* data = reinterpret_cast<const std::uint8_t*>(args_.w.data);
+    return {data + feature * row_bytes + Format::offset(first), features.count, row_bytes,
+            Format::offset(count)};
+  }
   HWY_INLINE bool worth_it(PanelRows) { return true; }
   HWY_INLINE void computed(PanelRows, PanelFeatures) {}
 
@@ -451,14 +473,6 @@ class F32Packing {
       pack_pairs<From>(row, width, out, chunk, ahead);
     else
       pack_row<From>(row, width, out, chunk);
-  }
-
-  /// From a slice to the one that is packed after it, in bytes: of the same features or the next.
-  HWY_INLINE std::ptrdiff_t next_slice(PanelColumns columns) const {
-    if (columns.first + columns.count < width_)
-      return static_cast<std::ptrdiff_t>(Format::offset(columns.count));
-    return static_cast<std::ptrdiff_t>(Element::kPanelFeatures * Format::row_bytes(width_)) -
-           static_cast<std::ptrdiff_t>(Format::offset(columns.first));
   }
 
   const LinearArgs& args_;

@@ -327,6 +327,7 @@ class Bf16Packing {
   static constexpr bool kBlocks = Format::kBlocks;
   static constexpr float kUnit = Format::kUnit;
   static constexpr std::size_t kFilledTo = Pairs::kColumns;
+  static constexpr std::size_t kRowFloats = sizeof(Exponents) / sizeof(float);
 
   Bf16Packing(const LinearArgs& args, std::size_t begin, std::size_t end)
       : args_(args),
@@ -334,12 +335,16 @@ class Bf16Packing {
         end_(end),
         width_(static_cast<std::size_t>(args.w.cols)),
         width_log_(std::bit_width(width_)),
-        inputs_(static_cast<std::size_t>(args.tokens)),
         rest_(args) {}
+
+  void use(float* floats, std::size_t first) {
+    inputs_ = reinterpret_cast<Exponents*>(floats);
+    first_ = first;
+  }
 
   void pack_input(std::size_t token, Pairs::Stored*, Pairs::Stored* out, std::size_t chunk) {
     const float* row = args_.x + static_cast<std::int64_t>(token) * args_.x_stride;
-    inputs_[token] = pack_input_words(row, width_, out, chunk);
+    inputs_[token - first_] = pack_input_words(row, width_, out, chunk);
   }
   void pack_features(PanelFeatures features, PanelColumns, Pairs::Stored* panel,
                      std::size_t chunk) {
@@ -352,15 +357,15 @@ class Bf16Packing {
   }
   /// Where no row has BF16 alone, as in mode f32, nothing is.
   bool worth_it(PanelRows rows) {
-    const auto first = inputs_.begin() + static_cast<std::ptrdiff_t>(rows.first);
-    const bool some = std::any_of(first, first + static_cast<std::ptrdiff_t>(rows.count),
+    const Exponents* first = inputs_ + (rows.first - first_);
+    const bool some = std::any_of(first, first + rows.count,
                                   [](const Exponents& e) { return e.most < kNotFinite; });
     if (!some) rest_.add(rows, {begin_, end_ - begin_});
     return some;
   }
   void computed(PanelRows rows, PanelFeatures features) {
     for (std::size_t r = rows.first; r < rows.first + rows.count; ++r)
-      if (!goes_with(inputs_[r], weights_, width_log_)) rest_.add({r, 1}, features);
+      if (!goes_with(inputs_[r - first_], weights_, width_log_)) rest_.add({r, 1}, features);
   }
   void compute_rest() const { rest_.compute(); }
 
@@ -370,8 +375,9 @@ class Bf16Packing {
   std::size_t end_;
   std::size_t width_;
   int width_log_;
-  std::vector<Exponents> inputs_;  // [tokens]
-  Exponents weights_;              // of the last panel
+  Exponents* inputs_ = nullptr;  // of rows from first_ on
+  std::size_t first_ = 0;
+  Exponents weights_;  // of the last panel
   Leftovers rest_;
 };
 

@@ -24,6 +24,9 @@ struct LinearArgs {
   float* y = nullptr;         // [tokens, w.rows]
   std::int64_t y_stride = 0;  // floats from one row of y to the next
   std::int64_t tokens = 0;
+  // Of the call that this is a share of: all with the same number have the same values at the same
+  // `x`, so that a thread may use again what it has prepared of them. 0: nothing is used again.
+  std::uint64_t call = 0;
 };
 
 /// Aborts on argument combinations that no caller may make: scales that the dtype does not have or

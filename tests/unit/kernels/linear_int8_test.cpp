@@ -170,6 +170,43 @@ TEST(LinearInt8, GivesEveryRowTheSameBitsInBatchesOf1To130) {
 }
 
 /// Whole blocks of the largest codes are where 16-bit sums of pairs would overflow.
+TEST(LinearInt8, GivesSharesOfANumberedCallTheBitsOfTheWhole) {
+  std::mt19937 random(kSeed);
+  constexpr std::int64_t kRows = 40;
+  constexpr std::int64_t kCols = 300;
+  std::uint64_t call = 0;
+  for (const WeightFormat& format : kInt8Formats)
+    for (const std::int64_t tokens : {1, 3, 8, 12, 70}) {
+      const StoredWeight w = random_weight(random, format, kRows, kCols, normal_floats);
+      const StoredWeight other = random_weight(random, format, kRows, kCols, normal_floats);
+      CodedRows x(random, tokens, kCols);
+      for (const KernelTable* level : available_levels()) {
+        const auto shares = [&](const WeightMatrix& weight, std::uint64_t number) {
+          std::vector<float> y(static_cast<std::size_t>(tokens * kRows));
+          const LinearArgs args{.x_codes = x.codes.data(),
+                                .x_scales = x.scales.data(),
+                                .w = weight,
+                                .y = y.data(),
+                                .y_stride = kRows,
+                                .tokens = tokens,
+                                .call = number};
+          level->linear_int8(args, 0, 16);
+          level->linear_int8(args, 16, kRows);
+          return y;
+        };
+        ++call;
+        for (const WeightMatrix& weight : {w.view, other.view, w.view})
+          EXPECT_EQ(shares(weight, call), run(*level, weight, x, 0, tokens))
+              << level->name << " " << format.name << " tokens " << tokens;
+        // At the same place, in the call after it.
+        for (std::int8_t& code : x.codes) code = static_cast<std::int8_t>(-code);
+        for (float& scale : x.scales) scale *= 2;
+        EXPECT_EQ(shares(w.view, ++call), run(*level, w.view, x, 0, tokens))
+            << level->name << " " << format.name << " tokens " << tokens;
+      }
+    }
+}
+
 TEST(LinearInt8, MultipliesEveryPairOfCodesExactly) {
   for (int code = -127; code <= 127; ++code) {
     std::vector<std::byte> weights;  // row i is full of code i

@@ -102,6 +102,86 @@ TEST(Linear, GivesEveryRowTheSameBitsInBatchesOf1To130) {
   }
 }
 
+/// All features in three shares of the call of that number.
+std::vector<float> run_shares(const KernelTable& level, const WeightMatrix& w,
+                              const std::vector<float>& x, std::uint64_t call) {
+  const std::int64_t tokens = static_cast<std::int64_t>(x.size()) / w.cols;
+  std::vector<float> y(static_cast<std::size_t>(tokens * w.rows));
+  const LinearArgs args{.x = x.data(),
+                        .x_stride = w.cols,
+                        .w = w,
+                        .y = y.data(),
+                        .y_stride = w.rows,
+                        .tokens = tokens,
+                        .call = call};
+  level.linear(args, 0, 7);
+  level.linear(args, 7, 16);
+  level.linear(args, 16, w.rows);
+  return y;
+}
+
+TEST(Linear, GivesSharesOfANumberedCallTheBitsOfTheWhole) {
+  std::mt19937 random(kSeed);
+  constexpr std::int64_t kRows = 21;
+  std::uint64_t call = 0;
+  for (const WeightFormat& format : kFormats)
+    for (const std::int64_t tokens : {1, 2, 5, 8, 20, 130}) {
+      const std::int64_t cols = format.width(275);
+      const StoredWeight w = random_weight(random, format, kRows, cols, normal_floats);
+      const StoredWeight other = random_weight(random, format, kRows, cols, normal_floats);
+      std::vector<float> x = normal_floats(random, tokens * cols);
+      for (const KernelTable* level : available_levels()) {
+        const auto trace = [&] {
+          return testing::Message()
+                 << level->name << " " << format.name << " tokens " << tokens << " seed " << kSeed;
+        };
+        ++call;
+        for (const WeightMatrix& weight : {w.view, other.view, w.view}) {
+          const std::vector<float> want = run(*level, weight, x.data(), tokens);
+          EXPECT_EQ(run_shares(*level, weight, x, call), want) << trace();
+        }
+        // At the same place, in the call after it.
+        for (float& value : x) value = -2 * value;
+        const std::vector<float> want = run(*level, w.view, x.data(), tokens);
+        EXPECT_EQ(run_shares(*level, w.view, x, ++call), want) << trace();
+        EXPECT_EQ(run_shares(*level, w.view, x, 0), want) << trace();
+      }
+    }
+}
+
+TEST(Linear, PreparesXOnceForAllSharesOfANumberedCall) {
+  std::mt19937 random(kSeed);
+  constexpr std::int64_t kRows = 21;
+  std::uint64_t call = 1000;
+  for (const WeightFormat& format : {kE4m3, kBf16, kF32, kInt8Blocks, kInt4})
+    for (const std::int64_t tokens : {1, 5, 130}) {
+      const StoredWeight w = random_weight(random, format, kRows, 256, normal_floats);
+      std::vector<float> x = normal_floats(random, tokens * 256);
+      for (float& value : x) value = bf16_to_f32(f32_to_bf16(value));
+      for (const KernelTable* level : available_levels()) {
+        if (level->name == std::string_view("reference")) continue;
+        const std::vector<float> want = run(*level, w.view, x.data(), tokens);
+        std::vector<float> y(want.size());
+        const std::vector<float> kept = x;
+        LinearArgs args{.x = x.data(),
+                        .x_stride = 256,
+                        .w = w.view,
+                        .y = y.data(),
+                        .y_stride = kRows,
+                        .tokens = tokens,
+                        .call = ++call};
+        level->linear(args, 0, 16);
+        for (float& value : x) value = 1;  // which no caller may do: what shows that nobody looks
+        level->linear(args, 16, kRows);
+        EXPECT_EQ(y, want) << level->name << " " << format.name << " tokens " << tokens;
+        args.call = 0;
+        level->linear(args, 0, kRows);
+        EXPECT_NE(y, want) << level->name << " " << format.name << " tokens " << tokens;
+        x = kept;
+      }
+    }
+}
+
 TEST(Linear, MultipliesEveryFiniteCodeExactly) {
   std::vector<std::byte> codes;
   for (int code = 0; code < 256; ++code)
