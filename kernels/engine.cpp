@@ -17,8 +17,7 @@ constexpr std::int64_t kShareWork = 1 << 17;
 /// Shares hold whole multiples of this many output features, so that register tiles stay full.
 constexpr std::int64_t kFeatureGrain = 16;
 
-/// Large operations: so many shares a thread. Each prepares all rows of x anew; the last one to
-/// finish is waited for.
+/// Large operations: so many shares a thread. The last one to finish is waited for.
 constexpr std::int64_t kSharesPerThread = 8;
 
 constexpr std::int64_t kPairsTogether = 24;
@@ -56,6 +55,10 @@ std::uint64_t next_call() {
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
+bool same_input(const LinearArgs& a, const LinearArgs& b) {
+  return a.x == b.x && a.x_codes == b.x_codes && a.tokens == b.tokens && a.w.cols == b.w.cols;
+}
+
 int threads_of(const ComputePool* pool) {
   return pool == nullptr ? 1 : std::max(pool->threads(), 1);
 }
@@ -88,21 +91,36 @@ void Engine::linears(std::span<const LinearArgs> group) const {
   std::int64_t total = 0;
   for (const LinearArgs& args : group)
     total += std::max<std::int64_t>(args.tokens, 0) * args.w.cols * args.w.rows;
-  // Every share prepares its rows of x anew, so members are split only as far as threads need it.
+  // Each share may have to prepare its rows of x, so members are split only as far as threads need
+  // it, and what has the same x goes to one thread as far as that is no more than a share.
   const std::int64_t work = std::max(kShareWork, total / (kSharesPerThread * threads_of(pool)));
   std::vector<Part> parts;
+  std::vector<std::size_t> shares;  // the first part of each, and an end
+  const LinearArgs* before = nullptr;
+  std::int64_t held = 0;
   for (std::size_t i = 0; i < group.size(); ++i) {
     const LinearArgs& args = group[i];
     if (args.tokens <= 0) continue;
-    const std::int64_t features = work / std::max<std::int64_t>(args.tokens * args.w.cols, 1);
-    append_parts(parts, i, args.w.rows, whole_grains(features));
+    const std::int64_t cost = std::max<std::int64_t>(args.tokens * args.w.cols, 1);
+    std::size_t part = parts.size();
+    append_parts(parts, i, args.w.rows, whole_grains(work / cost));
+    for (; part < parts.size(); ++part) {
+      const std::int64_t more = cost * (parts[part].end - parts[part].begin);
+      const bool joins = before != nullptr && same_input(*before, args) && held + more <= work;
+      if (!joins) shares.push_back(part);
+      held = joins ? held + more : more;
+      before = &args;
+    }
   }
-  run(pool, static_cast<std::int64_t>(parts.size()), 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const Part& part = parts[static_cast<std::size_t>(i)];
-      LinearArgs args = group[part.member];
+  if (parts.empty()) return;
+  shares.push_back(parts.size());
+  const auto count = static_cast<std::int64_t>(shares.size()) - 1;
+  run(pool, count, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::size_t i = shares[static_cast<std::size_t>(begin)];
+         i < shares[static_cast<std::size_t>(end)]; ++i) {
+      LinearArgs args = group[parts[i].member];
       args.call = call;
-      linear_of(*table, args)(args, part.begin, part.end);
+      linear_of(*table, args)(args, parts[i].begin, parts[i].end);
     }
   });
 }
