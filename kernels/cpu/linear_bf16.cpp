@@ -279,7 +279,9 @@ class Leftovers {
       const std::size_t end = last.rows.first + last.rows.count;
       const bool same =
           last.features.first == features.first && last.features.count == features.count;
-      if (same && rows.first <= end + kGapMax) {
+      // Rows of a later batch may have come first.
+      const bool on = rows.first >= last.rows.first && rows.first <= end + kGapMax;
+      if (same && on) {
         last.rows.count = rows.first + rows.count - last.rows.first;
         return;
       }

@@ -265,6 +265,20 @@ TEST_P(Parity, LinearOfMoreRowsThanArePackedAtATime) {
                           "289 rows");
 }
 
+/// The second share begins with the rows that the first one ended with. Its feature is only of
+/// subnormals, which all rows leave out.
+TEST_P(Parity, LinearOfMoreRowsThanArePackedAtATimeInTwoShares) {
+  constexpr std::int64_t kCols = 65536;
+  constexpr std::int64_t kTokens = 70;  // 4 MiB hold 32 rows of BF16
+  StoredWeight w = random_weight(random_, kBf16, 2, kCols, ordinary_bf16);
+  const std::vector<Bf16> subnormals(kCols, f32_to_bf16(0x1p-130f));
+  std::memcpy(&w.bytes[2 * kCols], subnormals.data(), 2 * kCols);
+  const std::vector<float> x = ordinary_bf16(random_, kTokens * kCols);
+  for (int time = 0; time < 2; ++time)
+    expect_reference_bits({.x = x.data(), .x_stride = kCols, .w = w.view, .tokens = kTokens},
+                          "70 rows");
+}
+
 TEST_P(Parity, LinearOfEveryE4m3Code) {
   std::vector<std::byte> codes;
   for (int code = 0; code < 256; ++code)  // 17 columns each, one row of each code
