@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels/registry.hpp"
+#include "tests/unit/kernels/call_numbers.hpp"
 #include "tests/unit/kernels/guarded_memory.hpp"
 #include "tests/unit/kernels/stored_weight.hpp"
 
@@ -169,44 +170,52 @@ TEST(LinearInt8, GivesEveryRowTheSameBitsInBatchesOf1To130) {
   }
 }
 
-/// Whole blocks of the largest codes are where 16-bit sums of pairs would overflow.
 TEST(LinearInt8, GivesSharesOfANumberedCallTheBitsOfTheWhole) {
   std::mt19937 random(kSeed);
   constexpr std::int64_t kRows = 40;
   constexpr std::int64_t kCols = 300;
-  std::uint64_t call = 0;
   for (const WeightFormat& format : kInt8Formats)
     for (const std::int64_t tokens : {1, 3, 8, 12, 70}) {
       const StoredWeight w = random_weight(random, format, kRows, kCols, normal_floats);
       const StoredWeight other = random_weight(random, format, kRows, kCols, normal_floats);
-      CodedRows x(random, tokens, kCols);
+      const CodedRows first(random, tokens, kCols);
+      const CodedRows second(random, tokens, kCols);
       for (const KernelTable* level : available_levels()) {
-        const auto shares = [&](const WeightMatrix& weight, std::uint64_t number) {
+        const std::vector<float> of_first = run(*level, w.view, first, 0, tokens);
+        const std::vector<float> of_second = run(*level, w.view, second, 0, tokens);
+        const std::vector<float> of_other = run(*level, other.view, first, 0, tokens);
+        CodedRows mixed = first;
+        mixed.scales = second.scales;
+        const std::vector<float> of_mixed = run(*level, w.view, mixed, 0, tokens);
+        // From here on nothing comes between: what is kept is found unless its number is another.
+        CodedRows x = first;
+        const auto expect = [&](const WeightMatrix& weight, std::uint64_t call, const float* scales,
+                                const std::vector<float>& want) {
           std::vector<float> y(static_cast<std::size_t>(tokens * kRows));
           const LinearArgs args{.x_codes = x.codes.data(),
-                                .x_scales = x.scales.data(),
+                                .x_scales = scales,
                                 .w = weight,
                                 .y = y.data(),
                                 .y_stride = kRows,
                                 .tokens = tokens,
-                                .call = number};
+                                .call = call};
           level->linear_int8(args, 0, 16);
           level->linear_int8(args, 16, kRows);
-          return y;
+          EXPECT_EQ(y, want) << level->name << " " << format.name << " tokens " << tokens;
         };
-        ++call;
-        for (const WeightMatrix& weight : {w.view, other.view, w.view})
-          EXPECT_EQ(shares(weight, call), run(*level, weight, x, 0, tokens))
-              << level->name << " " << format.name << " tokens " << tokens;
+        const std::uint64_t call = next_call_number();
+        expect(w.view, call, x.scales.data(), of_first);
+        expect(other.view, call, x.scales.data(), of_other);
+        expect(w.view, call, x.scales.data(), of_first);
+        expect(w.view, call, mixed.scales.data(), of_mixed);
         // At the same place, in the call after it.
-        for (std::int8_t& code : x.codes) code = static_cast<std::int8_t>(-code);
-        for (float& scale : x.scales) scale *= 2;
-        EXPECT_EQ(shares(w.view, ++call), run(*level, w.view, x, 0, tokens))
-            << level->name << " " << format.name << " tokens " << tokens;
+        std::copy(second.codes.begin(), second.codes.end(), x.codes.begin());
+        expect(w.view, next_call_number(), mixed.scales.data(), of_second);
       }
     }
 }
 
+/// Whole blocks of the largest codes are where 16-bit sums of pairs would overflow.
 TEST(LinearInt8, MultipliesEveryPairOfCodesExactly) {
   for (int code = -127; code <= 127; ++code) {
     std::vector<std::byte> weights;  // row i is full of code i

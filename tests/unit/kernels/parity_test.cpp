@@ -14,6 +14,7 @@
 #include "kernels/cpu/levels.hpp"
 #include "kernels/registry.hpp"
 #include "tests/unit/kernels/cache_pages.hpp"
+#include "tests/unit/kernels/call_numbers.hpp"
 #include "tests/unit/kernels/stored_weight.hpp"
 
 namespace troupe::kernels {
@@ -103,13 +104,13 @@ class Parity : public testing::TestWithParam<std::string> {
     reference_->linear(args, 0, args.w.rows);
     args.y = got.data();
     const std::int64_t half = ++checks_ % 2 == 0 ? args.w.rows / 2 : 0;
-    args.call = half == 0 ? 0 : checks_;
+    args.call = half == 0 ? 0 : next_call_number();
     level_->linear(args, 0, half);
     level_->linear(args, half, args.w.rows);
     expect_same(want, got, what);
   }
   std::mt19937 random_{kSeed};
-  std::uint64_t checks_ = 0;
+  int checks_ = 0;
   KernelTable table_;
   const KernelTable* level_ = &table_;
   const KernelTable* reference_ = nullptr;
