@@ -1,22 +1,24 @@
 // Growing aligned buffers of each thread.
 #include "kernels/cpu/scratch.hpp"
 
-#include <sys/mman.h>
-
+#include <cstddef>
 #include <new>
 #include <optional>
+#include <span>
+
+#include "kernels/huge_pages.hpp"
 
 namespace troupe::kernels::cpu {
 namespace {
 
 constexpr std::align_val_t kLine{64};
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 /// Memory of its own for each use, as long as the thread lives.
 class Buffer {
  public:
   Buffer() = default;
   Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
   ~Buffer() { release(); }
 
   float* data() const { return floats_; }
@@ -25,13 +27,15 @@ class Buffer {
     if (size <= size_) return;
     release();
     // What is read again and again in large pieces is worth large pages: pages of 4 KB fall on the
-    // sets of the level-2 cache by chance, some of which then are too few.
-    const std::size_t bytes = size * sizeof(float);
-    const std::align_val_t alignment = bytes < kHugePage / 2 ? kLine : std::align_val_t{kHugePage};
-    floats_ = static_cast<float*>(::operator new[](bytes, alignment));
-    alignment_ = alignment;
-    size_ = size;
-    if (alignment != kLine) madvise(floats_, bytes, MADV_HUGEPAGE);  // no more than advice
+    // sets of the level-2 cache by chance, some of which then are too few. The system has only
+    // whole ones.
+    std::size_t bytes = size * sizeof(float);
+    const bool large = bytes >= kHugePageBytes / 2;
+    if (large) bytes = (bytes + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes;
+    alignment_ = large ? std::align_val_t{kHugePageBytes} : kLine;
+    floats_ = static_cast<float*>(::operator new[](bytes, alignment_));
+    size_ = bytes / sizeof(float);
+    if (large) ask_for_huge_pages(std::as_bytes(std::span(floats_, size_)));
   }
 
  private:
