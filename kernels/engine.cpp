@@ -91,8 +91,8 @@ void Engine::linears(std::span<const LinearArgs> group) const {
   std::int64_t total = 0;
   for (const LinearArgs& args : group)
     total += std::max<std::int64_t>(args.tokens, 0) * args.w.cols * args.w.rows;
-  // Each share may have to prepare its rows of x, so members are split only as far as threads need
-  // it, and what has the same x goes to one thread as far as that is no more than a share.
+  // A thread that goes from one member's x to another's prepares that anew, so members are split
+  // only as far as threads need it, and those of the same x are one share if they are no more.
   const std::int64_t work = std::max(kShareWork, total / (kSharesPerThread * threads_of(pool)));
   std::vector<Part> parts;
   std::vector<std::size_t> shares;  // the first part of each, and an end
