@@ -218,6 +218,35 @@ TEST(Linear, TellsTheFormatsOfANumberedCallApart) {
   }
 }
 
+TEST(Linear, TellsTheCallsOfAnEngineApart) {
+  std::mt19937 random(kSeed);
+  constexpr std::int64_t kTokens = 3;
+  const StoredWeight w = random_weight(random, kBf16, 21, 64, normal_floats);
+  const std::vector<float> first = normal_floats(random, kTokens * 64);
+  const std::vector<float> second = normal_floats(random, kTokens * 64);
+  for (const KernelTable* level : available_levels()) {
+    const Engine engine{.table = level};
+    const std::vector<float> of_first = run(*level, w.view, first.data(), kTokens);
+    const std::vector<float> of_second = run(*level, w.view, second.data(), kTokens);
+    for (const bool grouped : {false, true}) {
+      std::vector<float> x = first;
+      std::vector<float> y(of_first.size());
+      const std::array group{LinearArgs{.x = x.data(),
+                                        .x_stride = 64,
+                                        .w = w.view,
+                                        .y = y.data(),
+                                        .y_stride = 21,
+                                        .tokens = kTokens}};
+      const auto compute = [&] { grouped ? engine.linears(group) : engine.linear(group[0]); };
+      compute();
+      EXPECT_EQ(y, of_first) << level->name;
+      std::copy(second.begin(), second.end(), x.begin());  // at the same place
+      compute();
+      EXPECT_EQ(y, of_second) << level->name;
+    }
+  }
+}
+
 TEST(Linear, PreparesXOnceForAllSharesOfANumberedCall) {
   std::mt19937 random(kSeed);
   constexpr std::int64_t kRows = 21;
