@@ -448,19 +448,22 @@ class F32Packing {
     }
     pack_zero_rows(features.count, columns.count, panel, chunk);
   }
-  /// Of the same features, or the first of the next.
+  /// Of the same features, or the first of the next; none after the last feature.
   HWY_INLINE ByteRows next_slice(PanelFeatures features, PanelColumns columns) const {
+    constexpr std::size_t kSliceColumns = Element::kSpanChunks * kChunk;
+    const std::size_t row_bytes = Format::row_bytes(width_);
+    const auto* data = reinterpret_cast<const std::uint8_t*>(args_.w.data);
     std::size_t feature = features.first;
     std::size_t first = columns.first + columns.count;
     if (first >= width_) {
       first = 0;
       feature += features.count;
     }
-    const std::size_t count = std::min(width_ - first, columns.count);
-    const std::size_t row_bytes = Format::row_bytes(width_);
-    const auto* data = reinterpret_cast<const std::uint8_t*>(args_.w.data);
-    return {data + feature * row_bytes + Format::offset(first), features.count, row_bytes,
-            Format::offset(count)};
+    const auto all = static_cast<std::size_t>(args_.w.rows);
+    if (feature >= all) return {data, 0, row_bytes, 0};
+    return {data + feature * row_bytes + Format::offset(first),
+            std::min(features.count, all - feature), row_bytes,
+            Format::offset(std::min(width_ - first, kSliceColumns))};
   }
   HWY_INLINE bool worth_it(PanelRows) { return true; }
   HWY_INLINE void computed(PanelRows, PanelFeatures) {}

@@ -21,13 +21,6 @@ namespace {
 constexpr unsigned kSeed = 20241226;
 constexpr std::array kInt8Formats{kInt8Blocks, kInt8Rows, kInt4};
 
-std::vector<float> normal_floats(std::mt19937& random, std::int64_t n) {
-  std::normal_distribution<float> normal;
-  std::vector<float> values(static_cast<std::size_t>(n));
-  for (float& v : values) v = normal(random);
-  return values;
-}
-
 /// Rows of codes of every value that a quantised row can have, with their scales.
 struct CodedRows {
   CodedRows(std::mt19937& random, std::int64_t tokens, std::int64_t cols)

@@ -41,6 +41,13 @@ inline constexpr WeightFormat kInt4Zeroed128{
 inline constexpr std::array kFormats{kE4m3, kBf16,         kF32,          kInt8Blocks,   kInt8Rows,
                                      kInt4, kInt4Zeroed32, kInt4Zeroed96, kInt4Zeroed128};
 
+inline std::vector<float> normal_floats(std::mt19937& random, std::int64_t n) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<std::size_t>(n));
+  for (float& v : values) v = normal(random);
+  return values;
+}
+
 /// Draws n values for weights or scales.
 using DrawFloats = std::vector<float> (*)(std::mt19937& random, std::int64_t n);
 
