@@ -435,7 +435,7 @@ class F32Packing {
   }
   HWY_INLINE void pack_features(PanelFeatures features, PanelColumns columns, float* panel,
                                 std::size_t chunk) {
-    const std::ptrdiff_t ahead = Element::kSlices ? 0 : kPackAhead;
+    const std::size_t ahead = Element::kSlices ? 0 : kPackAhead;  // ByteRows asks for slices
     for (std::size_t i = 0; i < features.count; ++i) {
       const std::size_t feature = features.first + i;
       float* out = panel + i * kChunk;
@@ -471,7 +471,7 @@ class F32Packing {
  private:
   template <class From>
   HWY_INLINE static void pack(const void* row, std::size_t width, float* out, std::size_t chunk,
-                              std::ptrdiff_t ahead) {
+                              std::size_t ahead) {
     if constexpr (Format::kInPairs)
       pack_pairs<From>(row, width, out, chunk, ahead);
     else

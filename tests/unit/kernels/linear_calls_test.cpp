@@ -1,8 +1,6 @@
 // Shares of a numbered call: the bits of the whole, from an input that is prepared once.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstring>
 #include <random>
 #include <span>
 #include <string_view>
@@ -12,21 +10,13 @@
 #include "kernels/engine.hpp"
 #include "kernels/ops/linear.hpp"
 #include "tests/unit/kernels/call_numbers.hpp"
+#include "tests/unit/kernels/run_linear.hpp"
 #include "tests/unit/kernels/stored_weight.hpp"
 
 namespace troupe::kernels {
 namespace {
 
 constexpr unsigned kSeed = 20241226;
-
-std::vector<float> run(const KernelTable& level, const WeightMatrix& w, const float* x,
-                       std::int64_t tokens) {
-  std::vector<float> y(static_cast<std::size_t>(tokens * w.rows));
-  level.linear(
-      {.x = x, .x_stride = w.cols, .w = w, .y = y.data(), .y_stride = w.rows, .tokens = tokens}, 0,
-      w.rows);
-  return y;
-}
 
 /// All features in three shares of the call of that number.
 std::vector<float> run_shares(const KernelTable& level, const WeightMatrix& w,
@@ -57,9 +47,9 @@ TEST(Linear, GivesSharesOfANumberedCallTheBitsOfTheWhole) {
       const std::vector<float> first = normal_floats(random, tokens * cols);
       const std::vector<float> second = normal_floats(random, tokens * cols);
       for (const KernelTable* level : available_levels()) {
-        const std::vector<float> of_first = run(*level, w.view, first.data(), tokens);
-        const std::vector<float> of_second = run(*level, w.view, second.data(), tokens);
-        const std::vector<float> of_other = run(*level, other.view, first.data(), tokens);
+        const std::vector<float> of_first = run_linear(*level, w.view, first.data(), tokens);
+        const std::vector<float> of_second = run_linear(*level, w.view, second.data(), tokens);
+        const std::vector<float> of_other = run_linear(*level, other.view, first.data(), tokens);
         // From here on nothing comes between: what is kept is found unless its number is another.
         std::vector<float> x = first;
         const auto expect = [&](const WeightMatrix& weight, std::uint64_t call,
@@ -149,8 +139,8 @@ TEST(Linear, TellsTheCallsOfAnEngineApart) {
   const std::vector<float> second = normal_floats(random, kTokens * 64);
   for (const KernelTable* level : available_levels()) {
     const Engine engine{.table = level};
-    const std::vector<float> of_first = run(*level, w.view, first.data(), kTokens);
-    const std::vector<float> of_second = run(*level, w.view, second.data(), kTokens);
+    const std::vector<float> of_first = run_linear(*level, w.view, first.data(), kTokens);
+    const std::vector<float> of_second = run_linear(*level, w.view, second.data(), kTokens);
     for (const bool grouped : {false, true}) {
       std::vector<float> x = first;
       std::vector<float> y(of_first.size());
@@ -180,7 +170,7 @@ TEST(Linear, PreparesXOnceForAllSharesOfANumberedCall) {
       for (float& value : x) value = bf16_to_f32(f32_to_bf16(value));
       for (const KernelTable* level : available_levels()) {
         if (level->name == std::string_view("reference")) continue;
-        const std::vector<float> want = run(*level, w.view, x.data(), tokens);
+        const std::vector<float> want = run_linear(*level, w.view, x.data(), tokens);
         std::vector<float> y(want.size());
         const std::vector<float> kept = x;
         LinearArgs args{.x = x.data(),

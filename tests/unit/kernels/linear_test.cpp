@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 #include <immintrin.h>
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -16,6 +15,7 @@
 #include "kernels/cpu/levels.hpp"
 #include "kernels/engine.hpp"
 #include "tests/unit/kernels/guarded_memory.hpp"
+#include "tests/unit/kernels/run_linear.hpp"
 #include "tests/unit/kernels/stored_weight.hpp"
 
 namespace troupe::kernels {
@@ -24,20 +24,6 @@ namespace {
 constexpr unsigned kSeed = 20241226;
 constexpr unsigned int kFlushToZero = 0x8000;
 constexpr unsigned int kDenormalsAreZero = 0x0040;
-
-std::vector<float> run(const KernelTable& level, const WeightMatrix& w, const float* x,
-                       std::int64_t tokens, const float* x_scales = nullptr) {
-  std::vector<float> y(static_cast<std::size_t>(tokens * w.rows));
-  level.linear({.x = x,
-                .x_stride = w.cols,
-                .x_scales = x_scales,
-                .w = w,
-                .y = y.data(),
-                .y_stride = w.rows,
-                .tokens = tokens},
-               0, w.rows);
-  return y;
-}
 
 bool same_bits(const float* a, const float* b, std::size_t n) {
   return std::memcmp(a, b, n * sizeof(float)) == 0;
@@ -51,7 +37,7 @@ TEST(Linear, IsRightWithinTheRoundingOfItsSums) {
       const StoredWeight w = random_weight(random, format, 140, cols, normal_floats);
       const std::vector<float> x = normal_floats(random, 3 * cols);
       for (const KernelTable* level : available_levels()) {
-        const std::vector<float> y = run(*level, w.view, x.data(), 3);
+        const std::vector<float> y = run_linear(*level, w.view, x.data(), 3);
         for (std::int64_t t = 0; t < 3; ++t)
           for (std::int64_t r = 0; r < 140; ++r) {
             double want = 0;
@@ -85,11 +71,11 @@ TEST(Linear, GivesEveryRowTheSameBitsInBatchesOf1To130) {
       std::vector<float> alone;
       for (std::int64_t t = 0; t < kMost; ++t) {
         const float* s = x_scales == nullptr ? nullptr : x_scales + t * scale_blocks(cols);
-        const std::vector<float> y = run(*level, w.view, x.data() + t * cols, 1, s);
+        const std::vector<float> y = run_linear(*level, w.view, x.data() + t * cols, 1, s);
         alone.insert(alone.end(), y.begin(), y.end());
       }
       for (std::int64_t tokens = 1; tokens <= kMost; ++tokens) {
-        const std::vector<float> y = run(*level, w.view, x.data(), tokens, x_scales);
+        const std::vector<float> y = run_linear(*level, w.view, x.data(), tokens, x_scales);
         ASSERT_TRUE(same_bits(y.data(), alone.data(), y.size()))
             << level->name << " " << format.name << " tokens " << tokens;
       }
@@ -112,7 +98,7 @@ TEST(Linear, MultipliesEveryFiniteCodeExactly) {
   for (const KernelTable* level : available_levels())
     for (const std::int64_t tokens : {1, 2, 5}) {
       const std::vector<float> x(static_cast<std::size_t>(tokens), 3.0f);
-      const std::vector<float> y = run(*level, w, x.data(), tokens);
+      const std::vector<float> y = run_linear(*level, w, x.data(), tokens);
       for (std::size_t i = 0; i < codes.size(); ++i)
         EXPECT_EQ(y[i], e4m3_to_f32(std::to_integer<std::uint8_t>(codes[i])) * 1.5f)
             << level->name << " code " << i << " tokens " << tokens;
@@ -133,7 +119,7 @@ TEST(Linear, MultipliesEveryInt8CodeExactly) {
     for (const KernelTable* level : available_levels())
       for (const std::int64_t tokens : {1, 2, 11}) {
         const std::vector<float> x(static_cast<std::size_t>(tokens), 3.0f);
-        const std::vector<float> y = run(*level, w, x.data(), tokens);
+        const std::vector<float> y = run_linear(*level, w, x.data(), tokens);
         for (std::size_t i = 0; i < codes.size(); ++i)
           EXPECT_EQ(y[i], static_cast<float>(static_cast<std::int8_t>(i)) * 1.5f)
               << level->name << " code " << i << " tokens " << tokens;
@@ -149,7 +135,7 @@ TEST(Linear, FindsEveryInt4CodeInEveryColumn) {
       for (std::int64_t k = 0; k < kCols; ++k) {
         std::vector<float> x(static_cast<std::size_t>(tokens * kCols));
         for (std::int64_t t = 0; t < tokens; ++t) x[static_cast<std::size_t>(t * kCols + k)] = 3;
-        const std::vector<float> y = run(*level, w.view, x.data(), tokens);
+        const std::vector<float> y = run_linear(*level, w.view, x.data(), tokens);
         for (std::size_t i = 0; i < y.size(); ++i)
           ASSERT_EQ(y[i], 3 * w.value(static_cast<std::int64_t>(i % 16), k))
               << level->name << " code " << i % 16 << " column " << k << " tokens " << tokens;
@@ -166,7 +152,8 @@ TEST(Linear, OfInt4IsThatOfTheF32WeightItStandsFor) {
     const std::vector<float> x = normal_floats(random, 19 * cols);
     for (const KernelTable* level : available_levels())
       for (const std::int64_t tokens : {1, 4, 19})
-        EXPECT_EQ(run(*level, packed.view, x.data(), tokens), run(*level, plain, x.data(), tokens))
+        EXPECT_EQ(run_linear(*level, packed.view, x.data(), tokens),
+                  run_linear(*level, plain, x.data(), tokens))
             << level->name << " cols " << cols << " tokens " << tokens;
   }
 }
@@ -191,7 +178,7 @@ TEST(Linear, FindsEveryCodeAtEveryZeroPointInEveryColumn) {
       for (std::int64_t k = 0; k < kCols; k += 7) {
         std::vector<float> x(static_cast<std::size_t>(tokens * kCols));
         for (std::int64_t t = 0; t < tokens; ++t) x[static_cast<std::size_t>(t * kCols + k)] = 4;
-        const std::vector<float> y = run(*level, w.view, x.data(), tokens);
+        const std::vector<float> y = run_linear(*level, w.view, x.data(), tokens);
         for (std::size_t i = 0; i < y.size(); ++i) {
           const auto row = static_cast<std::int64_t>(i) % w.view.rows;
           ASSERT_EQ(y[i], 4 * w.value(row, k))
@@ -215,8 +202,8 @@ TEST(Linear, OfCodesWithZeroPointsIsThatOfTheF32WeightTheyStandFor) {
             x[static_cast<std::size_t>(i / cols * cols + packed.input(i % cols))];
       for (const KernelTable* level : available_levels())
         for (const std::int64_t tokens : {1, 4, 19})
-          EXPECT_EQ(run(*level, packed.view, x.data(), tokens),
-                    run(*level, plain, x_plain.data(), tokens))
+          EXPECT_EQ(run_linear(*level, packed.view, x.data(), tokens),
+                    run_linear(*level, plain, x_plain.data(), tokens))
               << level->name << " " << format.name << " cols " << cols << " tokens " << tokens;
     }
 }
@@ -231,7 +218,7 @@ TEST(Linear, TurnsZeroTilesIntoZero) {
                        .scales = scales.data()};
   const std::vector<float> x(7 * 300, -2.0f);
   for (const KernelTable* level : available_levels())
-    for (const float y : run(*level, w, x.data(), 7)) EXPECT_EQ(y, 0.0f);
+    for (const float y : run_linear(*level, w, x.data(), 7)) EXPECT_EQ(y, 0.0f);
 }
 
 TEST(Linear, ReadsWeightsAtAnyByteOffsetBetweenGuardPages) {
@@ -244,7 +231,7 @@ TEST(Linear, ReadsWeightsAtAnyByteOffsetBetweenGuardPages) {
       constexpr std::int64_t kMost = 25;  // panels, for every format
       const std::vector<float> x = normal_floats(random, kMost * cols);
       const std::vector<float> want =
-          run(*select_level("reference").value(), w.view, x.data(), kMost);
+          run_linear(*select_level("reference").value(), w.view, x.data(), kMost);
       for (std::size_t offset = 0; offset < 64; ++offset)
         for (const auto edge : {GuardedMemory::Edge::end, GuardedMemory::Edge::start}) {
           const bool start = edge == GuardedMemory::Edge::start;
@@ -272,7 +259,7 @@ TEST(Linear, ReadsWeightsAtAnyByteOffsetBetweenGuardPages) {
                  {std::int64_t{1}, std::int64_t{2}, std::int64_t{5}, kMost}) {
               const std::int64_t first = kMost - tokens;
               const auto* rows_in = reinterpret_cast<const float*>(inputs.data());
-              const std::vector<float> y = run(*level, view, rows_in + first * cols, tokens);
+              const std::vector<float> y = run_linear(*level, view, rows_in + first * cols, tokens);
               ASSERT_TRUE(same_bits(y.data(), want.data() + first * rows, y.size()))
                   << level->name << " " << format.name << " cols " << cols << " offset " << offset
                   << " tokens " << tokens;
@@ -330,8 +317,8 @@ TEST(Linear, MultipliesBf16ByTheirInstructionWhereItMay) {
         // The instruction rounds to nearest whatever the caller has asked for; others do not.
         const unsigned int before = _mm_getcsr();
         _mm_setcsr(before | _MM_ROUND_TOWARD_ZERO);
-        const std::vector<float> by_level = run(by_words, w.view, x.data(), tokens);
-        const std::vector<float> by_fma = run(below, w.view, x.data(), tokens);
+        const std::vector<float> by_level = run_linear(by_words, w.view, x.data(), tokens);
+        const std::vector<float> by_fma = run_linear(below, w.view, x.data(), tokens);
         _mm_setcsr(before);
         EXPECT_EQ(by_level == by_fma, !fitting) << format.name << " rows " << tokens;
       }
@@ -355,7 +342,7 @@ TEST(Engine, SplitsGroupsOfLinearsWithoutChangingABit) {
     std::vector<LinearArgs> group;
     for (std::size_t i = 0; i < weights.size(); ++i) {
       const std::int64_t tokens = i == 0 ? 20 : static_cast<std::int64_t>(i % 6) - 1 + i / 6;
-      want.push_back(run(*level, weights[i].view, x.data(), tokens));
+      want.push_back(run_linear(*level, weights[i].view, x.data(), tokens));
       got.emplace_back(want.back().size());
       group.push_back({.x = x.data(),
                        .x_stride = weights[i].view.cols,

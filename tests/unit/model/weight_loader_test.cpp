@@ -14,37 +14,41 @@ using testing::pages_mapped;
 using testing::TempDir;
 using testing::TinyCheckpoint;
 
-/// Experts 0 and 1 in one file, 2 and 3 in another, each behind more bytes than a fault maps along.
-void write_apart(TinyCheckpoint& tiny, const TempDir& dir) {
-  for (const auto& [name, tensor] : tiny.tensors) {
-    const auto at = name.find(".mlp.experts.");
-    if (at == std::string::npos) continue;
-    const bool second = name[at + 13] >= '2';
-    tiny.shard_of[name] = second ? "b.safetensors" : "a.safetensors";
+/// Experts 0 and 1 in one file, 2 and 3 in another, each behind more bytes than a fault maps along;
+/// and what loads them.
+struct FilesApart {
+  FilesApart() {
+    TinyCheckpoint tiny;
+    for (const auto& [name, tensor] : tiny.tensors) {
+      const auto at = name.find(".mlp.experts.");
+      if (at == std::string::npos) continue;
+      const bool second = name[at + 13] >= '2';
+      tiny.shard_of[name] = second ? "b.safetensors" : "a.safetensors";
+    }
+    for (const char* file : {"a", "b"}) {
+      const std::string name = std::string("aaa.unused.") + file;
+      tiny.tensors[name] = {"U8", {1 << 20}, std::string(1 << 20, 'x')};
+      tiny.shard_of[name] = std::string(file) + ".safetensors";
+    }
+    tiny.write(dir.path());
   }
-  for (const char* file : {"a", "b"}) {
-    const std::string name = std::string("aaa.unused.") + file;
-    tiny.tensors[name] = {"U8", {1 << 20}, std::string(1 << 20, 'x')};
-    tiny.shard_of[name] = std::string(file) + ".safetensors";
-  }
-  tiny.write(dir.path());
+  TempDir dir;
+  kernels::ComputePool pool{{2, 16}};
+  kernels::Engine engine{*kernels::select_level("auto"), &pool};
+};
+
+bool is_expert_weight(const TensorView& tensor) {  // layer 2 is no MoE layer
+  return tensor.name.starts_with("model.layers.1.mlp.experts.") && tensor.name.ends_with(".weight");
 }
 
 TEST(WeightLoader, AnExpertShardPopulatesItsExpertsOnly) {
-  TinyCheckpoint tiny;
-  const TempDir dir;
-  write_apart(tiny, dir);
-  const auto checkpoint = Checkpoint::open(dir.path());
+  const FilesApart files;
+  const auto checkpoint = Checkpoint::open(files.dir.path());
   ASSERT_TRUE(checkpoint) << checkpoint.error().detail;
-  kernels::ComputePool pool({2, 16});
-  const kernels::Engine engine{*kernels::select_level("auto"), &pool};
   for (const SafetensorsFile& file : checkpoint->files()) file.mapping().forget_pages();
-  ASSERT_TRUE(ExpertModel::load(*checkpoint, {}, engine, {0, 2}));
+  ASSERT_TRUE(ExpertModel::load(*checkpoint, {}, files.engine, {0, 2}));
   for (const TensorView& tensor : checkpoint->tensors()) {
-    const bool weight =
-        tensor.name.find(".mlp.experts.") != std::string::npos && tensor.name.ends_with(".weight");
-    if (!weight || !tensor.name.starts_with("model.layers.1."))
-      continue;  // layer 2 is no MoE layer
+    if (!is_expert_weight(tensor)) continue;
     const bool own = tensor.file == "a.safetensors";
     const auto [mapped, all] = pages_mapped(tensor);
     EXPECT_EQ(mapped, own ? all : 0) << tensor.name;
@@ -52,19 +56,14 @@ TEST(WeightLoader, AnExpertShardPopulatesItsExpertsOnly) {
 }
 
 TEST(WeightLoader, OfWhatIsMappedAProcessWithAPartKeepsItsOwn) {
-  TinyCheckpoint tiny;
-  const TempDir dir;
-  write_apart(tiny, dir);
-  const auto checkpoint = Checkpoint::open(dir.path(), {.sparing = true});
+  const FilesApart files;
+  const auto checkpoint = Checkpoint::open(files.dir.path(), {.sparing = true});
   ASSERT_TRUE(checkpoint) << checkpoint.error().detail;
-  kernels::ComputePool pool({2, 16});
-  const kernels::Engine engine{*kernels::select_level("auto"), &pool};
   for (const SafetensorsFile& file : checkpoint->files()) populate(file.mapping().bytes());
-  ASSERT_TRUE(ExpertModel::load(*checkpoint, {}, engine, {0, 2}));
+  ASSERT_TRUE(ExpertModel::load(*checkpoint, {}, files.engine, {0, 2}));
   for (const TensorView& tensor : checkpoint->tensors()) {
     const auto [mapped, all] = pages_mapped(tensor);
-    const bool own = tensor.file == "a.safetensors" && tensor.name.ends_with(".weight") &&
-                     tensor.name.starts_with("model.layers.1.mlp.experts.");
+    const bool own = tensor.file == "a.safetensors" && is_expert_weight(tensor);
     if (own) {
       EXPECT_EQ(mapped, all) << tensor.name;
     } else if (tensor.name.starts_with("aaa.unused.")) {
@@ -74,19 +73,13 @@ TEST(WeightLoader, OfWhatIsMappedAProcessWithAPartKeepsItsOwn) {
 }
 
 TEST(WeightLoader, TheNextRoleOfAProcessLeavesTheFirstWhatItHas) {
-  TinyCheckpoint tiny;
-  const TempDir dir;
-  write_apart(tiny, dir);
-  const auto checkpoint = Checkpoint::open(dir.path(), {.sparing = true});
+  const FilesApart files;
+  const auto checkpoint = Checkpoint::open(files.dir.path(), {.sparing = true});
   ASSERT_TRUE(checkpoint) << checkpoint.error().detail;
-  kernels::ComputePool pool({2, 16});
-  const kernels::Engine engine{*kernels::select_level("auto"), &pool};
-  ASSERT_TRUE(ExpertModel::load(*checkpoint, {}, engine, {0, 2}));
-  ASSERT_TRUE(ExpertModel::load(*checkpoint, {}, engine, {2, 4}));
+  ASSERT_TRUE(ExpertModel::load(*checkpoint, {}, files.engine, {0, 2}));
+  ASSERT_TRUE(ExpertModel::load(*checkpoint, {}, files.engine, {2, 4}));
   for (const TensorView& tensor : checkpoint->tensors()) {
-    if (!tensor.name.starts_with("model.layers.1.mlp.experts.") ||
-        !tensor.name.ends_with(".weight"))
-      continue;
+    if (!is_expert_weight(tensor)) continue;
     const auto [mapped, all] = pages_mapped(tensor);
     EXPECT_EQ(mapped, all) << tensor.name;
   }
