@@ -36,6 +36,7 @@ Expected<std::unique_ptr<ProcessCluster>> ProcessCluster::start(LocalPlan plan,
                     leaving = cluster->leaving_](const actors::NodeEvent& event) {
     if (tell && !*leaving) tell(event);
   };
+  cluster->held_ports_ = std::move(identified->held_ports);
   auto node = actors::ClusterNode::start(checkpoint, settings, std::move(hooks));
   if (!node) return unexpected(node.error());
   cluster->node_ = *std::move(node);

@@ -42,6 +42,7 @@ class ProcessCluster : public actors::RequestEngine {
   Expected<void> check();
 
   std::shared_ptr<std::atomic<bool>> leaving_ = std::make_shared<std::atomic<bool>>(false);
+  std::vector<Descriptor> held_ports_;  // of the routers
   ChildProcesses children_;
   std::optional<ChildExit> ended_;             // the first that did
   std::unique_ptr<actors::ClusterNode> node_;  // ends before the children

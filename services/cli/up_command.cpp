@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <memory>
 
 #include "kernels/registry.hpp"
@@ -182,8 +183,9 @@ int blocked_signals() {
   return ::signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/// Before anything is started: somebody else's gateway would answer for ours.
-std::optional<int> check_ports(const Flags& flags) {
+/// Before anything is started: somebody else's gateway would answer for ours. From then on they are
+/// kept for the gateway: services that take any free port must not get one of them.
+std::optional<int> hold_ports(const Flags& flags, LocalPlan& plan) {
   const std::pair<const char*, const std::string*> listening[] = {{"--http-listen", &flags.http},
                                                                   {"--grpc-listen", &flags.grpc},
                                                                   {"--admin-listen", &flags.admin},
@@ -192,8 +194,9 @@ std::optional<int> check_ports(const Flags& flags) {
     const auto address = parse_address(*text);
     if (!address)
       return report(Fault::bad_value, std::string(flag) + ": " + address.error().detail);
-    if (const auto free = can_listen(address->host, address->port); !free)
-      return report(Fault::cannot_bind, std::string(flag) + ": " + free.error().detail);
+    auto held = hold_for_listener(*address);
+    if (!held) return report(Fault::cannot_bind, std::string(flag) + ": " + held.error().detail);
+    std::move(held->begin(), held->end(), std::back_inserter(plan.held_ports));
   }
   return std::nullopt;
 }
@@ -208,7 +211,7 @@ int up(const Flags& flags) {
   auto plan = make_plan(flags);
   if (!plan) return report(Fault::memory_not_available, plan.error().detail);
   if (const auto failed = read_settings(flags, *plan)) return *failed;
-  if (const auto failed = check_ports(flags)) return *failed;
+  if (const auto failed = hold_ports(flags, *plan)) return *failed;
   if (const auto failed = fit_to_model(*plan)) return *failed;
   const int signals = blocked_signals();
   Supervisor supervisor(local_services(*plan), {[address = *ops] { return is_ready(address); },

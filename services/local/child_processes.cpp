@@ -1,14 +1,10 @@
 // fork, exec, pidfds and signals.
 #include "services/local/child_processes.hpp"
 
-#include <arpa/inet.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -103,39 +99,6 @@ void ChildProcesses::stop(std::chrono::milliseconds grace, std::string_view pref
   while (running(prefix) > 0 && Clock::now() < deadline) wait(std::chrono::milliseconds(50));
   signal_all(SIGKILL, prefix);
   while (running(prefix) > 0) wait(std::chrono::milliseconds(50));
-}
-
-Expected<std::uint16_t> free_loopback_port() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return no_more("a socket");
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t bytes = sizeof address;
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  const bool bound = ::bind(fd, generic, bytes) == 0 && ::getsockname(fd, generic, &bytes) == 0;
-  ::close(fd);
-  if (!bound) return no_more("a listening port");
-  return ntohs(address.sin_port);
-}
-
-Expected<void> can_listen(const std::string& host, std::uint16_t port) {
-  addrinfo hints{};
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int failed = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (failed != 0) return unexpected(Errc::invalid_argument, host + ": " + ::gai_strerror(failed));
-  const int fd = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const int on = 1;  // as the listener that comes: a port that was in use a moment ago is free
-  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  const bool bound = ::bind(fd, found->ai_addr, found->ai_addrlen) == 0 && ::listen(fd, 1) == 0;
-  const int why = errno;
-  ::close(fd);
-  ::freeaddrinfo(found);
-  if (bound) return {};
-  return unexpected(Errc::unavailable, host + ":" + std::to_string(port) + ": " +
-                                           std::strerror(why) + "; choose another address");
 }
 
 Expected<std::string> inherited_file(const std::string& text) {

@@ -64,14 +64,6 @@ class ChildProcesses {
   std::map<pid_t, Child> children_;
 };
 
-/// A TCP port of the loopback interface that nobody listens on at this moment.
-/// *Errors*: `resource_exhausted` when there is none.
-Expected<std::uint16_t> free_loopback_port();
-
-/// Whether a TCP port can be listened on now; port 0 always can.
-/// *Errors*: `unavailable` that says why not; `invalid_argument` for a host that is no address.
-Expected<void> can_listen(const std::string& host, std::uint16_t port);
-
 /// The path of a file that this process and its children can read, with `text` in it; it is gone
 /// with the last of them. *Errors*: `resource_exhausted`.
 Expected<std::string> inherited_file(const std::string& text);

@@ -80,11 +80,10 @@ Expected<LocalPlan> with_identity(LocalPlan plan) {
   plan.join_token_file = *file;
   if (plan.colocated) plan.routers = plan.attention;
   while (plan.control_ports.size() < static_cast<std::size_t>(plan.routers)) {
-    const auto port = free_loopback_port();
-    if (!port) return unexpected(port.error());
-    const auto& taken = plan.control_ports;
-    if (std::find(taken.begin(), taken.end(), *port) == taken.end())
-      plan.control_ports.push_back(*port);
+    auto held = hold_for_listener({"127.0.0.1", 0});
+    if (!held) return unexpected(held.error());
+    plan.control_ports.push_back(port_of(held->front()));
+    plan.held_ports.push_back(std::move(held->front()));
   }
   return plan;
 }

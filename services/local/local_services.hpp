@@ -8,6 +8,7 @@
 
 #include "core/expected.hpp"
 #include "services/local/child_processes.hpp"
+#include "services/runtime/ports/listening_socket.hpp"
 
 namespace troupe::services {
 
@@ -24,6 +25,8 @@ struct LocalPlan {
   std::string cluster_name;
   std::string join_token_file;
   std::vector<std::uint16_t> control_ports;  // one for each router
+  /// Keep those ports for the routers, also while one of them is started again.
+  std::vector<Descriptor> held_ports;
   /// Further configuration keys, e.g. {"engine.mode", "f32"}, for the services that use them.
   std::vector<std::pair<std::string, std::string>> settings;
   /// The gateway's own keys; none: no gateway process.
@@ -31,7 +34,8 @@ struct LocalPlan {
 };
 
 /// A plan with a name, a token and control ports of its own.
-/// *Errors*: `resource_exhausted` when the system has no more ports or memory files.
+/// *Errors*: `resource_exhausted` when the system has no more memory files, `unavailable` when it
+/// has no more ports.
 Expected<LocalPlan> with_identity(LocalPlan plan);
 
 /// "127.0.0.1:40001,127.0.0.1:40002": the control ports of the plan's routers.

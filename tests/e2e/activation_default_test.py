@@ -9,6 +9,7 @@ import unittest
 
 from tests.support import grpc_client as client
 from tests.support import program, services, up_cluster
+from tests.support.free_ports import free_port
 from tests.support.poll_until import eventually
 
 SAID = (
@@ -123,7 +124,7 @@ class ActivationDefaultTest(program.ProgramTest):
     def test_up_refuses_a_mode_that_there_is_not(self):
         ports = [word for port in ("http", "grpc", "admin")
                  for word in (f"--{port}-listen", "127.0.0.1:0")]
-        ports += ["--ops-listen", f"127.0.0.1:{services.free_port()}"]
+        ports += ["--ops-listen", f"127.0.0.1:{free_port()}"]
         for flags in (("--mode", "int4-act"), ("--set", "engine.mode=int4-act")):
             self.fails(program.USAGE, 1003, "auto, ", "up", *flags, *ports)
 

@@ -12,7 +12,7 @@ import unittest
 
 from tests.support import openai_client as oai
 from tests.support import program
-from tests.support.free_ports import free_ports
+from tests.support.free_ports import free_port
 from tests.support.poll_until import eventually
 
 # One token per step of the slowest level: long enough for a bar wherever it runs.
@@ -100,8 +100,7 @@ class LoadingProgressTest(program.ProgramTest):
 
     def serve_halted(self, stderr, *flags):
         """Serves after a halt; false if that came too late."""
-        listen = [f"127.0.0.1:{port}" for port in free_ports(1)]
-        listen += ["127.0.0.1:0"] * 3
+        listen = [f"127.0.0.1:{free_port()}"] + ["127.0.0.1:0"] * 3
         words = [word for pair in zip(PORT_FLAGS, listen) for word in pair]
         process = program.start("serve", *words, *flags, stderr=stderr)
         try:

@@ -7,9 +7,10 @@ import unittest
 
 from tests.support import control_port, listeners, up_cluster
 from tests.support.cluster_case import ASKED, TOKEN, ClusterCase
+from tests.support.free_ports import free_port
 from tests.support.grpc_client import request
 from tests.support.poll_until import eventually
-from tests.support.services import Service, free_port
+from tests.support.services import Service
 
 IDLE_STRANGERS = 200
 HTTP = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -23,7 +23,7 @@ from tests.support.error_row_case import (
     CHAT, ENDLESS, MESSAGES, QUESTION, TEXT, RowTest, bearer, settings,
 )
 from tests.support.error_rows import CODE
-from tests.support.free_ports import free_ports
+from tests.support.free_ports import free_port
 from tests.support.grpc_client import pb, request
 from tests.support.poll_until import eventually
 from tests.support.services import Cluster
@@ -408,7 +408,7 @@ class ServeLoadingTest(unittest.TestCase):
 
     def start_and_watch(self):
         """(what /health says, what /startupz said before) of a start until all is well."""
-        url = f"http://127.0.0.1:{free_ports(1)[0]}"
+        url = f"http://127.0.0.1:{free_port()}"
         ports = [word for port in client.PORTS for word in (f"--{port}-listen", "127.0.0.1:0")]
         log = tempfile.TemporaryFile()
         self.addCleanup(log.close)

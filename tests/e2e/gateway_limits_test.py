@@ -14,6 +14,7 @@ from tests.support import openai_client as oai
 from tests.support import ops, program, services
 from tests.support.error_rows import ErrorRows
 from tests.support.patience import patient
+from tests.support.free_ports import free_port
 from tests.support.poll_until import eventually
 
 TEXT = "/v1/completions"
@@ -75,7 +76,7 @@ class LimitTest(ErrorRows, unittest.TestCase):
 
 class RefusalLogTest(program.ProgramTest):
     def test_connections_that_are_refused_share_their_lines(self):
-        routers = f"127.0.0.1:{services.free_port()}"  # nobody is there, nor needed
+        routers = f"127.0.0.1:{free_port()}"  # nobody is there, nor needed
         file = self.file("gateway.yaml", (
             f"cluster:\n  routers: ['{routers}']\n"
             "gateway:\n  grpc_listen: '127.0.0.1:0'\n  http_listen: '127.0.0.1:0'\n"

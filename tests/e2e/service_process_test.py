@@ -8,8 +8,9 @@ import subprocess
 import unittest
 
 from tests.support import program
+from tests.support.free_ports import free_port
 from tests.support.poll_until import eventually
-from tests.support.services import Cluster, Service, free_port
+from tests.support.services import Cluster, Service
 
 
 class ServiceTest(program.ProgramTest):

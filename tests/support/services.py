@@ -2,18 +2,11 @@
 
 import json
 import signal
-import socket
 import threading
 import time
 
 from tests.support import ops, program
-
-
-def free_port():
-    """A TCP port of the loopback interface that nobody listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+from tests.support.free_ports import free_port
 
 
 class Service:

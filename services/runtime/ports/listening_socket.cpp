@@ -18,7 +18,9 @@ namespace {
 
 constexpr int kGoodbyeReads = 64;  // of 4 KiB
 
-Expected<Descriptor> listen_at(const addrinfo& place) {
+enum class Use : std::uint8_t { listen, hold };
+
+Expected<Descriptor> bound_to(const addrinfo& place, Use use) {
   Descriptor socket(::socket(place.ai_family, place.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC,
                              place.ai_protocol));
   const int yes = 1;
@@ -28,7 +30,7 @@ Expected<Descriptor> listen_at(const addrinfo& place) {
   const bool done = socket.get() >= 0 &&
                     ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0 &&
                     ::bind(socket.get(), place.ai_addr, place.ai_addrlen) == 0 &&
-                    ::listen(socket.get(), SOMAXCONN) == 0;
+                    (use == Use::hold || ::listen(socket.get(), SOMAXCONN) == 0);
   if (!done) return unexpected(Errc::unavailable, std::strerror(errno));
   return socket;
 }
@@ -56,14 +58,14 @@ void set_port(addrinfo& place, std::uint16_t port) {
 enum class Wanted : std::uint8_t { first, all };
 
 /// `Wanted::first`: one socket, on the first place that is to be had.
-Expected<std::vector<Descriptor>> open_sockets(const Address& address, Wanted wanted) {
+Expected<std::vector<Descriptor>> open_sockets(const Address& address, Use use, Wanted wanted) {
   auto places = places_of(address);
   if (!places) return unexpected(places.error());
   std::vector<Descriptor> sockets;
   Error why{Errc::unavailable, "no address"};
   for (addrinfo* place = places->get(); place != nullptr; place = place->ai_next) {
     if (!sockets.empty() && address.port == 0) set_port(*place, port_of(sockets.front()));
-    auto socket = listen_at(*place);
+    auto socket = bound_to(*place, use);
     if (!socket) {
       why = socket.error();
       continue;
@@ -78,6 +80,14 @@ Expected<std::vector<Descriptor>> open_sockets(const Address& address, Wanted wa
 Error cannot_listen(const Address& address, const Error& why) {
   return {why.code, "cannot listen on " + address.text() + ": " + why.detail +
                         ". Name another address or port; port 0 takes any free one"};
+}
+
+Expected<std::vector<Descriptor>> open_all(const Address& address, Use use) {
+  const bool wildcard = address.host == "0.0.0.0" || address.host == "::";
+  auto sockets = open_sockets({wildcard ? "::" : address.host, address.port}, use, Wanted::all);
+  if (!sockets && wildcard) sockets = open_sockets({"0.0.0.0", address.port}, use, Wanted::all);
+  if (!sockets) return unexpected(cannot_listen(address, sockets.error()));
+  return sockets;
 }
 
 /// The address and port in `name`, IPv4 written as such.
@@ -107,17 +117,17 @@ Descriptor::~Descriptor() {
 }
 
 Expected<Descriptor> listen_on(const Address& address) {
-  auto sockets = open_sockets(address, Wanted::first);
+  auto sockets = open_sockets(address, Use::listen, Wanted::first);
   if (!sockets) return unexpected(cannot_listen(address, sockets.error()));
   return std::move(sockets->front());
 }
 
 Expected<std::vector<Descriptor>> listen_on_all(const Address& address) {
-  const bool wildcard = address.host == "0.0.0.0" || address.host == "::";
-  auto sockets = open_sockets({wildcard ? "::" : address.host, address.port}, Wanted::all);
-  if (!sockets && wildcard) sockets = open_sockets({"0.0.0.0", address.port}, Wanted::all);
-  if (!sockets) return unexpected(cannot_listen(address, sockets.error()));
-  return sockets;
+  return open_all(address, Use::listen);
+}
+
+Expected<std::vector<Descriptor>> hold_for_listener(const Address& address) {
+  return open_all(address, Use::hold);
 }
 
 std::uint16_t port_of(const Descriptor& socket) {

@@ -35,6 +35,11 @@ Expected<Descriptor> listen_on(const Address& address);
 /// be had is left out while another one is.
 Expected<std::vector<Descriptor>> listen_on_all(const Address& address);
 
+/// Keeps what listen_on_all() would listen on for a listener that comes later, of this process or
+/// another: bound, not listened on. Who takes any free port gets another one meanwhile; who names
+/// this port and sets SO_REUSEADDR, as all here, gets it.
+Expected<std::vector<Descriptor>> hold_for_listener(const Address& address);
+
 /// The port a socket is bound to; 0 if it is not.
 std::uint16_t port_of(const Descriptor& socket);
 

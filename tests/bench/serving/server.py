@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 
 from tests.support import grpc_client, ops
-from tests.support.free_ports import free_ports
+from tests.support.free_ports import free_port
 from tests.support.poll_until import eventually
 
 
@@ -82,7 +82,7 @@ class LlamaServer(Process):
     """A running llama-server with a slot for each of `clients` clients."""
 
     def __init__(self, program, gguf, clients, tokens):
-        (port,) = free_ports(1)
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         words = [program, "--model", gguf, "--port", str(port), "--parallel", str(clients)]
         words += ["--ctx-size", str(clients * tokens), "--threads", str(os.cpu_count())]

@@ -1,12 +1,10 @@
 // Children that end, are stopped, ignore signals, or lose their parent.
 #include "services/local/child_processes.hpp"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -99,31 +97,6 @@ TEST(ChildProcesses, NoneOutlivesAParentThatIsKilled) {
   ASSERT_EQ(::poll(&end, 1, static_cast<int>(bound)), 1) << "the child still holds the pipe";
   EXPECT_EQ(::read(pipe[0], up, 1), 0);
   ::close(pipe[0]);
-}
-
-TEST(CanListen, TellsAPortInUseFromAFreeOneAndFromNoAddress) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t bytes = sizeof address;
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  ASSERT_EQ(::bind(fd, generic, bytes), 0);
-  ASSERT_EQ(::listen(fd, 1), 0);
-  ASSERT_EQ(::getsockname(fd, generic, &bytes), 0);
-  const auto taken = can_listen("127.0.0.1", ntohs(address.sin_port));
-  ASSERT_FALSE(taken);
-  EXPECT_EQ(taken.error().code, Errc::unavailable);
-  EXPECT_NE(taken.error().detail.find("in use"), std::string::npos) << taken.error().detail;
-  ::close(fd);
-  EXPECT_TRUE(can_listen("127.0.0.1", ntohs(address.sin_port)));
-  EXPECT_EQ(can_listen("999.1.1.1", 80).error().code, Errc::invalid_argument);
-}
-
-TEST(FreeLoopbackPort, GivesAPortThatCanBeBound) {
-  const auto port = free_loopback_port();
-  ASSERT_TRUE(port);
-  EXPECT_GT(*port, 0);
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ LocalPlan plan(bool colocated) {
   plan.settings = {{"engine.mode", "f32"}};
   auto made = with_identity(std::move(plan));
   EXPECT_TRUE(made);
-  return *made;
+  return *std::move(made);
 }
 
 TEST(LocalServices, EveryRoleGetsItsPlaceAndTheSameCluster) {
