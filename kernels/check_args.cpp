@@ -34,6 +34,14 @@ void check_linear(const LinearArgs& args) {
                "quantised rows need an e4m3 weight");
 }
 
+void check_linear_tiles(const LinearArgs& args) {
+  check_linear(args);
+  TROUPE_CHECK(args.w.takes_tiles(),
+               "tiles of BF16 with a weight of " + std::string(to_string(args.w.dtype)));
+  TROUPE_CHECK(args.x_codes == nullptr && args.x_scales == nullptr,
+               "tiles of BF16 take rows as they are");
+}
+
 void CacheEntry::check() const {
   TROUPE_CHECK(dtype == DType::bf16 || dtype == DType::f32 || quantised(),
                "cache of dtype " + std::string(to_string(dtype)));

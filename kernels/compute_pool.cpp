@@ -237,7 +237,11 @@ void ComputePool::parallel_for(std::int64_t count, std::int64_t grain, const Sha
 SoloGuard::SoloGuard() : outer_(std::exchange(solo, true)) {}
 SoloGuard::~SoloGuard() { solo = outer_; }
 
-MxcsrGuard::MxcsrGuard() : saved_(_mm_getcsr()) { _mm_setcsr(kMxcsr); }
+MxcsrGuard::MxcsrGuard(Subnormals subnormals) : saved_(_mm_getcsr()) {
+  constexpr unsigned int kToZero = 0x8000;   // results
+  constexpr unsigned int kAreZero = 0x0040;  // operands
+  _mm_setcsr(subnormals == Subnormals::flush ? kMxcsr | kToZero | kAreZero : kMxcsr);
+}
 MxcsrGuard::~MxcsrGuard() { _mm_setcsr(saved_); }
 
 }  // namespace troupe::kernels

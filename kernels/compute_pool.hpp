@@ -45,11 +45,15 @@ class ComputePool {
   std::unique_ptr<State> state_;
 };
 
-/// Sets MXCSR to what every kernel assumes (nearest, no FTZ, no DAZ, exceptions masked) and
-/// restores the caller's on destruction.
+/// Sets MXCSR to what every kernel assumes (nearest, no FTZ, no DAZ, exceptions masked), or to that
+/// with both, and restores the caller's on destruction.
 class MxcsrGuard {
  public:
-  MxcsrGuard();
+  /// flush: subnormal operands and results of this thread's vector arithmetic are zero, as AMX's
+  /// always are. What is computed so must be in a function that is not inlined here: compilers move
+  /// arithmetic.
+  enum class Subnormals : std::uint8_t { keep, flush };
+  explicit MxcsrGuard(Subnormals subnormals = Subnormals::keep);
   MxcsrGuard(const MxcsrGuard&) = delete;
   ~MxcsrGuard();
 

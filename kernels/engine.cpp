@@ -82,8 +82,9 @@ void Engine::linear(const LinearArgs& call) const {
   args.call = next_call();
   const std::int64_t size =
       share_size(args.w.rows, args.tokens * args.w.cols, kFeatureGrain, threads_of(pool));
-  run(pool, args.w.rows, size,
-      [&](std::int64_t begin, std::int64_t end) { linear_of(*table, args)(args, begin, end); });
+  run(pool, args.w.rows, size, [&](std::int64_t begin, std::int64_t end) {
+    linear_of(*table, args, bf16_sums)(args, begin, end);
+  });
 }
 
 void Engine::linears(std::span<const LinearArgs> group) const {
@@ -120,7 +121,7 @@ void Engine::linears(std::span<const LinearArgs> group) const {
          i < shares[static_cast<std::size_t>(end)]; ++i) {
       LinearArgs args = group[parts[i].member];
       args.call = call;
-      linear_of(*table, args)(args, parts[i].begin, parts[i].end);
+      linear_of(*table, args, bf16_sums)(args, parts[i].begin, parts[i].end);
     }
   });
 }

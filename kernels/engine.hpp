@@ -12,6 +12,7 @@ namespace troupe::kernels {
 struct Engine {
   const KernelTable* table = nullptr;
   ComputePool* pool = nullptr;
+  Bf16Sums bf16_sums = Bf16Sums::lanes;
 
   /// All output features of one linear, split over the pool by features.
   void linear(const LinearArgs& args) const;

@@ -105,6 +105,14 @@ bool multiplies_bf16(const Engine& engine) {
   return pick(engine, cpu::bf16_probe_levels()) != pick(engine, cpu::fma_probe_levels());
 }
 
+double tile_peak_gflops(const Engine& engine) {
+  return peak<float>(engine, pick(engine, cpu::tile_probe_levels()));
+}
+
+bool multiplies_tiles(const Engine& engine) {
+  return pick(engine, cpu::tile_probe_levels()) != pick(engine, cpu::fma_probe_levels());
+}
+
 double int8_peak_gops(const Engine& engine) {
   return peak<std::int32_t>(engine, pick(engine, cpu::int8_probe_levels()));
 }

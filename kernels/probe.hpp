@@ -20,6 +20,11 @@ double bf16_peak_gflops(const Engine& engine);
 /// Whether the engine's level uses that instruction.
 bool multiplies_bf16(const Engine& engine);
 
+/// The same as `linear_tiles` adds them up: by AMX where the level has it, else in F32.
+double tile_peak_gflops(const Engine& engine);
+/// Whether the engine's level has AMX.
+bool multiplies_tiles(const Engine& engine);
+
 /// The same for multiply-adds of INT8 codes, two operations each, as `linear_int8` does them: pairs
 /// of bytes to 16 bits, pairs of these to 32 bits, one addition; or by what the level has for all
 /// of that.

@@ -21,6 +21,7 @@ constexpr std::array<std::string_view, 7> kLevelNames{
 constexpr KernelTable kReference{
     .name = "reference",
     .linear = reference::linear,
+    .linear_tiles = reference::linear_tiles,
     .linear_int8 = reference::linear_int8,
     .mla_attention = reference::mla_attention,
     .write_cache = reference::write_cache,
@@ -43,6 +44,7 @@ KernelTable vector_table(std::string_view name) {
   return {
       .name = name,
       .linear = cpu::linear_levels().at(name),
+      .linear_tiles = cpu::linear_tiles_levels().at(name),
       .linear_int8 = cpu::linear_int8_levels().at(name),
       .mla_attention = cpu::mla_attention_levels().at(name),
       .write_cache = cpu::write_cache_levels().at(name),
@@ -101,17 +103,18 @@ bool has_avx512_bf16() {
          __builtin_cpu_supports("avx512vbmi") && cpu::bf16_adds_in_order();
 }
 
-/// Products of tiles of bytes (Sapphire Rapids and later, which have all of the above). Asks the
-/// kernel for the registers that hold them, 8 KiB a thread, which it grants a process once and for
-/// all, if it knows them.
+/// Products of tiles of bytes and of BF16 (Sapphire Rapids and later, which have all of the above).
+/// Asks the kernel for the registers that hold them, 8 KiB a thread, which it grants a process once
+/// and for all, if it knows them.
 bool has_tiles() {
-  constexpr unsigned int kTiles = 1U << 24;  // in EDX of leaf 7
+  constexpr unsigned int kTilesOfBf16 = 1U << 22;  // in EDX of leaf 7
+  constexpr unsigned int kTiles = 1U << 24;
   constexpr unsigned int kTilesOfInt8 = 1U << 25;
   constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
   constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
-  const unsigned int edx = Leaf7(0).edx;
-  return (edx & kTiles) != 0 && (edx & kTilesOfInt8) != 0 &&
-         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  constexpr unsigned int kAll = kTilesOfBf16 | kTiles | kTilesOfInt8;
+  return (Leaf7(0).edx & kAll) == kAll &&
+         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0 && cpu::tiles_add_in_order();
 }
 
 std::string join(std::span<const std::string_view> names) {

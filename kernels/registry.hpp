@@ -15,6 +15,7 @@ namespace troupe::kernels {
 struct KernelTable {
   std::string_view name;  // one of known_levels()
   LinearFn linear;
+  LinearFn linear_tiles;
   LinearFn linear_int8;
   MlaAttentionFn mla_attention;
   WriteCacheFn write_cache;
@@ -42,9 +43,18 @@ std::span<const std::string_view> known_levels();
 /// `unsupported_cpu` when the machine lacks it, or lacks AVX2, FMA or F16C altogether.
 Expected<const KernelTable*> select_level(std::string_view name);
 
-/// The one of the two linears that computes what `args` asks for.
-inline LinearFn linear_of(const KernelTable& table, const LinearArgs& args) {
-  return args.x_codes == nullptr ? table.linear : table.linear_int8;
+/// How products of plain rows with weights of BF16 and e4m3 are added up.
+enum class Bf16Sums : std::uint8_t {
+  lanes,  // in 16 lanes (ADR 0001)
+  tiles,  // as AMX does (ADR 0007)
+};
+
+/// The one of the linears that computes what `args` asks for.
+inline LinearFn linear_of(const KernelTable& table, const LinearArgs& args,
+                          Bf16Sums sums = Bf16Sums::lanes) {
+  if (args.x_codes != nullptr) return table.linear_int8;
+  const bool tiles = sums == Bf16Sums::tiles && args.x_scales == nullptr && args.w.takes_tiles();
+  return tiles ? table.linear_tiles : table.linear;
 }
 
 /// Changes whenever any operation's bits change; part of the numerics id.

@@ -18,6 +18,9 @@
 #define HWY_TARGET_STR HWY_TARGET_STR_AVX3 ",avx512vbmi,amx-tile,amx-int8"
 // After HWY_TARGET_STR
 #include "kernels/cpu/int8_rows.inc"
+// After int8_rows.inc
+#include "kernels/cpu/amx_tiles.inc"
+// After amx_tiles.inc
 #include "kernels/cpu/int8_tiles.inc"
 
 #pragma GCC diagnostic push
@@ -151,20 +154,11 @@ HWY_NOINLINE void put_sums(const Int8Job& job, const Strips& strips, std::size_t
                            std::size_t end, const float* sums) {
   constexpr std::size_t kSums = kUnits * kUnit * kTileRows;  // of a strip
   const auto tokens = static_cast<std::size_t>(job.args->tokens);
-  for (std::size_t s = 0; s < strips.count; ++s) {
-    const auto* all = reinterpret_cast<const std::byte*>(sums + s * kSums);
-    const std::size_t rows = std::min(kTileRows, tokens - s * kTileRows);
-    for (std::size_t t = 0; t < rows; t += 4) {
-      Words turned[kUnits][4];
-      HWY_UNROLL(2)
-      for (std::size_t u = 0; u < kUnits; ++u)
-        load_turned(UnitRows(all, kTileWidth, u * kUnit, kUnits * kUnit).at, t * sizeof(float),
-                    turned[u]);
-      for (std::size_t i = 0; i < 4 && t + i < rows; ++i)
-        for (std::size_t u = 0; u < kUnits; ++u)
-          put(job, s * kTileRows + t + i, begin + u * kUnit, end, hn::BitCast(F32(), turned[u][i]));
-    }
-  }
+  for (std::size_t s = 0; s < strips.count; ++s)
+    turn_sums<kUnits>(sums + s * kSums, std::min(kTileRows, tokens - s * kTileRows),
+                      [&](std::size_t row, std::size_t u, V values) {
+                        put(job, s * kTileRows + row, begin + u * kUnit, end, values);
+                      });
 }
 
 /// Blocks [panel.begin, + panel.blocks) of a panel against all rows.

@@ -40,6 +40,7 @@ struct LinearVariant {
   LinearFn linear;
 };
 std::span<const LinearVariant> linear_variants();
+Levels<LinearFn> linear_tiles_levels();
 Levels<LinearFn> linear_int8_levels();
 Levels<MlaAttentionFn> mla_attention_levels();
 Levels<WriteCacheFn> write_cache_levels();
@@ -71,6 +72,8 @@ using FmaProbeFn = std::int64_t (*)(std::int64_t rounds, float* result);
 Levels<FmaProbeFn> fma_probe_levels();
 /// The same for products of BF16, as linear has them.
 Levels<FmaProbeFn> bf16_probe_levels();
+/// The same in the order of tiles, as linear_tiles has them.
+Levels<FmaProbeFn> tile_probe_levels();
 /// The same for products of bytes, as linear_int8 has them.
 using Int8ProbeFn = std::int64_t (*)(std::int64_t rounds, std::int32_t* result);
 Levels<Int8ProbeFn> int8_probe_levels();
@@ -84,6 +87,13 @@ Int8ProbeFn avx512_vnni_int8_probe();
 /// What int8_amx.cpp adds to them.
 LinearFn amx_linear_int8();
 Int8ProbeFn amx_int8_probe();
+
+/// What linear_amx.cpp adds to linear_tiles and to the probe of multiply-adds.
+LinearFn amx_linear_tiles();
+FmaProbeFn amx_tile_probe();
+/// Whether this CPU's tiles, which this process must be allowed, add up in the order that the other
+/// levels have. Asked once, in less than a millisecond.
+bool tiles_add_in_order();
 
 /// What linear_bf16.cpp adds to linear and to the probe of multiply-adds.
 LinearFn bf16_linear();

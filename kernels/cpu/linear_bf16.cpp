@@ -26,6 +26,7 @@
 // After lanes.inc
 #undef HWY_TARGET_STR
 #define HWY_TARGET_STR HWY_TARGET_STR_AVX3 ",avx512bf16,avx512vbmi"
+#include "kernels/cpu/e4m3_words.inc"
 #include "kernels/cpu/panels.inc"
 
 #pragma GCC diagnostic push
@@ -69,7 +70,6 @@ struct Exponents {
   int least = 0;  // of those that are not 0; subnormals have 0
   int most = 0;   // infinity and NaN have kNotFinite
 };
-constexpr int kExponentAt = 7;
 constexpr int kNotFinite = 0xff;
 /// In a row with elements that are no BF16: no panel goes with it.
 constexpr Exponents kNoBf16{.least = 0, .most = kNotFinite};
@@ -185,59 +185,9 @@ struct WholeBf16 {
   }
 };
 
-/// The low and the high bytes of code * 2^-56 in BF16, by the seven bits of an e4m3 code below its
-/// sign.
-struct CodeTables {
-  static constexpr std::size_t kCodes = 128;
-  alignas(64) std::uint8_t low[kCodes] = {};
-  alignas(64) std::uint8_t high[kCodes] = {};
-
-  constexpr CodeTables() {
-    for (unsigned code = 0; code < kCodes; ++code) {
-      const unsigned word = word_of(code);
-      low[code] = static_cast<std::uint8_t>(word);
-      high[code] = static_cast<std::uint8_t>(word >> 8);
-    }
-  }
-  static constexpr unsigned word_of(unsigned code) {
-    // Exponents count from 2^-7 in a code and from 2^-127 in BF16.
-    constexpr unsigned kRaised = 127 - 7 - 56;
-    if (code == 0) return 0;
-    if (code >= 8) return (kRaised << kExponentAt) + (code << 4);
-    // A subnormal code m is m * 2^-65, and m = 2^top + rest.
-    const auto top = static_cast<unsigned>(std::bit_width(code)) - 1;
-    const unsigned rest = (code << (kExponentAt - top)) & 0x7f;
-    return ((kRaised - 2 + top) << kExponentAt) | rest;
-  }
-};
-constexpr CodeTables kCodeTables;
-
-/// Words of BF16 from e4m3 codes.
-class FromCodes {
- public:
-  HWY_INLINE FromCodes()
-      : low_{_mm512_load_si512(kCodeTables.low), _mm512_load_si512(kCodeTables.low + 64)},
-        high_{_mm512_load_si512(kCodeTables.high), _mm512_load_si512(kCodeTables.high + 64)} {}
-  /// 64 codes in their order, 32 to each of `words`.
-  HWY_INLINE void operator()(__m512i codes, __m512i (&words)[2]) const {
-    // Unpacking takes eight bytes of every 16: the first 32 codes go where it begins.
-    const __m512i mixed = _mm512_permutexvar_epi64(_mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0), codes);
-    const __m512i low = _mm512_permutex2var_epi8(low_[0], mixed, low_[1]);
-    const __m512i unsigned_high = _mm512_permutex2var_epi8(high_[0], mixed, high_[1]);
-    constexpr int kFirstOrBothOthers = 0xf8;
-    const __m512i high =
-        _mm512_ternarylogic_epi32(unsigned_high, mixed, _mm512_set1_epi8(-128), kFirstOrBothOthers);
-    words[0] = _mm512_unpacklo_epi8(low, high);
-    words[1] = _mm512_unpackhi_epi8(low, high);
-  }
-
- private:
-  __m512i low_[2];
-  __m512i high_[2];
-};
-
 struct BlocksE4m3 {
   static constexpr bool kBlocks = true;
+  static constexpr unsigned kDown = 56;
   static constexpr float kUnit = 0x1p56f;
   static constexpr std::size_t kBytes = 1;
   static constexpr std::int64_t kStreamTokensMin = 1;
@@ -245,7 +195,7 @@ struct BlocksE4m3 {
   static constexpr std::int64_t kStreamTokensMax = 8;
   HWY_INLINE static void pack(const std::byte* row, std::size_t width, Pairs::Stored* out,
                               std::size_t chunk, Scan&) {
-    const FromCodes from_codes;
+    const FromCodes<kDown> from_codes;
     for (std::size_t k = 0; k < width; k += 64) {
       hwy::Prefetch(row + k + kPackAhead);
       Pairs::Stored* to = out + k / kChunk * chunk + k % kChunk;
@@ -265,7 +215,7 @@ struct BlocksE4m3 {
   HWY_INLINE void load(const std::byte* codes, std::size_t n, __m512i (&words)[2]) const {
     from_codes(_mm512_maskz_loadu_epi8(first_of_64(n), codes), words);
   }
-  FromCodes from_codes;
+  FromCodes<kDown> from_codes;
 };
 
 /// What of a call cannot be computed with words of BF16, for the level below.

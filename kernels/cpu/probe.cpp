@@ -91,5 +91,10 @@ Levels<FmaProbeFn> bf16_probe_levels() {
           .avx512 = N_AVX3::fma_probe_fn(),
           .avx512_bf16 = bf16_products_are_fast() ? bf16_probe() : N_AVX3::fma_probe_fn()};
 }
+Levels<FmaProbeFn> tile_probe_levels() {
+  return {.avx2 = N_AVX2::fma_probe_fn(),
+          .avx512 = N_AVX3::fma_probe_fn(),
+          .avx512_amx = amx_tile_probe()};
+}
 }  // namespace troupe::kernels::cpu
 #endif

@@ -1,4 +1,5 @@
-// Linear layer: rows times the transpose of a stored weight, in the canonical summation order.
+// Linear layer: rows times the transpose of a stored weight, in the canonical summation order or in
+// that of AMX's tiles.
 #pragma once
 #include <cstdint>
 
@@ -11,8 +12,8 @@ namespace troupe::kernels {
 /// int8-act rows for INT8 and INT4 weights are INT8 codes instead, in `x_codes`.
 ///
 /// Shapes: x [tokens, w.cols], y [tokens, w.rows].
-/// Numbers: docs/adr/0001. For every (row, feature) the same bits whatever `tokens`, the share of
-/// features a call computes, the level, and the byte offset of the weight.
+/// Numbers: docs/adr/0001, of `linear_tiles` 0007. For every (row, feature) the same bits whatever
+/// `tokens`, the share of features a call computes, the level, and the byte offset of the weight.
 struct LinearArgs {
   const float* x = nullptr;   // [tokens, w.cols]
   std::int64_t x_stride = 0;  // floats from one row of x to the next
@@ -33,8 +34,16 @@ struct LinearArgs {
 /// missing ones, quantised rows with other weights than e4m3, dtypes that no weight has.
 void check_linear(const LinearArgs& args);
 
+/// Columns of a tile: in `linear_tiles` the even ones and the odd ones of so many have sums of
+/// their own, which are added to that of all.
+inline constexpr std::int64_t kTileColumns = 32;
+/// Aborts on arguments that `linear_tiles` does not take: rows that are quantised, weights other
+/// than of BF16 and e4m3.
+void check_linear_tiles(const LinearArgs& args);
+
 /// Computes output features [begin, end) of every row. *Threading*: any; shares must not overlap.
-/// Rows of codes are `linear_int8`'s, others are `linear`'s.
+/// Rows of codes are `linear_int8`'s, others are `linear`'s or, in the order of AMX's tiles (ADR
+/// 0007), `linear_tiles`', which rounds x to BF16.
 using LinearFn = void (*)(const LinearArgs& args, std::int64_t begin, std::int64_t end);
 
 }  // namespace troupe::kernels

@@ -61,6 +61,8 @@ struct WeightMatrix {
     return cols * static_cast<std::int64_t>(bytes_of(dtype));
   }
   std::int64_t bytes() const { return rows * row_bytes(); }
+  /// Whether it can be multiplied in the order of AMX's tiles.
+  bool takes_tiles() const { return dtype == DType::bf16 || dtype == DType::f8_e4m3; }
   /// Whether rows quantised 1 x 128 to e4m3 may be multiplied with it.
   bool takes_quantised_rows() const { return dtype == DType::f8_e4m3; }
   /// Whether rows quantised 1 x 128 to INT8 may be multiplied with it.

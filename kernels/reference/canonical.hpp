@@ -33,4 +33,18 @@ inline void multiply_add(const float* a, const float* b, std::int64_t n, Lanes& 
     }
 }
 
+/// What e4m3 codes stand for where the least magnitude is `least` (2^-9 in e4m3); those of NaN
+/// count as 480 * 2^9 * least, of either sign.
+constexpr std::array<float, 256> e4m3_values(float least) {
+  std::array<float, 256> values{};
+  for (int code = 0; code < 256; ++code) {
+    const int exponent = (code >> 3) & 15;
+    const int mantissa = code & 7;
+    float value = static_cast<float>(exponent == 0 ? mantissa : 8 + mantissa) * least;
+    for (int e = 1; e < exponent; ++e) value *= 2.0f;
+    values[static_cast<std::size_t>(code)] = (code & 0x80) != 0 ? -value : value;
+  }
+  return values;
+}
+
 }  // namespace troupe::kernels::reference

@@ -14,24 +14,9 @@ namespace {
 
 using Block = std::array<float, kScaleBlock>;
 
-/// Value of an e4m3 code times 2^-56; the factor of the block takes the 2^56 back. ADR 0001 says
+/// Values of e4m3 codes times 2^-56; the factor of the block takes the 2^56 back. ADR 0001 says
 /// why: the vector levels move the bits of a code into an F32 without a conversion instruction.
-constexpr float code_value(std::uint8_t code) {
-  const int exponent = (code >> 3) & 15;
-  const int mantissa = code & 7;
-  float value = static_cast<float>(exponent == 0 ? mantissa : 8 + mantissa) * 0x1p-65f;
-  for (int e = 1; e < exponent; ++e) value *= 2.0f;
-  return (code & 0x80) != 0 ? -value : value;
-}
-
-constexpr std::array<float, 256> code_values() {
-  std::array<float, 256> values{};
-  for (std::size_t code = 0; code < values.size(); ++code)
-    values[code] = code_value(static_cast<std::uint8_t>(code));
-  return values;
-}
-
-constexpr std::array<float, 256> kCodeValues = code_values();
+constexpr std::array<float, 256> kCodeValues = e4m3_values(0x1p-65f);
 
 /// Element k of an INT4 row: (code - 8) * the scale of its group, or (code - zero point) * scale,
 /// which F32 holds exactly (at most 5 + 11 significant bits), and +0 where that is -0.

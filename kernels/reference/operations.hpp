@@ -8,6 +8,7 @@
 namespace troupe::kernels::reference {
 
 void linear(const LinearArgs& args, std::int64_t begin, std::int64_t end);
+void linear_tiles(const LinearArgs& args, std::int64_t begin, std::int64_t end);
 void linear_int8(const LinearArgs& args, std::int64_t begin, std::int64_t end);
 void mla_attention(const MlaAttentionArgs& args, std::int64_t begin, std::int64_t end);
 void write_cache(const WriteCacheArgs& args, std::int64_t row_begin, std::int64_t row_end);

@@ -23,6 +23,7 @@ _BF16 = re.compile(r"^v(?:dpbf16|cvtne2?ps2?bf16)")
 _OF_BF16 = "linear_bf16.cpp.o"
 _AMX = re.compile(r"^(?:tile|tdp|ldtilecfg)")
 _OF_AMX = "int8_amx.cpp.o"
+_OF_TILES = "linear_amx.cpp.o"  # its level has BF16, too
 
 
 def instructions(listing):
@@ -52,8 +53,12 @@ def level_problems(listing):
         seen["AVX-VNNI"] += avx_vnni
         seen["BF16"] += bf16
         seen["AMX"] += amx
-        owners = ((vnni or avx_vnni, _OF_VNNI), (bf16, _OF_BF16), (amx, _OF_AMX))
-        elsewhere = any(it and member != owner for it, owner in owners)
+        owners = (
+            (vnni or avx_vnni, (_OF_VNNI,)),
+            (bf16, (_OF_BF16, _OF_TILES)),
+            (amx, (_OF_AMX, _OF_TILES)),
+        )
+        elsewhere = any(it and member not in of for it, of in owners)
         above = (wide and "N_AVX3" not in function) or (avx_vnni and "N_AVX2" not in function)
         if above or elsewhere:
             problems.setdefault((member, function), instruction)
@@ -72,6 +77,8 @@ def self_test():
     good += listing(_OF_VNNI, "N_AVX2f", "{vex} vpdpbusd %ymm1,%ymm2,%ymm3")
     good += listing(_OF_BF16, "N_AVX3f", "vdpbf16ps %zmm1,%zmm2,%zmm3")
     good += listing(_OF_AMX, "N_AVX3f", "tdpbssd %tmm7,%tmm5,%tmm3")
+    good += listing(_OF_TILES, "N_AVX3f", "tdpbf16ps %tmm7,%tmm5,%tmm3")
+    good += listing(_OF_TILES, "N_AVX3f", "vcvtne2ps2bf16 %zmm4,%zmm0,%zmm0")
     assert level_problems(good) == []
     assert len(level_problems("")) == 5
     for bad in (
@@ -84,6 +91,7 @@ def self_test():
         (_OF_VNNI, "N_AVX2f", "vpdpbusd %ymm1,%ymm2,%ymm3"),
         ("a.cpp.o", "N_AVX3f", "vdpbf16ps %zmm1,%zmm2,%zmm3"),
         ("a.cpp.o", "N_AVX3f", "tileloadd (%rax,%rdx,1),%tmm4"),
+        (_OF_BF16, "N_AVX3f", "tileloadd (%rax,%rdx,1),%tmm4"),
         (_OF_BF16, "f", "vdpbf16ps %zmm1,%zmm2,%zmm3"),
     ):
         assert level_problems(good + listing(*bad)) == [": ".join(bad)], bad
