@@ -45,7 +45,8 @@ Expected<ActivationMode> decide_activation_mode(std::string_view name, WeightFor
 bool quantises_inputs(ActivationMode mode, WeightFormat weights) {
   switch (mode) {
     case ActivationMode::f32:
-    case ActivationMode::bf16: return false;
+    case ActivationMode::bf16:
+    case ActivationMode::bf16_tiles: return false;
     case ActivationMode::fp8_act: return weights == WeightFormat::fp8_blocks;
     case ActivationMode::int8_act: return takes_int8_rows(weights);
   }

@@ -131,7 +131,7 @@ Expected<AttentionModel> AttentionModel::load(const Checkpoint& checkpoint, Nume
   const ModelConfig& config = checkpoint.config();
   auto w = std::make_unique<Weights>(config);
   w->numerics = numerics;
-  w->engine = engine;
+  w->engine = numerics.engine_of(engine);
   w->softmax_scale = softmax_scale(config);
   WeightLoader loader(checkpoint, engine, progress);
   w->embedding = loader.matrix("model.embed_tokens.weight", config.vocab_size, config.hidden_size);

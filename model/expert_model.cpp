@@ -73,7 +73,7 @@ Expected<ExpertModel> ExpertModel::load(const Checkpoint& checkpoint, Numerics n
   auto w = std::make_unique<Weights>();
   const ModelConfig& config = w->config = checkpoint.config();
   w->numerics = numerics;
-  w->engine = engine;
+  w->engine = numerics.engine_of(engine);
   w->range = range;
   w->experts.resize(static_cast<std::size_t>(config.num_layers * w->held()));
   w->files.resize(static_cast<std::size_t>(config.num_layers));

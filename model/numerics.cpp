@@ -14,16 +14,18 @@ std::string_view to_string(ActivationMode mode) {
     case ActivationMode::bf16: return "bf16";
     case ActivationMode::fp8_act: return "fp8-act";
     case ActivationMode::int8_act: return "int8-act";
+    case ActivationMode::bf16_tiles: return "bf16-tiles";
   }
   return "unknown";
 }
 
 Expected<ActivationMode> parse_activation_mode(std::string_view name) {
   for (const auto mode : {ActivationMode::f32, ActivationMode::bf16, ActivationMode::fp8_act,
-                          ActivationMode::int8_act})
+                          ActivationMode::int8_act, ActivationMode::bf16_tiles})
     if (name == to_string(mode)) return mode;
-  return unexpected(Errc::invalid_argument, "mode \"" + std::string(name) +
-                                                "\" is not one of f32, bf16, fp8-act, int8-act");
+  return unexpected(
+      Errc::invalid_argument,
+      "mode \"" + std::string(name) + "\" is not one of f32, bf16, fp8-act, int8-act, bf16-tiles");
 }
 
 std::string_view to_string(KvCache cache) {

@@ -6,6 +6,7 @@
 
 #include "core/dtype.hpp"
 #include "core/expected.hpp"
+#include "kernels/engine.hpp"
 
 namespace troupe::model {
 
@@ -17,10 +18,13 @@ enum class ActivationMode : std::uint8_t {
   // As bf16, and inputs of INT8 and INT4 linears are quantised 1x128 to INT8 (4.8); models that
   // have such linears get W_UK, W_UV and the head in INT8 (docs/adr/0005).
   int8_act = 3,
+  // As bf16, and rows meet BF16 and FP8 weights in the order of AMX's tiles (docs/adr/0007): the
+  // same rounding of values, sums of another order.
+  bf16_tiles = 4,
 };
 
 std::string_view to_string(ActivationMode mode);
-/// *Errors*: `invalid_argument` that lists "f32, bf16, fp8-act, int8-act".
+/// *Errors*: `invalid_argument` that lists "f32, bf16, fp8-act, int8-act, bf16-tiles".
 Expected<ActivationMode> parse_activation_mode(std::string_view name);
 
 /// What a position of the latent cache keeps.
@@ -43,6 +47,15 @@ struct Numerics {
   bool quantises_to_fp8() const { return mode == ActivationMode::fp8_act; }
   /// Whether inputs of INT8 and INT4 linears become INT8 codes; rows on the wire stay BF16.
   bool quantises_to_int8() const { return mode == ActivationMode::int8_act; }
+  /// How linears add up plain rows with weights of BF16 and e4m3.
+  kernels::Bf16Sums bf16_sums() const {
+    return mode == ActivationMode::bf16_tiles ? kernels::Bf16Sums::tiles : kernels::Bf16Sums::lanes;
+  }
+  /// `engine` with these sums.
+  kernels::Engine engine_of(kernels::Engine engine) const {
+    engine.bf16_sums = bf16_sums();
+    return engine;
+  }
   /// Dtype of rows on the wire.
   DType row_dtype() const { return rounds_to_bf16() ? DType::bf16 : DType::f32; }
   /// Dtype of the latent in the cache: kernels::CacheEntry.

@@ -33,7 +33,7 @@ Expected<RouterModel> RouterModel::load(const Checkpoint& checkpoint, Numerics n
   auto w = std::make_unique<Weights>();
   const ModelConfig& config = w->config = checkpoint.config();
   w->numerics = numerics;
-  w->engine = engine;
+  w->engine = numerics.engine_of(engine);
   w->rule = {.experts = config.routed_experts,
              .groups = config.groups,
              .groups_kept = config.groups_kept,

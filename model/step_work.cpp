@@ -53,6 +53,7 @@ double weight_bytes(const ModelConfig& config, const ValueBytes& bytes, std::int
 void add_flops(Work& work, double macs, Products products) {
   work.flops += 2 * macs;
   if (products == Products::bf16) work.bf16_flops += 2 * macs;
+  if (products == Products::tiles) work.tile_flops += 2 * macs;
   if (products == Products::int8) work.int8_flops += 2 * macs;
 }
 
@@ -176,13 +177,15 @@ Arithmetic arithmetic_of(const Checkpoint& checkpoint, const Numerics& numerics)
     const bool narrow = weight->dtype == DType::bf16 || weight->dtype == DType::f8_e4m3;
     const bool bf16_rows =
         numerics.mode == ActivationMode::bf16 || numerics.mode == ActivationMode::int8_act;
+    if (narrow && numerics.bf16_sums() == kernels::Bf16Sums::tiles) return Products::tiles;
     return narrow && bf16_rows ? Products::bf16 : Products::f32;
   };
   const FirstWeights first(config);
   const bool derived = derives_int8(config, numerics);
   Arithmetic how;
   how.attention = products(first.attention);
-  how.absorbed = derived ? Products::int8 : Products::f32;
+  const bool tiles = numerics.bf16_sums() == kernels::Bf16Sums::tiles;
+  how.absorbed = derived ? Products::int8 : tiles ? Products::tiles : Products::f32;
   how.dense = products(first.dense);
   how.experts = products(first.experts);
   how.head = derived ? Products::int8 : products("lm_head.weight");

@@ -24,7 +24,7 @@ struct ValueBytes {
 ValueBytes value_bytes_of(const Checkpoint& checkpoint, const Numerics& numerics);
 
 /// What multiplies the rows of each kind of matrix: peaks of a machine differ.
-enum class Products : std::uint8_t { f32, bf16, int8 };
+enum class Products : std::uint8_t { f32, bf16, tiles, int8 };
 struct Arithmetic {
   Products attention = Products::f32;
   Products absorbed = Products::f32;
@@ -32,8 +32,8 @@ struct Arithmetic {
   Products experts = Products::f32;
   Products head = Products::f32;
 };
-/// INT8 where rows and weights are codes, BF16 where both are BF16 or e4m3, else F32, as attention
-/// and the gate are in every mode.
+/// INT8 where rows and weights are codes, BF16 (tiles in mode bf16-tiles) where both are BF16 or
+/// e4m3, else F32, as attention is in every mode and the gate is counted.
 Arithmetic arithmetic_of(const Checkpoint& checkpoint, const Numerics& numerics);
 
 /// Weights of the main model, MTP layers and norms left out.
@@ -51,7 +51,7 @@ struct Work {
   double weight_bytes = 0;
   double cache_bytes = 0;
   double flops = 0;
-  double bf16_flops = 0, int8_flops = 0;  // of these
+  double bf16_flops = 0, tile_flops = 0, int8_flops = 0;  // of these
 
   double bytes() const { return weight_bytes + cache_bytes; }
 };

@@ -12,15 +12,17 @@ constexpr std::array<std::int64_t, 8> kRowCounts{1, 2, 4, 8, 32, 64, 128, 512};
 
 constexpr std::array kWeightFormats = [] {
   using enum KernelFormat;
-  return std::array{fp8,  fp8_act, int8, int8_channel, w8a8, w8a8_channel,
-                    int4, w4a8,    awq,  bf16,         f32};
+  return std::array{fp8,  fp8_tiles, fp8_act, int8, int8_channel, w8a8, w8a8_channel,
+                    int4, w4a8,      awq,     bf16, bf16_tiles,   f32};
 }();
 constexpr std::array kExpertFormats = [] {
   using enum KernelFormat;
-  return std::array{fp8, fp8_act, int8, int8_channel, w8a8, w8a8_channel, int4, w4a8, awq, bf16};
+  return std::array{fp8,          fp8_tiles, fp8_act, int8, int8_channel, w8a8,
+                    w8a8_channel, int4,      w4a8,    awq,  bf16,         bf16_tiles};
 }();
 // What W_UK, W_UV and heads are kept in.
-constexpr std::array kDerivedFormats{KernelFormat::bf16, KernelFormat::w8a8};
+constexpr std::array kDerivedFormats{KernelFormat::bf16, KernelFormat::bf16_tiles,
+                                     KernelFormat::w8a8};
 constexpr std::array kCacheFormats{KernelFormat::bf16, KernelFormat::fp8};
 constexpr std::array kBf16Formats{KernelFormat::bf16};
 constexpr std::array kRowFormats{KernelFormat::f32};
@@ -63,7 +65,7 @@ std::string_view to_string(KernelOperation operation) {
 }
 
 const KernelFormatTraits& traits_of(KernelFormat format) {
-  static constexpr std::array<KernelFormatTraits, 11> kTraits{{
+  static constexpr std::array<KernelFormatTraits, 13> kTraits{{
       {"f32", DType::f32},
       {"bf16", DType::bf16},
       {"fp8", DType::f8_e4m3},
@@ -74,6 +76,8 @@ const KernelFormatTraits& traits_of(KernelFormat format) {
       {"w8a8-channel", DType::i8, RowCodes::int8},
       {"int4", DType::i32},
       {"w4a8", DType::i32, RowCodes::int8},
+      {"fp8-tiles", DType::f8_e4m3, RowCodes::none, kernels::Bf16Sums::tiles},
+      {"bf16-tiles", DType::bf16, RowCodes::none, kernels::Bf16Sums::tiles},
       {"awq", DType::i32},
   }};
   return kTraits[static_cast<std::size_t>(format)];

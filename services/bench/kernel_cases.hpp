@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/dtype.hpp"
+#include "kernels/registry.hpp"
 #include "services/bench/presets.hpp"
 
 namespace troupe::services {
@@ -40,6 +41,8 @@ enum class KernelFormat : std::uint8_t {
   w8a8_channel,
   int4,
   w4a8,
+  fp8_tiles,  // with sums in the order of AMX's tiles (mode bf16-tiles)
+  bf16_tiles,
   awq,  // INT4 with zero points as AWQ and GPTQ layers lie in memory, groups of kZeroedGroup
 };
 
@@ -50,6 +53,7 @@ struct KernelFormatTraits {
   std::string_view name;  // "int8-channel"
   DType dtype;            // of weights (i32: INT4) or cache
   RowCodes rows = RowCodes::none;
+  kernels::Bf16Sums sums = kernels::Bf16Sums::lanes;
 };
 const KernelFormatTraits& traits_of(KernelFormat format);
 
@@ -67,6 +71,7 @@ struct KernelCase {
   std::string name() const;
   DType dtype() const { return traits_of(format).dtype; }
   RowCodes row_codes() const { return traits_of(format).rows; }
+  kernels::Bf16Sums bf16_sums() const { return traits_of(format).sums; }
   bool channel_scales() const {
     return format == KernelFormat::int8_channel || format == KernelFormat::w8a8_channel;
   }

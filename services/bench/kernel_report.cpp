@@ -26,10 +26,15 @@ bool multiplies_bf16(const KernelCase& what) {
   return linears && (what.dtype() == DType::bf16 || what.dtype() == DType::f8_e4m3);
 }
 
+double bf16_peak(const KernelCase& what, const MachineLimits& limits) {
+  const bool tiles = what.bf16_sums() == kernels::Bf16Sums::tiles;
+  return tiles ? limits.tile_gflops : limits.bf16_gflops;
+}
+
 /// What the operation's multiply-adds cannot exceed.
 double peak_of(const KernelCase& what, const MachineLimits& limits) {
   if (int8_rows(what)) return limits.int8_gops;
-  return multiplies_bf16(what) ? limits.bf16_gflops : limits.fma_gflops;
+  return multiplies_bf16(what) ? bf16_peak(what, limits) : limits.fma_gflops;
 }
 
 JsonValue kernel_object(const KernelResult& result, const MachineLimits& limits) {
@@ -56,7 +61,7 @@ JsonValue kernel_object(const KernelResult& result, const MachineLimits& limits)
     return counts ? share_or_null(rate, limit) : JsonValue();
   };
   add("fma_share", share_if(!int8_rows(what), limits.fma_gflops));
-  add("bf16_share", share_if(multiplies_bf16(what), limits.bf16_gflops));
+  add("bf16_share", share_if(multiplies_bf16(what), bf16_peak(what, limits)));
   add("int8_share", share_if(int8_rows(what), limits.int8_gops));
   add("peak_share", share_or_null(rate, peak_of(what, limits)));
   return {std::move(out)};
@@ -66,10 +71,13 @@ JsonValue kernel_object(const KernelResult& result, const MachineLimits& limits)
 
 std::string kernel_table_head(const KernelRun& run) {
   const MachineLimits& limits = run.limits;
-  const bool bf16 = limits.bf16_gflops > 0 && limits.bf16_gflops != limits.fma_gflops;
+  const auto named = [&](const char* what, double peak) {
+    const bool own = peak > 0 && peak != limits.fma_gflops;
+    return own ? std::string(what) + formatted(" %.1f GFLOP/s, ", peak) : std::string();
+  };
   return formatted("level %s, threads %d: read %.1f GB/s, FMA %.1f GFLOP/s, %sINT8 %.1f GOP/s\n",
                    limits.level.c_str(), limits.threads, limits.read_gbs, limits.fma_gflops,
-                   bf16 ? formatted("BF16 %.1f GFLOP/s, ", limits.bf16_gflops).c_str() : "",
+                   (named("BF16", limits.bf16_gflops) + named("tiles", limits.tile_gflops)).c_str(),
                    limits.int8_gops) +
          formatted("weights cycle through %lld MiB; the last cache level holds %.1f MiB\n\n",
                    static_cast<long long>(run.pool_bytes >> 20),
@@ -98,6 +106,7 @@ std::string kernels_json(const KernelRun& run, const std::vector<KernelResult>& 
                         {"read_gb_per_s", {run.limits.read_gbs}},
                         {"fma_gflops", {run.limits.fma_gflops}},
                         {"bf16_gflops", {run.limits.bf16_gflops}},
+                        {"tile_gflops", {run.limits.tile_gflops}},
                         {"int8_gops", {run.limits.int8_gops}},
                         {"pool_bytes", {run.pool_bytes}},
                         {"cache_bytes", {run.cache_bytes}},

@@ -303,7 +303,9 @@ PreparedKernel prepare_gate(const KernelCase& one, const Engine& engine, WeightP
 
 }  // namespace
 
-PreparedKernel prepare_kernel(const KernelCase& one, const Engine& engine, WeightPool& pool) {
+PreparedKernel prepare_kernel(const KernelCase& one, const Engine& base, WeightPool& pool) {
+  Engine engine = base;
+  engine.bf16_sums = one.bf16_sums();
   switch (one.operation) {
     case KernelOperation::linear: return prepare_linear(one, engine, pool);
     case KernelOperation::experts:

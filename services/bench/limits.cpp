@@ -33,6 +33,8 @@ MachineLimits BenchEngine::limits() const {
   limits.fma_gflops = kernels::fma_peak_gflops(engine_);
   limits.bf16_gflops =
       kernels::multiplies_bf16(engine_) ? kernels::bf16_peak_gflops(engine_) : limits.fma_gflops;
+  limits.tile_gflops =
+      kernels::multiplies_tiles(engine_) ? kernels::tile_peak_gflops(engine_) : limits.fma_gflops;
   limits.int8_gops = kernels::int8_peak_gops(engine_);
   return limits;
 }

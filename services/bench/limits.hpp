@@ -16,6 +16,7 @@ struct MachineLimits {
   double fma_gflops = 0;   // 1e9 F32 operations per second, two per multiply-add
   double bf16_gflops = 0;  // the same of BF16; fma_gflops where the level has nothing for them
   double int8_gops = 0;    // 1e9 operations on INT8 codes per second, likewise
+  double tile_gflops = 0;  // of BF16 in the order of AMX's tiles, likewise
 };
 
 /// The calling thread and `threads` - 1 others. One thread alone has no pool, so that probes and

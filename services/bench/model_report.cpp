@@ -67,9 +67,11 @@ double ModelResult::gflops() const { return work.flops * per_second(*this) * 1e-
 
 double ModelResult::peak_share() const {
   if (limits.fma_gflops <= 0 || limits.bf16_gflops <= 0 || limits.int8_gops <= 0) return 0;
-  const double f32 = work.flops - work.bf16_flops - work.int8_flops;
+  if (work.tile_flops > 0 && limits.tile_gflops <= 0) return 0;
+  const double f32 = work.flops - work.bf16_flops - work.tile_flops - work.int8_flops;
   const double least = f32 / limits.fma_gflops + work.bf16_flops / limits.bf16_gflops +
-                       work.int8_flops / limits.int8_gops;
+                       work.int8_flops / limits.int8_gops +
+                       (work.tile_flops > 0 ? work.tile_flops / limits.tile_gflops : 0);
   return least * per_second(*this) * 1e-9;
 }
 

@@ -13,6 +13,7 @@ std::string_view rows_of(ActivationMode mode) {
   switch (mode) {
     case ActivationMode::f32: return "F32";
     case ActivationMode::bf16: return "BF16";
+    case ActivationMode::bf16_tiles: return "BF16, summed as AMX does";
     case ActivationMode::fp8_act: return "FP8, 1x128";
     case ActivationMode::int8_act: return "INT8, 1x128";
   }

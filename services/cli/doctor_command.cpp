@@ -115,6 +115,13 @@ Check check_bf16(const kernels::Engine& engine) {
               " threads: the same with weights in BF16 and FP8"};
 }
 
+Check check_tiles(const kernels::Engine& engine) {
+  return {Verdict::ok, "amx bf16 peak",
+          rounded(kernels::tile_peak_gflops(engine), "GFLOP/s") + " on " +
+              std::to_string(engine.pool->threads()) +
+              " threads: the same with --mode bf16-tiles, whose answers have other bits"};
+}
+
 Check check_int8(const kernels::Engine& engine) {
   return {Verdict::ok, "int8 peak",
           rounded(kernels::int8_peak_gops(engine), "GOP/s") + " on " +
@@ -149,6 +156,7 @@ int examine(const std::string& named) {
   checks.add(check_bandwidth(engine));
   if (!interrupted()) checks.add(check_fma(engine));
   if (!interrupted() && kernels::multiplies_bf16(engine)) checks.add(check_bf16(engine));
+  if (!interrupted() && kernels::multiplies_tiles(engine)) checks.add(check_tiles(engine));
   if (!interrupted()) checks.add(check_int8(engine));
   if (interrupted()) return static_cast<int>(ExitCode::interrupt);
   if (checks.failed() == 0) return 0;

@@ -63,13 +63,16 @@ Expected<Layout> parse_layout(std::string_view text) {
 }
 
 Assign mode_choice(std::string& mode) {
-  return choice(mode, {"auto", "f32", "bf16", "fp8-act", "int8-act"});
+  return choice(mode, {"auto", "f32", "bf16", "fp8-act", "int8-act", "bf16-tiles"});
 }
 
 Option mode_option(std::string& mode, const std::string& standard) {
-  return {"--mode", "MODE",
-          "Activations: auto (by the weights), f32, bf16, fp8-act, int8-act [" + standard + "]",
-          mode_choice(mode)};
+  return {
+      "--mode", "MODE",
+      "Activations: auto (by the weights), f32, bf16, fp8-act, int8-act, bf16-tiles (as bf16 in "
+      "the order of AMX's sums) [" +
+          standard + "]",
+      mode_choice(mode)};
 }
 
 Option level_option(std::string& level) {

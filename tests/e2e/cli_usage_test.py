@@ -169,7 +169,7 @@ class MistakeTest(program.ProgramTest):
             ("--logit-bias", "5", "ID=BIAS"),
             ("--logit-bias", "5=101", "-100 to 100"),
             ("--ids", "1,,2", "token ids"),
-            ("--mode", "fp4", "auto, f32, bf16, fp8-act, int8-act"),
+            ("--mode", "fp4", "auto, f32, bf16, fp8-act, int8-act, bf16-tiles"),
             ("--kv-cache", "int8", "auto, fp8"),
             ("--level", "sse2", "avx2"),
             ("--layout", "experts=0", "experts needs"),
@@ -224,7 +224,9 @@ class DoctorTest(program.ProgramTest):
         of_bf16 = [line for line in lines if re.match("ok    bf16 peak ", line)]
         # Where that level is and its products of BF16 are faster than those of F32.
         self.assertLessEqual(len(of_bf16), "avx512_bf16" in lines[0], lines)
-        self.assertEqual(len(lines), 7 + len(of_bf16))
+        of_tiles = [line for line in lines if re.match("ok    amx bf16 peak ", line)]
+        self.assertEqual(len(of_tiles), "avx512_amx" in lines[0], lines)
+        self.assertEqual(len(lines), 7 + len(of_bf16) + len(of_tiles))
 
     def test_a_missing_model_fails_with_the_fix(self):
         self.fails(program.FAILURE, 9004, "1 check failed", "doctor", "--model", "nowhere")

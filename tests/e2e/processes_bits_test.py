@@ -54,6 +54,20 @@ class ProcessesBitsTest(bits_test.BitsCase):
         self.assertRegex(refused.exception.output, re.escape("1000 expert shards"))
 
 
+class TilesBitsTest(bits_test.BitsCase):
+    """Sums in the order of AMX's tiles, in processes of any level."""
+
+    mode = "bf16-tiles"
+
+    def test_of_two_expert_processes_are_those_of_one_process(self):
+        layout = ("--layout", "processes:experts=2", "--transport", "shm", "--chunk", 64)
+        self.check(*layout)
+        self.check(*layout, "--level", "avx2")
+
+    def test_are_not_those_of_lanes(self):
+        self.assertNotEqual(self.digests(requests=[3], mode="bf16")[3], self.expected[3])
+
+
 class Int8RowsBitsTest(bits_test.BitsCase):
     """Rows travel as BF16 and the expert processes quantise them."""
 

@@ -185,10 +185,10 @@ void add_engine(Table& table) {
             "Name in requests and metrics; empty: the directory's");
   table.add(words("model.chat_template_file", "FILE", TROUPE_AT(model.chat_template_file)),
             kGateway, kMore, "Jinja template instead of the model's own; empty: its own");
-  table.add(
-      one_of("engine.mode", {"auto", "bf16", "f32", "fp8-act", "int8-act"}, TROUPE_AT(engine.mode)),
-      kAllRoles, kMore,
-      "Activations; auto: by the weights' format; the same for all services of a cluster");
+  table.add(one_of("engine.mode", {"auto", "bf16", "f32", "fp8-act", "int8-act", "bf16-tiles"},
+                   TROUPE_AT(engine.mode)),
+            kAllRoles, kMore,
+            "Activations; auto: by the weights' format; the same for all services of a cluster");
   table.add(one_of("engine.kv_cache", {"auto", "fp8"}, TROUPE_AT(engine.kv_cache)), kAllRoles,
             kMore, "Latent cache: as the mode, or FP8; the same for all services of a cluster");
   table.add(words("engine.level", "LEVEL", TROUPE_AT(engine.level)), kAllRoles, kMore,

@@ -6,7 +6,8 @@
 #   PYTHON=one with numpy and gguf, else an environment in DIR
 #   LLAMA_BIN=FOLDER of llama-bench, llama-batched-bench, llama-quantize: else they are built
 # CHECKPOINT is one with FP8 weights; without it bench-1b of make_model.py is made. Compared are its
-# FP8 and INT8 with Q8_0, INT4 of all layers with Q4_0, FP8 and BF16 with BF16; w8a8 and w4a8 are
+# FP8 and INT8 with Q8_0, INT4 of all layers with Q4_0, FP8 and BF16 with BF16, these where there is
+# AMX in the order of its sums too (fp8-tiles, bf16-tiles); w8a8 and w4a8 are
 # INT8 and INT4 with activations in INT8, as llama.cpp has them. Whatever is in DIR already is used
 # again: 13 GB with bench-1b.
 set -euo pipefail
@@ -79,6 +80,15 @@ make_once "$dir/$name-int4" to_int4
 
 echo "# $(date -u +%FT%TZ)  $(lscpu | sed -n 's/^Model name: *//p')  $(nproc) cores"
 echo "# troupe $(git -C "$source" rev-parse --short HEAD 2>/dev/null || echo 'of no repository')"
+has_amx() {
+  "$troupe" version --json |
+    "$python" -c 'import json, sys; sys.exit("avx512_amx" not in json.load(sys.stdin)["levels"])'
+}
+tiles=()
+if has_amx; then
+  tiles+=(--pair fp8-tiles/BF16 "$checkpoint" bf16-tiles "$dir/$name-bf16.gguf")
+  tiles+=(--pair bf16-tiles/BF16 "$dir/$name-bf16" bf16-tiles "$dir/$name-bf16.gguf")
+fi
 exec "$python" "$peers/compare.py" --troupe "$troupe" --llama "$llama" \
   --pair fp8/Q8_0 "$checkpoint" bf16 "$dir/$name-q8_0.gguf" \
   --pair fp8/BF16 "$checkpoint" bf16 "$dir/$name-bf16.gguf" \
@@ -86,4 +96,4 @@ exec "$python" "$peers/compare.py" --troupe "$troupe" --llama "$llama" \
   --pair w8a8/Q8_0 "$dir/$name-int8" int8-act "$dir/$name-q8_0.gguf" \
   --pair int4/Q4_0 "$dir/$name-int4" bf16 "$dir/$name-q4_0.gguf" \
   --pair w4a8/Q4_0 "$dir/$name-int4" int8-act "$dir/$name-q4_0.gguf" \
-  --pair bf16/BF16 "$dir/$name-bf16" bf16 "$dir/$name-bf16.gguf" "$@"
+  --pair bf16/BF16 "$dir/$name-bf16" bf16 "$dir/$name-bf16.gguf" "${tiles[@]}" "$@"

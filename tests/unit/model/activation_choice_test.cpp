@@ -12,7 +12,8 @@ namespace troupe::model {
 namespace {
 
 constexpr ActivationMode kModes[] = {ActivationMode::f32, ActivationMode::bf16,
-                                     ActivationMode::fp8_act, ActivationMode::int8_act};
+                                     ActivationMode::fp8_act, ActivationMode::int8_act,
+                                     ActivationMode::bf16_tiles};
 
 constexpr std::pair<WeightFormat, ActivationMode> kDefaults[] = {
     {WeightFormat::plain, ActivationMode::bf16},
@@ -42,7 +43,8 @@ TEST(ActivationChoice, AnUnknownNameIsRefusedWithTheKnownOnes) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::invalid_argument);
   EXPECT_NE(refused.error().detail.find("\"automatic\""), std::string::npos);
-  EXPECT_NE(refused.error().detail.find("f32, bf16, fp8-act, int8-act"), std::string::npos);
+  EXPECT_NE(refused.error().detail.find("f32, bf16, fp8-act, int8-act, bf16-tiles"),
+            std::string::npos);
 }
 
 TEST(ActivationChoice, NeverQuantisesWhereNothingIsGained) {

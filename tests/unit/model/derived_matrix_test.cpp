@@ -150,18 +150,23 @@ TEST_F(DerivedWeights, AStepReadsWhatIsKept) {
 TEST_F(DerivedWeights, AStepMultipliesAsTheModeSays) {
   const Checkpoint checkpoint = quantised(WeightFormat::int8_channel);
   const Arithmetic int8 = arithmetic_of(checkpoint, kInt8);
-  for (const Products one :
-       {int8.attention, int8.absorbed, int8.dense, int8.experts, int8.head})
+  for (const Products one : {int8.attention, int8.absorbed, int8.dense, int8.experts, int8.head})
     EXPECT_EQ(one, Products::int8);
   const Arithmetic bf16 = arithmetic_of(checkpoint, kBf16);
   EXPECT_EQ(bf16.experts, Products::f32) << "rows are no codes";
   EXPECT_EQ(bf16.absorbed, Products::f32);
   EXPECT_EQ(bf16.head, Products::bf16);
+  const Arithmetic tiles = arithmetic_of(checkpoint, {ActivationMode::bf16_tiles});
+  EXPECT_EQ(tiles.experts, Products::f32) << "not the order of tiles";
+  for (const Products one : {tiles.absorbed, tiles.head}) EXPECT_EQ(one, Products::tiles);
   const ValueBytes bytes = value_bytes_of(checkpoint, kInt8);
   const PromptShape shape{.sequences = 2, .tokens = 3};
   const Work work = prompt_work(checkpoint.config(), bytes, shape, int8);
   EXPECT_EQ(work.flops, prompt_work(checkpoint.config(), bytes, shape).flops);
   EXPECT_EQ(work.bf16_flops, 0);
+  const Work in_tiles = prompt_work(checkpoint.config(), bytes, shape, tiles);
+  EXPECT_GT(in_tiles.tile_flops, 0);
+  EXPECT_EQ(in_tiles.bf16_flops, 0);
   const ModelConfig& c = checkpoint.config();
   double layers = 0;  // with a gate
   for (int layer = 0; layer < c.num_layers; ++layer) layers += c.is_moe(layer) ? 1 : 0;

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <random>
 
 #include "model/checkpoint/cast.hpp"
 #include "tests/support/golden_arrays.hpp"
@@ -131,11 +132,47 @@ TEST_P(GoldenTest, LogitsAgreeInF32) {
 }
 
 TEST_P(GoldenTest, LogitsAgreeInBf16WhereRoutingIsDecided) {
-  for (const char* sequence : kSequences) {
-    EXPECT_LT(error(sequence, logits(*checkpoint_, {ActivationMode::bf16}, sequence), 0.005),
-              golden_["tolerances"]["bf16_engine_logits"].get<double>())
-        << sequence;
-  }
+  for (const auto mode : {ActivationMode::bf16, ActivationMode::bf16_tiles})
+    for (const char* sequence : kSequences) {
+      EXPECT_LT(error(sequence, logits(*checkpoint_, {mode}, sequence), 0.005),
+                golden_["tolerances"]["bf16_engine_logits"].get<double>())
+          << sequence << ", mode " << to_string(mode);
+    }
+}
+
+TEST_P(GoldenTest, SumsInTheOrderOfTilesHaveBitsOfTheirOwn) {
+  const auto tokens = arrays_.ints("s17.tokens");
+  EXPECT_NE(forward(ActivationMode::bf16).logits(tokens, 1000),
+            forward(ActivationMode::bf16_tiles).logits(tokens, 1000));
+}
+
+TEST_P(GoldenTest, ExpertsAndGatesSumInTheOrderOfTilesToo) {
+  const Engine engine{*kernels::select_level("auto"), &pool_};
+  const model::ModelConfig& config = checkpoint_->config();
+  constexpr std::int64_t kRows = 256;  // rounding to BF16 hides most differences of experts
+  std::mt19937 random(20261130);
+  std::normal_distribution<float> normal;
+  std::vector<float> rows(static_cast<std::size_t>(kRows * config.hidden_size));
+  for (float& v : rows) v = round_to_bf16(normal(random));
+  const std::int64_t layer = config.num_layers - 1;  // of experts in every preset
+  ASSERT_TRUE(config.is_moe(layer));
+  std::vector<model::RowExpert> pairs;
+  for (std::int32_t row = 0; row < kRows; ++row)
+    for (std::int32_t expert = 0; expert < config.routed_experts; ++expert)
+      pairs.push_back({row, expert});
+  const auto experts = [&](ActivationMode mode) {
+    std::vector<float> out(pairs.size() * static_cast<std::size_t>(config.hidden_size));
+    const auto loaded =
+        model::ExpertModel::load(*checkpoint_, {mode}, engine, {0, config.routed_experts});
+    loaded->run(layer, {.rows = rows.data(), .unique = kRows, .pairs = pairs, .out = out.data()});
+    return out;
+  };
+  const auto gate = [&](ActivationMode mode) {
+    const auto loaded = model::RouterModel::load(*checkpoint_, {mode}, engine);
+    return loaded->gate(layer, rows.data(), kRows).weights;
+  };
+  EXPECT_FALSE(experts(ActivationMode::bf16) == experts(ActivationMode::bf16_tiles));
+  EXPECT_NE(gate(ActivationMode::bf16), gate(ActivationMode::bf16_tiles));
 }
 
 TEST_P(GoldenTest, ActivationsQuantisedAgreeLoosely) {
@@ -167,7 +204,8 @@ TEST_P(GoldenTest, EveryLevelGivesTheSameBitsInEachFormatThatIsCastTo) {
     ASSERT_TRUE(report) << report.error().detail;
     const auto checkpoint = model::Checkpoint::open(dir / "model");
     ASSERT_TRUE(checkpoint) << checkpoint.error().detail;
-    for (const auto mode : {ActivationMode::f32, ActivationMode::bf16, ActivationMode::int8_act})
+    for (const auto mode : {ActivationMode::f32, ActivationMode::bf16, ActivationMode::int8_act,
+                            ActivationMode::bf16_tiles})
       (void)logits(*checkpoint, {mode}, "s17");
   }
 }
@@ -188,7 +226,7 @@ TEST_P(GoldenTest, WithoutInt8AndInt4WeightsQuantisingToInt8ChangesNoBit) {
 }
 
 TEST_P(GoldenTest, RoutesLikeTheReference) {
-  for (const auto mode : {ActivationMode::f32, ActivationMode::bf16}) {
+  for (const auto mode : {ActivationMode::f32, ActivationMode::bf16, ActivationMode::bf16_tiles}) {
     auto local = forward(mode);
     (void)local.logits(arrays_.ints("s17.tokens"), 1000);
     std::size_t moe = 0;
@@ -206,11 +244,13 @@ TEST_P(GoldenTest, RoutesLikeTheReference) {
 }
 
 TEST_P(GoldenTest, ChunksChangeNoBit) {
-  auto local = forward(ActivationMode::bf16);
-  const auto tokens = arrays_.ints("s300.tokens");
-  const auto whole = local.logits(tokens, 1000);
-  for (const std::int64_t chunk : {1, 7, 64})
-    EXPECT_EQ(local.logits(tokens, chunk), whole) << chunk;
+  for (const auto mode : {ActivationMode::bf16, ActivationMode::bf16_tiles}) {
+    auto local = forward(mode);
+    const auto tokens = arrays_.ints("s300.tokens");
+    const auto whole = local.logits(tokens, 1000);
+    for (const std::int64_t chunk : {1, 7, 64})
+      EXPECT_EQ(local.logits(tokens, chunk), whole) << chunk << ", mode " << to_string(mode);
+  }
 }
 
 TEST_P(GoldenTest, SingleFp8LinearsAgree) {

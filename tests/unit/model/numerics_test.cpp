@@ -9,7 +9,8 @@ namespace troupe::model {
 namespace {
 
 constexpr ActivationMode kModes[] = {ActivationMode::f32, ActivationMode::bf16,
-                                     ActivationMode::fp8_act};
+                                     ActivationMode::fp8_act, ActivationMode::int8_act,
+                                     ActivationMode::bf16_tiles};
 constexpr KvCache kCaches[] = {KvCache::automatic, KvCache::fp8};
 
 TEST(NumericsId, DiffersWithModeCacheAndRevision) {

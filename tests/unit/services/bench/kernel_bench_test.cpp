@@ -41,16 +41,16 @@ TEST(KernelCases, EveryNameIsThereOnce) {
   std::set<std::string> names;
   for (const KernelCase& one : all) names.insert(one.name());
   EXPECT_EQ(names.size(), all.size());
-  // Three presets and 8 row counts of 6 linears in 11 formats and the head in 2; experts in 10,
-  // spread and one alone, and the dense FFN; W_UK and W_UV, attention and cache in 2; the gate, 5
-  // without weights, embed and combine.
-  EXPECT_EQ(all.size(), 3u * 8 * (6 * 11 + 2 + 3 * 10 + 3 * 2 + 1 + 5 + 2));
+  // Three presets and 8 row counts of 6 linears in 13 formats and the head in 3; experts in 12,
+  // spread and one alone, and the dense FFN; W_UK and W_UV in 3, attention and cache in 2; the
+  // gate, 5 without weights, embed and combine.
+  EXPECT_EQ(all.size(), 3u * 8 * (6 * 13 + 3 + 3 * 12 + 3 + 2 * 2 + 1 + 5 + 2));
 }
 
 TEST(KernelCases, TheFilterLooksIntoTheWholeName) {
   for (const KernelCase& one : kernel_cases("kimi-k2/experts"))
     EXPECT_TRUE(one.name().starts_with("kimi-k2/experts/")) << one.name();
-  EXPECT_EQ(kernel_cases("kimi-k2/experts").size(), 160u);  // spread, and on one expert
+  EXPECT_EQ(kernel_cases("kimi-k2/experts").size(), 192u);  // spread, and on one expert
   EXPECT_EQ(kernel_cases("linear/q_b/fp8/8").size(), 3u);
   EXPECT_TRUE(kernel_cases("zeppelin").empty());
 }
@@ -287,6 +287,10 @@ TEST(KernelReport, ALineHasRatesAndShares) {
             "         -      -\n");
   limits.bf16_gflops = 400;
   EXPECT_NE(kernel_table_line(linear, limits).find(" 12%\n"), std::string::npos);
+  limits.tile_gflops = 500;
+  KernelResult tiles = linear;
+  tiles.what = only_case("deepseek-v3/linear/q_b/fp8-tiles/8");
+  EXPECT_NE(kernel_table_line(tiles, limits).find(" 10%\n"), std::string::npos);
 }
 
 TEST(KernelReport, JsonHasTheLimitsAndNullForWhatHasNoShare) {

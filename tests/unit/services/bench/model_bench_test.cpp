@@ -185,6 +185,11 @@ TEST(ModelReport, EachKindOfProductsHasItsOwnPeak) {
   result.work.int8_flops = 20e9;
   // 1.5 times a second: 5 at 200, 15 at 300, 20 at 400.
   EXPECT_DOUBLE_EQ(result.peak_share(), 1.5 * (0.025 + 0.05 + 0.05));
+  result.work.bf16_flops = 0;
+  result.work.tile_flops = 15e9;
+  EXPECT_EQ(result.peak_share(), 0) << "nobody knows what tiles can do";
+  result.limits.tile_gflops = 1500;
+  EXPECT_DOUBLE_EQ(result.peak_share(), 1.5 * (0.025 + 0.01 + 0.05));
   result.limits.int8_gops = 0;
   EXPECT_EQ(result.peak_share(), 0);
 }
