@@ -33,6 +33,13 @@ class KernelsTest(program.ProgramTest):
             self.assertEqual(one["peak_share"], one["bf16_share"])
             self.assertIsNone(one["int8_share"])
 
+    def test_sums_in_the_order_of_tiles_are_measured_against_what_tiles_can_do(self):
+        for name in ("linear/q_b/fp8-tiles/8", "dense_ffn/bf16-tiles/8"):
+            found = self.measured(f"bench-1b/{name}")
+            (one,) = found["results"]
+            self.assertAlmostEqual(one["bf16_share"], one["gflops"] / found["tile_gflops"])
+            self.assertEqual(one["peak_share"], one["bf16_share"])
+
     def test_int8_rows_are_measured_against_the_int8_peak(self):
         for name in ("linear/q_b/w4a8/8", "experts/w8a8/1"):
             found = self.measured(f"bench-1b/{name}")
@@ -66,7 +73,8 @@ class KernelsTest(program.ProgramTest):
     def test_table(self):
         text = self.succeeds("bench", "kernels", "--filter", "1b/swiglu", *QUICK, "--threads", 1)
         lines = text.splitlines()
-        limits = r"read [\d.]+ GB/s, FMA [\d.]+ GFLOP/s, (BF16 [\d.]+ GFLOP/s, )?INT8 [\d.]+ GOP/s"
+        own = r"((BF16|tiles) [\d.]+ GFLOP/s, ){0,2}"  # where the level has instructions for them
+        limits = rf"read [\d.]+ GB/s, FMA [\d.]+ GFLOP/s, {own}INT8 [\d.]+ GOP/s"
         self.assertRegex(lines[0], rf"^level \w+, threads 1: {limits}$")
         self.assertEqual(lines[3].split()[:4], ["model", "operation", "part", "dtype"])
         self.assertEqual(len(lines), 4 + 8)
