@@ -519,19 +519,12 @@ HWY_NOINLINE void run_linear(const LinearArgs& args, std::size_t begin, std::siz
     strips.words = reinterpret_cast<std::uint8_t*>(input.floats);
     if (!input.prepared) turn_rows(args, strips);
     cpu::keep_input(key);
-    for (std::size_t f = begin; f < end;) {
-      const std::size_t stop = std::min(end, f / kScaleBlock * kScaleBlock + kScaleBlock);
-      const std::size_t until = std::min(stop, f + kPanelUnits * kUnit);
-      const bool both = until - f > kUnit;
-      if (Format::kBlocks && strips.count() == 1) {
-        both ? stream_codes<kPanelUnits>(args, strips, f, until, memory)
-             : stream_codes<1>(args, strips, f, until, memory);
-      } else {
-        both ? run_features<Format, kPanelUnits>(args, strips, f, until, memory)
-             : run_features<Format, 1>(args, strips, f, until, memory);
-      }
-      f = until;
-    }
+    for_each_units(begin, end, [&](auto units, std::size_t first, std::size_t until) {
+      if (Format::kBlocks && strips.count() == 1)
+        stream_codes<units>(args, strips, first, until, memory);
+      else
+        run_features<Format, units>(args, strips, first, until, memory);
+    });
   }
 }
 

@@ -250,15 +250,9 @@ HWY_NOINLINE void run_linear(const LinearArgs& args, std::size_t begin, std::siz
     inputs.values = input.floats;
     if (!input.prepared) round_inputs(args, inputs);
     cpu::keep_input(key);
-    for (std::size_t f = begin; f < end;) {
-      const std::size_t stop = std::min(end, f / kBlock * kBlock + kBlock);  // of scale blocks
-      const std::size_t until = std::min(stop, f + kPanelUnits * kUnit);
-      if (until - f > kUnit)
-        run_features<Columns, kPanelUnits>(args, inputs, f, until, memory);
-      else
-        run_features<Columns, 1>(args, inputs, f, until, memory);
-      f = until;
-    }
+    for_each_units(begin, end, [&](auto units, std::size_t first, std::size_t until) {
+      run_features<Columns, units>(args, inputs, first, until, memory);
+    });
   }
 }
 

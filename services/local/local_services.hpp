@@ -25,7 +25,8 @@ struct LocalPlan {
   std::string cluster_name;
   std::string join_token_file;
   std::vector<std::uint16_t> control_ports;  // one for each router
-  /// Keep those ports for the routers, also while one of them is started again.
+  /// Keep those ports for the routers and, under `up`, the gateway's for it, also while one of them
+  /// is started again.
   std::vector<Descriptor> held_ports;
   /// Further configuration keys, e.g. {"engine.mode", "f32"}, for the services that use them.
   std::vector<std::pair<std::string, std::string>> settings;
