@@ -416,66 +416,64 @@ HWY_INLINE bool stream(const LinearArgs& args, std::size_t begin, std::size_t en
 template <class Format>
 class F32Packing {
  public:
-  using Element = std::conditional_t<HWY_MAX_BYTES == 32, Singles, SlicedSingles>;
+  using Product = F32Products;
   static constexpr bool kBlocks = Format::kFold == Fold::block;
-  static constexpr float kUnit = Format::kUnit;
+  static constexpr float kUnitFactor = Format::kUnit;
   static constexpr std::size_t kFilledTo = Format::kGroupColumns;
   static constexpr std::size_t kRowFloats = 0;
 
   explicit F32Packing(const LinearArgs& args)
       : args_(args), width_(static_cast<std::size_t>(args.w.cols)) {}
 
-  HWY_INLINE void pack_input(std::size_t token, float* spare, float* out, std::size_t chunk) {
+  HWY_INLINE static std::size_t row_bytes(std::size_t columns) {
+    return Format::row_bytes(columns);
+  }
+  HWY_INLINE void pack_input(std::size_t token, float* spare, float* out) {
     const float* row = args_.x + static_cast<std::int64_t>(token) * args_.x_stride;
     if (args_.w.column_order != nullptr) {
       for (std::size_t k = 0; k < width_; ++k) spare[k] = row[args_.w.column_order[k]];
       row = spare;
     }
-    pack<FromF32>(row, width_, out, chunk, kPackAhead);
+    pack<FromF32>(row, width_, out);
   }
-  HWY_INLINE void pack_features(PanelFeatures features, PanelColumns columns, float* panel,
-                                std::size_t chunk) {
-    const std::size_t ahead = Element::kSlices ? 0 : kPackAhead;  // ByteRows asks for slices
-    for (std::size_t i = 0; i < features.count; ++i) {
-      const std::size_t feature = features.first + i;
-      float* out = panel + i * kChunk;
-      if constexpr (Format::kFold == Fold::group)
-        pack_i4_row<Format>(args_.w, feature, columns.first, columns.count, out, chunk);
-      else
-        pack<Format>(
-            args_.w.data + feature * Format::row_bytes(width_) + Format::offset(columns.first),
-            columns.count, out, chunk, ahead);
+  HWY_INLINE void pack_features(PanelFeatures unit, PanelColumns columns, float* spare,
+                                const LaneMemory& to) {
+    const std::size_t bytes = Format::row_bytes(width_);
+    if constexpr (Format::kInPairs) {
+      constexpr std::size_t kGroup = Format::kGroupColumns;
+      const UnitRows rows(args_.w.data, bytes, unit.first, unit.first + unit.count);
+      const std::size_t groups = columns.count / kGroup;
+      turn_pairs<Format>(rows, Format::offset(columns.first), groups, to);
+      if (columns.count % kGroup == 0) return;
+      const Tail<Format::kGroupBytes> tail(rows, Format::offset(columns.first + groups * kGroup),
+                                           bytes);
+      turn_pairs<Format>(tail.rows(), 0, 1, {to.at(0, 2 * groups), to.lane, to.step});
+    } else {
+      for (std::size_t i = 0; i < unit.count; ++i) {
+        const std::size_t feature = unit.first + i;
+        float* out = spare + i * kChunk;
+        if constexpr (Format::kFold == Fold::group)
+          pack_i4_row<Format>(args_.w, feature, columns.first, columns.count, out, kChunk);
+        else
+          pack<Format>(args_.w.data + feature * bytes + Format::offset(columns.first),
+                       columns.count, out);
+      }
+      const UnitRows rows(reinterpret_cast<const std::byte*>(spare), kChunk * sizeof(float), 0,
+                          unit.count);
+      turn_steps(rows, round_up(columns.count, kFilledTo) / kLanes, to);
     }
-    pack_zero_rows(features.count, columns.count, panel, chunk);
   }
-  /// Of the same features, or the first of the next; none after the last feature.
-  HWY_INLINE ByteRows next_slice(PanelFeatures features, PanelColumns columns) const {
-    constexpr std::size_t kSliceColumns = Element::kSpanChunks * kChunk;
-    const std::size_t row_bytes = Format::row_bytes(width_);
-    const auto* data = reinterpret_cast<const std::uint8_t*>(args_.w.data);
-    std::size_t feature = features.first;
-    std::size_t first = columns.first + columns.count;
-    if (first >= width_) {
-      first = 0;
-      feature += features.count;
-    }
-    const auto all = static_cast<std::size_t>(args_.w.rows);
-    if (feature >= all) return {data, 0, row_bytes, 0};
-    return {data + feature * row_bytes + Format::offset(first),
-            std::min(features.count, all - feature), row_bytes,
-            Format::offset(std::min(width_ - first, kSliceColumns))};
-  }
+  HWY_INLINE void packed() {}
   HWY_INLINE bool worth_it(PanelRows) { return true; }
   HWY_INLINE void computed(PanelRows, PanelFeatures) {}
 
  private:
   template <class From>
-  HWY_INLINE static void pack(const void* row, std::size_t width, float* out, std::size_t chunk,
-                              std::size_t ahead) {
+  HWY_INLINE static void pack(const void* row, std::size_t width, float* out) {
     if constexpr (Format::kInPairs)
-      pack_pairs<From>(row, width, out, chunk, ahead);
+      pack_pairs<From>(row, width, out);
     else
-      pack_row<From>(row, width, out, chunk);
+      pack_row<From>(row, width, out, kChunk);
   }
 
   const LinearArgs& args_;

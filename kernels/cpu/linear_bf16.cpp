@@ -41,20 +41,14 @@ HWY_INLINE __m512 add_pairs(__m512 sum, __m512i x, __m512i w) {
   return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(x), reinterpret_cast<__m512bh>(w));
 }
 
-/// Packed rows of BF16: each lane takes two neighbouring columns at a time.
+/// Packed rows of BF16: each lane takes two neighbouring columns at a time, a word of 32 bits.
 struct Pairs {
   using Stored = std::uint16_t;
   struct Register {
     __m512i raw;
   };
   static constexpr std::size_t kColumns = 2 * kLanes;
-  // Level-1 cache, 48 KB: 32 rows x 4 chunks x 256 B of x = 32 KB stay for all features of a panel,
-  // 4 of which take 4 KB. Level 2, 1 MB: 32 features x 7168 columns x 2 B = 448 KB, for all rows.
-  static constexpr std::size_t kBlockRows = 32;
-  static constexpr std::size_t kSpanChunks = 4;
-  static constexpr std::size_t kPanelFeatures = 32;
-  static constexpr bool kSlices = false;
-  static constexpr std::size_t kFoldedRows = 3;  // 12 raw sums, 12 sums, 3 rows, 1 feature of 32
+  static constexpr std::size_t kStepColumns = kColumns;
   HWY_INLINE static Register load(const Stored* from) {
     Register value{_mm512_load_si512(from)};
     keep_in_register(value);  // rows of x, too
@@ -62,6 +56,9 @@ struct Pairs {
   }
   HWY_INLINE static V multiply_add(Register x, Register w, V sum) {
     return V{add_pairs(sum.raw, x.raw, w.raw)};
+  }
+  HWY_INLINE static V multiply_add(V x, V w, V sum) {
+    return V{add_pairs(sum.raw, _mm512_castps_si512(x.raw), _mm512_castps_si512(w.raw))};
   }
 };
 
@@ -123,15 +120,13 @@ HWY_INLINE __mmask64 first_of_64(std::size_t n) {
 
 /// Calls copy(k, columns' mask, out) for the 32 columns each from k on of a packed row.
 template <class Copy>
-HWY_INLINE void for_each_32(std::size_t width, Pairs::Stored* out, std::size_t chunk,
-                            const Copy& copy) {
+HWY_INLINE void for_each_32(std::size_t width, Pairs::Stored* out, const Copy& copy) {
   for (std::size_t k = 0; k < width; k += Pairs::kColumns)
-    copy(k, first_columns(width - k), out + k / kChunk * chunk + k % kChunk);
+    copy(k, first_columns(width - k), out + k);
 }
 
 /// Packs a row of x.
-HWY_NOINLINE Exponents pack_input_words(const float* row, std::size_t width, Pairs::Stored* out,
-                                        std::size_t chunk) {
+HWY_NOINLINE Exponents pack_input_words(const float* row, std::size_t width, Pairs::Stored* out) {
   const __m512i high = _mm512_add_epi16(  // words 1, 3 .. 63
       _mm512_set1_epi16(1),
       _mm512_slli_epi16(_mm512_set_epi16(31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17,
@@ -139,7 +134,7 @@ HWY_NOINLINE Exponents pack_input_words(const float* row, std::size_t width, Pai
                         1));
   __m512i lost = _mm512_setzero_si512();
   Scan scan;
-  for_each_32(width, out, chunk, [&](std::size_t k, __mmask32 columns, Pairs::Stored* to) {
+  for_each_32(width, out, [&](std::size_t k, __mmask32 columns, Pairs::Stored* to) {
     const auto upper = static_cast<__mmask16>(columns >> 16);
     const __m512i a = _mm512_maskz_loadu_epi32(static_cast<__mmask16>(columns), row + k);
     // No address past the end is formed where there are no columns.
@@ -165,14 +160,18 @@ struct WholeBf16 {
   HWY_INLINE WholeBf16() {}  // not by default, as Scan's
   /// Features that are streamed side by side.
   HWY_INLINE static std::size_t together(std::size_t) { return 4; }
-  HWY_INLINE static void pack(const std::byte* row, std::size_t width, Pairs::Stored* out,
-                              std::size_t chunk, Scan& scan) {
-    for_each_32(width, out, chunk, [&](std::size_t k, __mmask32 columns, Pairs::Stored* to) {
-      hwy::Prefetch(row + k * kBytes + kPackAhead);
-      const __m512i words = _mm512_maskz_loadu_epi16(columns, row + k * kBytes);
-      scan.add(words);
-      _mm512_store_si512(to, words);
-    });
+  HWY_INLINE static void turn(const WeightMatrix& w, PanelFeatures unit, PanelColumns columns,
+                              float*, const LaneMemory& to, Scan& scan) {
+    const auto add = [&scan](Words words) { scan.add(words.raw); };
+    const std::size_t row_bytes = static_cast<std::size_t>(w.cols) * kBytes;
+    const UnitRows rows(w.data, row_bytes, unit.first, unit.first + unit.count);
+    const std::size_t at = columns.first * kBytes;
+    const std::size_t steps = columns.count / Pairs::kColumns;
+    turn_steps(rows, at, steps, to, add);
+    if (columns.count % Pairs::kColumns == 0) return;
+    constexpr std::size_t kStepBytes = Pairs::kColumns * kBytes;
+    const Tail<kStepBytes> tail(rows, at + steps * kStepBytes, row_bytes);
+    turn_steps(tail.rows(), 0, 1, {to.at(0, steps), to.lane, to.step}, add);
   }
   HWY_INLINE static Exponents exponents(const Scan& scan) { return scan.exponents(); }
 
@@ -193,17 +192,23 @@ struct BlocksE4m3 {
   static constexpr std::int64_t kStreamTokensMin = 1;
   /// Up to so many rows of x the streaming path is faster than panels.
   static constexpr std::int64_t kStreamTokensMax = 8;
-  HWY_INLINE static void pack(const std::byte* row, std::size_t width, Pairs::Stored* out,
-                              std::size_t chunk, Scan&) {
+  HWY_INLINE static void turn(const WeightMatrix& w, PanelFeatures unit, PanelColumns columns,
+                              float* spare, const LaneMemory& to, Scan&) {
     const FromCodes<kDown> from_codes;
-    for (std::size_t k = 0; k < width; k += 64) {
-      hwy::Prefetch(row + k + kPackAhead);
-      Pairs::Stored* to = out + k / kChunk * chunk + k % kChunk;
-      __m512i words[2];
-      from_codes(_mm512_maskz_loadu_epi8(first_of_64(width - k), row + k), words);
-      _mm512_store_si512(to, words[0]);
-      _mm512_store_si512(to + Pairs::kColumns, words[1]);
+    auto* words = reinterpret_cast<Pairs::Stored*>(spare);
+    for (std::size_t i = 0; i < unit.count; ++i) {
+      const std::byte* row =
+          w.data + (unit.first + i) * static_cast<std::size_t>(w.cols) + columns.first;
+      for (std::size_t k = 0; k < columns.count; k += 64) {
+        __m512i both[2];
+        from_codes(_mm512_maskz_loadu_epi8(first_of_64(columns.count - k), row + k), both);
+        _mm512_store_si512(words + i * kChunk + k, both[0]);
+        _mm512_store_si512(words + i * kChunk + k + Pairs::kColumns, both[1]);
+      }
     }
+    const UnitRows rows(reinterpret_cast<const std::byte*>(words), kChunk * sizeof(Pairs::Stored),
+                        0, unit.count);
+    turn_steps(rows, round_up(columns.count, Pairs::kColumns) / Pairs::kColumns, to);
   }
   HWY_INLINE static Exponents exponents(const Scan&) { return kCodes; }
 
@@ -275,9 +280,9 @@ namespace {
 template <class Format>
 class Bf16Packing {
  public:
-  using Element = Pairs;
+  using Product = Pairs;
   static constexpr bool kBlocks = Format::kBlocks;
-  static constexpr float kUnit = Format::kUnit;
+  static constexpr float kUnitFactor = Format::kUnit;
   static constexpr std::size_t kFilledTo = Pairs::kColumns;
   static constexpr std::size_t kRowFloats = sizeof(Exponents) / sizeof(float);
 
@@ -294,18 +299,17 @@ class Bf16Packing {
     first_ = first;
   }
 
-  void pack_input(std::size_t token, Pairs::Stored*, Pairs::Stored* out, std::size_t chunk) {
+  static std::size_t row_bytes(std::size_t columns) { return columns * Format::kBytes; }
+  void pack_input(std::size_t token, float*, float* out) {
     const float* row = args_.x + static_cast<std::int64_t>(token) * args_.x_stride;
-    inputs_[token - first_] = pack_input_words(row, width_, out, chunk);
+    inputs_[token - first_] = pack_input_words(row, width_, reinterpret_cast<Pairs::Stored*>(out));
   }
-  void pack_features(PanelFeatures features, PanelColumns, Pairs::Stored* panel,
-                     std::size_t chunk) {
-    Scan scan;
-    for (std::size_t i = 0; i < features.count; ++i)
-      Format::pack(args_.w.data + (features.first + i) * width_ * Format::kBytes, width_,
-                   panel + i * kChunk, chunk, scan);
-    pack_zero_rows(features.count, width_, panel, chunk);
-    weights_ = Format::exponents(scan);
+  void pack_features(PanelFeatures unit, PanelColumns columns, float* spare, const LaneMemory& to) {
+    Format::turn(args_.w, unit, columns, spare, to, scan_);
+  }
+  void packed() {
+    weights_[packed_++ % 2] = Format::exponents(scan_);
+    scan_ = Scan();
   }
   /// Where no row has BF16 alone, as in mode f32, nothing is.
   bool worth_it(PanelRows rows) {
@@ -316,8 +320,9 @@ class Bf16Packing {
     return some;
   }
   void computed(PanelRows rows, PanelFeatures features) {
+    const Exponents& weights = weights_[computed_++ % 2];
     for (std::size_t r = rows.first; r < rows.first + rows.count; ++r)
-      if (!goes_with(inputs_[r - first_], weights_, width_log_)) rest_.add({r, 1}, features);
+      if (!goes_with(inputs_[r - first_], weights, width_log_)) rest_.add({r, 1}, features);
   }
   void compute_rest() const { rest_.compute(); }
 
@@ -329,7 +334,11 @@ class Bf16Packing {
   int width_log_;
   Exponents* inputs_ = nullptr;  // of rows from first_ on
   std::size_t first_ = 0;
-  Exponents weights_;  // of the last panel
+  Scan scan_;  // of the features that are being packed
+  // Of those that are packed and not yet computed.
+  Exponents weights_[2];
+  std::size_t packed_ = 0;
+  std::size_t computed_ = 0;
   Leftovers rest_;
 };
 

@@ -75,7 +75,7 @@ HWY_INLINE void score(const Group& g, std::size_t begin, std::size_t count) {
       Cache::pack(*g.args, cached_row(g, begin + j + i), g.keys + i * kChunk, kPanelChunk);
     pack_zero_rows(n, g.width, g.keys, kPanelChunk);
     for (std::size_t b = 0; b < g.pairs; b += kBlockRows) {
-      TileJob<Singles> job;
+      TileJob job;
       job.rows = std::min(kBlockRows, g.pairs - b);
       job.x = g.queries + b * g.chunks * kChunk;
       job.x_chunk = job.rows * kChunk;
@@ -86,7 +86,7 @@ HWY_INLINE void score(const Group& g, std::size_t begin, std::size_t count) {
       job.sums = g.sums;
       job.y = g.scores + b * kSplit + j;
       job.y_stride = kSplit;
-      run_tiles<false>(job);
+      run_tiles(job);
     }
   }
 }

@@ -96,7 +96,7 @@ TEST(Linear, MultipliesEveryFiniteCodeExactly) {
                        .cols = 1,
                        .scales = scales.data()};
   for (const KernelTable* level : available_levels())
-    for (const std::int64_t tokens : {1, 2, 5}) {
+    for (const std::int64_t tokens : {1, 2, 5, 20}) {
       const std::vector<float> x(static_cast<std::size_t>(tokens), 3.0f);
       const std::vector<float> y = run_linear(*level, w, x.data(), tokens);
       for (std::size_t i = 0; i < codes.size(); ++i)
