@@ -14,8 +14,9 @@ namespace {
 // Work is counted in multiply-adds. A share of 2^17 takes 5 to 50 us on one core: long against
 // handing it over (about 1 us), short enough that the last share to finish is not waited for long.
 constexpr std::int64_t kShareWork = 1 << 17;
-/// Shares hold whole multiples of this many output features, so that register tiles stay full.
-constexpr std::int64_t kFeatureGrain = 16;
+/// Shares hold whole multiples of this many output features: two registers of AVX-512, which the
+/// tiles of all kernels take at once.
+constexpr std::int64_t kFeatureGrain = 32;
 
 /// Large operations: so many shares a thread. The last one to finish is waited for.
 constexpr std::int64_t kSharesPerThread = 8;

@@ -308,7 +308,7 @@ class Bf16Packing {
     Format::turn(args_.w, unit, columns, spare, to, scan_);
   }
   void packed() {
-    weights_[packed_++ % 2] = Format::exponents(scan_);
+    weights_ = Format::exponents(scan_);
     scan_ = Scan();
   }
   /// Where no row has BF16 alone, as in mode f32, nothing is.
@@ -320,9 +320,8 @@ class Bf16Packing {
     return some;
   }
   void computed(PanelRows rows, PanelFeatures features) {
-    const Exponents& weights = weights_[computed_++ % 2];
     for (std::size_t r = rows.first; r < rows.first + rows.count; ++r)
-      if (!goes_with(inputs_[r - first_], weights, width_log_)) rest_.add({r, 1}, features);
+      if (!goes_with(inputs_[r - first_], weights_, width_log_)) rest_.add({r, 1}, features);
   }
   void compute_rest() const { rest_.compute(); }
 
@@ -334,11 +333,8 @@ class Bf16Packing {
   int width_log_;
   Exponents* inputs_ = nullptr;  // of rows from first_ on
   std::size_t first_ = 0;
-  Scan scan_;  // of the features that are being packed
-  // Of those that are packed and not yet computed.
-  Exponents weights_[2];
-  std::size_t packed_ = 0;
-  std::size_t computed_ = 0;
+  Scan scan_;          // of the features that are being packed
+  Exponents weights_;  // of those that are packed
   Leftovers rest_;
 };
 

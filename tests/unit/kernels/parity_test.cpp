@@ -28,24 +28,6 @@ std::vector<std::uint32_t> bits(const std::vector<float>& values) {
   return out;
 }
 
-/// Values of many magnitudes, zeros of both signs and subnormals among them.
-std::vector<float> random_floats(std::mt19937& random, std::int64_t n) {
-  std::normal_distribution<float> normal;
-  std::vector<float> values(static_cast<std::size_t>(n));
-  for (float& v : values) {
-    v = normal(random);
-    switch (random() % 64) {
-      case 0: v = 0.0f; break;
-      case 1: v = -0.0f; break;
-      case 2: v *= 1e-39f; break;
-      case 3: v *= 1e-20f; break;
-      case 4: v *= 1e6f; break;
-      default: break;
-    }
-  }
-  return values;
-}
-
 /// Entries of every kind: codes and scales as they come, the rest of many magnitudes.
 CachePages random_pages(std::mt19937& random, const CacheEntry& entry, std::int64_t positions) {
   CachePages pages(entry, positions);
@@ -244,18 +226,34 @@ TEST_P(Parity, LinearOfBf16WeightsWithAStrayAmongThem) {
     }
 }
 
-/// Of more rows than are packed at a time the first lot leaves out some features, the second all.
+/// Of more rows than are packed at a time the first lot leaves out one feature, whose subnormal
+/// lies far into its row, the second all.
 TEST_P(Parity, LinearOfMoreRowsThanArePackedAtATime) {
   constexpr std::int64_t kRows = 64;
   constexpr std::int64_t kCols = 7168;
-  constexpr std::int64_t kTokens = 289;  // 4 MiB hold 288 rows of BF16
+  constexpr std::int64_t kTokens = 293;  // 4 MiB hold 292 rows of BF16: lots of 147 and 146
+  constexpr std::int64_t kAt = 5000;
   StoredWeight w = random_weight(random_, kBf16, kRows, kCols, ordinary_bf16);
+  std::memset(w.bytes.data(), 0, 2 * kCols);
   const Bf16 subnormal = f32_to_bf16(0x1p-130f);
-  std::memcpy(w.bytes.data(), &subnormal, 2);
+  std::memcpy(&w.bytes[2 * kAt], &subnormal, 2);
   std::vector<float> x = ordinary_bf16(random_, kTokens * kCols);
-  x.back() = 0x1.000002p0f;  // no BF16
+  x[kAt] = 0x1p60f;  // the one product of that feature
+  for (std::int64_t t = 147; t < kTokens; ++t)
+    x[static_cast<std::size_t>(t * kCols)] = 0x1.000002p0f;  // no BF16
   expect_reference_bits({.x = x.data(), .x_stride = kCols, .w = w.view, .tokens = kTokens},
-                        "289 rows");
+                        "293 rows");
+}
+
+TEST_P(Parity, LinearOfMoreQuantisedRowsThanArePackedAtATime) {
+  constexpr std::int64_t kCols = 65536;
+  constexpr std::int64_t kTokens = 40;  // 4 MiB hold 16 rows of F32, 32 of BF16
+  const StoredWeight w = random_weight(random_, kE4m3, 2, kCols, random_floats);
+  const std::vector<float> x = ordinary_bf16(random_, kTokens * kCols);
+  const std::vector<float> scales = random_floats(random_, kTokens * scale_blocks(kCols));
+  expect_reference_bits(
+      {.x = x.data(), .x_stride = kCols, .x_scales = scales.data(), .w = w.view, .tokens = kTokens},
+      "40 quantised rows");
 }
 
 /// The second share begins with the rows that the first one ended with. Its feature is only of

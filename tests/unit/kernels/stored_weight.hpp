@@ -48,6 +48,24 @@ inline std::vector<float> normal_floats(std::mt19937& random, std::int64_t n) {
   return values;
 }
 
+/// Values of many magnitudes, zeros of both signs and subnormals among them.
+inline std::vector<float> random_floats(std::mt19937& random, std::int64_t n) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<std::size_t>(n));
+  for (float& v : values) {
+    v = normal(random);
+    switch (random() % 64) {
+      case 0: v = 0.0f; break;
+      case 1: v = -0.0f; break;
+      case 2: v *= 1e-39f; break;
+      case 3: v *= 1e-20f; break;
+      case 4: v *= 1e6f; break;
+      default: break;
+    }
+  }
+  return values;
+}
+
 /// Draws n values for weights or scales.
 using DrawFloats = std::vector<float> (*)(std::mt19937& random, std::int64_t n);
 
