@@ -434,7 +434,10 @@ class F32Packing {
       for (std::size_t k = 0; k < width_; ++k) spare[k] = row[args_.w.column_order[k]];
       row = spare;
     }
-    pack<FromF32>(row, width_, out);
+    if constexpr (Format::kInPairs)
+      pack_pairs(row, width_, out);
+    else
+      pack_row<FromF32>(row, width_, out, kChunk);
   }
   HWY_INLINE void pack_features(PanelFeatures unit, PanelColumns columns, float* spare,
                                 const LaneMemory& to) {
@@ -455,27 +458,18 @@ class F32Packing {
         if constexpr (Format::kFold == Fold::group)
           pack_i4_row<Format>(args_.w, feature, columns.first, columns.count, out, kChunk);
         else
-          pack<Format>(args_.w.data + feature * bytes + Format::offset(columns.first),
-                       columns.count, out);
+          pack_row<Format>(args_.w.data + feature * bytes + Format::offset(columns.first),
+                           columns.count, out, kChunk);
       }
       const UnitRows rows(reinterpret_cast<const std::byte*>(spare), kChunk * sizeof(float), 0,
                           unit.count);
       turn_steps(rows, round_up(columns.count, kFilledTo) / kLanes, to);
     }
   }
-  HWY_INLINE void packed() {}
   HWY_INLINE bool worth_it(PanelRows) { return true; }
   HWY_INLINE void computed(PanelRows, PanelFeatures) {}
 
  private:
-  template <class From>
-  HWY_INLINE static void pack(const void* row, std::size_t width, float* out) {
-    if constexpr (Format::kInPairs)
-      pack_pairs<From>(row, width, out);
-    else
-      pack_row<From>(row, width, out, kChunk);
-  }
-
   const LinearArgs& args_;
   std::size_t width_;
 };

@@ -307,10 +307,6 @@ class Bf16Packing {
   void pack_features(PanelFeatures unit, PanelColumns columns, float* spare, const LaneMemory& to) {
     Format::turn(args_.w, unit, columns, spare, to, scan_);
   }
-  void packed() {
-    weights_ = Format::exponents(scan_);
-    scan_ = Scan();
-  }
   /// Where no row has BF16 alone, as in mode f32, nothing is.
   bool worth_it(PanelRows rows) {
     const Exponents* first = inputs_ + (rows.first - first_);
@@ -320,8 +316,10 @@ class Bf16Packing {
     return some;
   }
   void computed(PanelRows rows, PanelFeatures features) {
+    const Exponents weights = Format::exponents(scan_);
+    scan_ = Scan();
     for (std::size_t r = rows.first; r < rows.first + rows.count; ++r)
-      if (!goes_with(inputs_[r - first_], weights_, width_log_)) rest_.add({r, 1}, features);
+      if (!goes_with(inputs_[r - first_], weights, width_log_)) rest_.add({r, 1}, features);
   }
   void compute_rest() const { rest_.compute(); }
 
@@ -333,8 +331,7 @@ class Bf16Packing {
   int width_log_;
   Exponents* inputs_ = nullptr;  // of rows from first_ on
   std::size_t first_ = 0;
-  Scan scan_;          // of the features that are being packed
-  Exponents weights_;  // of those that are packed
+  Scan scan_;  // of the weights that are packed
   Leftovers rest_;
 };
 
