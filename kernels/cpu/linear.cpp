@@ -417,10 +417,12 @@ template <class Format>
 class F32Packing {
  public:
   using Product = F32Products;
+  using Held = std::conditional_t<Format::kInPairs, AsStored<Format>, AsNumbers>;
   static constexpr bool kBlocks = Format::kFold == Fold::block;
   static constexpr float kUnitFactor = Format::kUnit;
   static constexpr std::size_t kFilledTo = Format::kGroupColumns;
   static constexpr std::size_t kRowFloats = 0;
+  static constexpr bool kInputInOrder = Format::kInPairs;
 
   explicit F32Packing(const LinearArgs& args)
       : args_(args), width_(static_cast<std::size_t>(args.w.cols)) {}
@@ -428,29 +430,27 @@ class F32Packing {
   HWY_INLINE static std::size_t row_bytes(std::size_t columns) {
     return Format::row_bytes(columns);
   }
-  HWY_INLINE void pack_input(std::size_t token, float* spare, float* out) {
+  HWY_INLINE const float* pack_input(std::size_t token, float* spare) {
     const float* row = args_.x + static_cast<std::int64_t>(token) * args_.x_stride;
-    if (args_.w.column_order != nullptr) {
-      for (std::size_t k = 0; k < width_; ++k) spare[k] = row[args_.w.column_order[k]];
-      row = spare;
-    }
-    if constexpr (Format::kInPairs)
-      pack_pairs(row, width_, out);
-    else
-      pack_row<FromF32>(row, width_, out, kChunk);
+    if (args_.w.column_order == nullptr && width_ % kFilledTo == 0) return row;
+    for (std::size_t k = 0; k < width_; ++k)
+      spare[k] = row[args_.w.column_order == nullptr ? k : args_.w.column_order[k]];
+    std::fill(spare + width_, spare + round_up(width_, kFilledTo), 0.0f);
+    return spare;
   }
   HWY_INLINE void pack_features(PanelFeatures unit, PanelColumns columns, float* spare,
                                 const LaneMemory& to) {
     const std::size_t bytes = Format::row_bytes(width_);
     if constexpr (Format::kInPairs) {
       constexpr std::size_t kGroup = Format::kGroupColumns;
+      constexpr std::size_t kWords = Format::kGroupBytes / sizeof(float);
       const UnitRows rows(args_.w.data, bytes, unit.first, unit.first + unit.count);
       const std::size_t groups = columns.count / kGroup;
-      turn_pairs<Format>(rows, Format::offset(columns.first), groups, to);
+      turn_steps<kWords>(rows, Format::offset(columns.first), groups, to);
       if (columns.count % kGroup == 0) return;
       const Tail<Format::kGroupBytes> tail(rows, Format::offset(columns.first + groups * kGroup),
                                            bytes);
-      turn_pairs<Format>(tail.rows(), 0, 1, {to.at(0, 2 * groups), to.lane, to.step});
+      turn_steps<kWords>(tail.rows(), 0, 1, {to.at(0, groups), to.lane, to.step});
     } else {
       for (std::size_t i = 0; i < unit.count; ++i) {
         const std::size_t feature = unit.first + i;
@@ -463,8 +463,15 @@ class F32Packing {
       }
       const UnitRows rows(reinterpret_cast<const std::byte*>(spare), kChunk * sizeof(float), 0,
                           unit.count);
-      turn_steps(rows, round_up(columns.count, kFilledTo) / kLanes, to);
+      turn_steps(rows, 0, round_up(columns.count, kFilledTo) / kLanes, to);
     }
+  }
+  HWY_INLINE static void slice_numbers(std::size_t lane, const float* words, std::size_t count,
+                                       float* to) {
+    if (lane % Held::kWordLanes == 0)
+      words_to_steps<Format, 0>(words, count, to);
+    else
+      words_to_steps<Format, Held::kWordLanes - 1>(words, count, to);
   }
   HWY_INLINE bool worth_it(PanelRows) { return true; }
   HWY_INLINE void computed(PanelRows, PanelFeatures) {}

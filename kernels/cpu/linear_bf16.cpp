@@ -167,11 +167,11 @@ struct WholeBf16 {
     const UnitRows rows(w.data, row_bytes, unit.first, unit.first + unit.count);
     const std::size_t at = columns.first * kBytes;
     const std::size_t steps = columns.count / Pairs::kColumns;
-    turn_steps(rows, at, steps, to, add);
+    turn_steps<kLanes>(rows, at, steps, to, add);
     if (columns.count % Pairs::kColumns == 0) return;
     constexpr std::size_t kStepBytes = Pairs::kColumns * kBytes;
     const Tail<kStepBytes> tail(rows, at + steps * kStepBytes, row_bytes);
-    turn_steps(tail.rows(), 0, 1, {to.at(0, steps), to.lane, to.step}, add);
+    turn_steps<kLanes>(tail.rows(), 0, 1, {to.at(0, steps), to.lane, to.step}, add);
   }
   HWY_INLINE static Exponents exponents(const Scan& scan) { return scan.exponents(); }
 
@@ -208,7 +208,7 @@ struct BlocksE4m3 {
     }
     const UnitRows rows(reinterpret_cast<const std::byte*>(words), kChunk * sizeof(Pairs::Stored),
                         0, unit.count);
-    turn_steps(rows, round_up(columns.count, Pairs::kColumns) / Pairs::kColumns, to);
+    turn_steps(rows, 0, round_up(columns.count, Pairs::kColumns) / Pairs::kColumns, to);
   }
   HWY_INLINE static Exponents exponents(const Scan&) { return kCodes; }
 
@@ -281,9 +281,11 @@ template <class Format>
 class Bf16Packing {
  public:
   using Product = Pairs;
+  using Held = AsNumbers;
   static constexpr bool kBlocks = Format::kBlocks;
   static constexpr float kUnitFactor = Format::kUnit;
   static constexpr std::size_t kFilledTo = Pairs::kColumns;
+  static constexpr bool kInputInOrder = false;
   static constexpr std::size_t kRowFloats = sizeof(Exponents) / sizeof(float);
 
   Bf16Packing(const LinearArgs& args, std::size_t begin, std::size_t end)
@@ -300,9 +302,11 @@ class Bf16Packing {
   }
 
   static std::size_t row_bytes(std::size_t columns) { return columns * Format::kBytes; }
-  void pack_input(std::size_t token, float*, float* out) {
+  const float* pack_input(std::size_t token, float* spare) {
     const float* row = args_.x + static_cast<std::int64_t>(token) * args_.x_stride;
-    inputs_[token - first_] = pack_input_words(row, width_, reinterpret_cast<Pairs::Stored*>(out));
+    inputs_[token - first_] =
+        pack_input_words(row, width_, reinterpret_cast<Pairs::Stored*>(spare));
+    return spare;
   }
   void pack_features(PanelFeatures unit, PanelColumns columns, float* spare, const LaneMemory& to) {
     Format::turn(args_.w, unit, columns, spare, to, scan_);
