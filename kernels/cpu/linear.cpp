@@ -115,13 +115,13 @@ HWY_INLINE void stream_part(const std::uint8_t* const (&group)[kRows], const flo
     }
   } else {
     V w[kRows][2];
-    HWY_UNROLL(2)
+    HWY_UNROLL(4)
     for (std::size_t r = 0; r < kRows; ++r) weights(r, w[r]);
     HWY_UNROLL(2)
     for (std::size_t half = 0; half < 2; ++half) HWY_UNROLL(8)
     for (std::size_t t = 0; t < kTokens; ++t) {
       const V xs = input(t, half);
-      HWY_UNROLL(2)
+      HWY_UNROLL(4)
       for (std::size_t r = 0; r < kRows; ++r)
         sums[t][r][0] = hn::MulAdd(w[r][half], xs, sums[t][r][0]);
     }
@@ -210,9 +210,10 @@ HWY_INLINE std::size_t prefetch_distance(std::size_t tile_bytes) {
 
 template <std::size_t kTokens, std::size_t kRows, std::size_t kHere>
 HWY_INLINE void clear(V (&sums)[kTokens][kRows][kHere]) {
-  for (auto& token : sums)
-    for (auto& row : token)
-      for (V& part : row) part = hn::Zero(F32());
+  HWY_UNROLL(8)
+  for (std::size_t t = 0; t < kTokens; ++t) HWY_UNROLL(4)
+  for (std::size_t r = 0; r < kRows; ++r) HWY_UNROLL(2)
+  for (std::size_t p = 0; p < kHere; ++p) sums[t][r][p] = hn::Zero(F32());
 }
 
 /// sums += raw, its registers those from `part` on, * the factor of the block, which depends on the
@@ -223,13 +224,15 @@ HWY_INLINE void fold_block(const LinearArgs& args, std::size_t token, float w_sc
                            const V (&raw)[kTokens][kRows][kHere],
                            V (&sums)[kTokens][kRows][kParts]) {
   const auto chunks = static_cast<std::size_t>(scale_blocks(args.w.cols));
+  HWY_UNROLL(8)
   for (std::size_t t = 0; t < kTokens; ++t) {
     const float scale =
         args.x_scales == nullptr ? w_scale : args.x_scales[(token + t) * chunks + chunk] * w_scale;
     const V factor = hn::Set(F32(), scale * Format::kUnit);
-    for (std::size_t r = 0; r < kRows; ++r)
-      for (std::size_t p = 0; p < kHere; ++p)
-        sums[t][r][part + p] = hn::MulAdd(raw[t][r][p], factor, sums[t][r][part + p]);
+    HWY_UNROLL(4)
+    for (std::size_t r = 0; r < kRows; ++r) HWY_UNROLL(2)
+    for (std::size_t p = 0; p < kHere; ++p)
+      sums[t][r][part + p] = hn::MulAdd(raw[t][r][p], factor, sums[t][r][part + p]);
   }
 }
 
@@ -239,14 +242,20 @@ HWY_INLINE void store_sums(const LinearArgs& args, std::size_t feature,
                            V (&sums)[kTokens][kRows][kParts], float* y) {
   const hn::FixedTag<float, 4> d4;
   hn::Vec<hn::FixedTag<float, 4>> fours[kTokens * kRows];
-  for (std::size_t t = 0; t < kTokens; ++t)
-    for (std::size_t r = 0; r < kRows; ++r) {
+  HWY_UNROLL(8)
+  for (std::size_t t = 0; t < kTokens; ++t) HWY_UNROLL(4)
+  for (std::size_t r = 0; r < kRows; ++r) {
+    V lanes[kParts];
+    HWY_UNROLL(2)
+    for (std::size_t p = 0; p < kParts; ++p) {
+      lanes[p] = sums[t][r][p];
       if constexpr (Format::kFold == Fold::row)
-        for (V& lanes : sums[t][r])
-          lanes = hn::MulAdd(lanes, hn::Set(F32(), args.w.scales[feature + r]), hn::Zero(F32()));
-      to_natural<Format>(sums[t][r]);
-      fours[t * kRows + r] = four_lanes(sums[t][r]);
+        lanes[p] =
+            hn::MulAdd(lanes[p], hn::Set(F32(), args.w.scales[feature + r]), hn::Zero(F32()));
     }
+    to_natural<Format>(lanes);
+    fours[t * kRows + r] = four_lanes(lanes);
+  }
   float numbers[kTokens * kRows];
   if constexpr (kTokens * kRows == 4)
     hn::StoreU(last_lanes(fours), d4, numbers);
@@ -324,6 +333,7 @@ HWY_INLINE std::size_t features_together(const StreamJob& job) {
   if (tokens <= 2 && Format::row_bytes(job.width) < Format::kShortRowBytes) return 1;
   if (tokens == 1) return 4;
   if (Format::kOnceRows > 0 && tokens == 2 && job.width <= kFourRowsWidth) return 4;
+  if (HWY_MAX_BYTES == 64 && Format::kOnceRows > 0 && tokens > 4) return 3;
   // Codes with scales of their own leave too few registers for two rows of each.
   return Format::kFold == Fold::group ? 1 : 2;
 }
@@ -345,6 +355,8 @@ HWY_NOINLINE void stream_features(const StreamJob& job, std::size_t begin, std::
     // A tile never crosses a row of scale blocks.
     const std::size_t stop = std::min(end, feature / kChunk * kChunk + kChunk);
     for (; rows == 4 && feature + 4 <= stop; feature += 4) stream_fours<Format>(job, feature);
+    if constexpr (HWY_MAX_BYTES == 64 && Format::kOnceRows > 0)
+      for (; rows == 3 && feature + 3 <= stop; feature += 3) stream_tokens<Format, 3>(job, feature);
     for (; rows >= 2 && feature + 2 <= stop; feature += 2) stream_tokens<Format, 2>(job, feature);
     for (; feature < stop; ++feature) stream_tokens<Format, 1>(job, feature);
   }
