@@ -305,8 +305,8 @@ HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t token, std::size
 /// So long may rows of x be of which four are taken at a time: they stay in the level-1 cache.
 constexpr std::size_t kFourRowsWidth = 2048;
 
-/// kRows features for all rows of x, two at a time: after the first two the weights are in the
-/// level-1 cache. Formats with kOnceRows are decoded once for so many rows.
+/// kRows features for all rows of x. Formats with kOnceRows are decoded once for so many rows,
+/// others for two at a time: after the first two the weights are in the level-1 cache.
 template <class Format, std::size_t kRows>
 HWY_INLINE void stream_tokens(const StreamJob& job, std::size_t feature) {
   const auto tokens = static_cast<std::size_t>(job.args->tokens);
@@ -333,6 +333,8 @@ HWY_INLINE std::size_t features_together(const StreamJob& job) {
   if (tokens <= 2 && Format::row_bytes(job.width) < Format::kShortRowBytes) return 1;
   if (tokens == 1) return 4;
   if (Format::kOnceRows > 0 && tokens == 2 && job.width <= kFourRowsWidth) return 4;
+  // Eight rows: 24 sums, six registers of weights and one of x. A third less of x is read than by
+  // two.
   if (HWY_MAX_BYTES == 64 && Format::kOnceRows > 0 && tokens > 4) return 3;
   // Codes with scales of their own leave too few registers for two rows of each.
   return Format::kFold == Fold::group ? 1 : 2;
@@ -434,7 +436,7 @@ class F32Packing {
   static constexpr float kUnitFactor = Format::kUnit;
   static constexpr std::size_t kFilledTo = Format::kGroupColumns;
   static constexpr std::size_t kRowFloats = 0;
-  static constexpr bool kInputInOrder = Format::kInPairs;
+  static constexpr bool kInputInPairs = Format::kInPairs;
 
   explicit F32Packing(const LinearArgs& args)
       : args_(args), width_(static_cast<std::size_t>(args.w.cols)) {}

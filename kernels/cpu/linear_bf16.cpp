@@ -285,7 +285,7 @@ class Bf16Packing {
   static constexpr bool kBlocks = Format::kBlocks;
   static constexpr float kUnitFactor = Format::kUnit;
   static constexpr std::size_t kFilledTo = Pairs::kColumns;
-  static constexpr bool kInputInOrder = false;
+  static constexpr bool kInputInPairs = false;
   static constexpr std::size_t kRowFloats = sizeof(Exponents) / sizeof(float);
 
   Bf16Packing(const LinearArgs& args, std::size_t begin, std::size_t end)
