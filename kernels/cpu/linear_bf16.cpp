@@ -167,11 +167,11 @@ struct WholeBf16 {
     const UnitRows rows(w.data, row_bytes, unit.first, unit.first + unit.count);
     const std::size_t at = columns.first * kBytes;
     const std::size_t steps = columns.count / Pairs::kColumns;
-    turn_steps<kLanes>(rows, at, steps, to, add);
+    turn_steps(rows, at, steps, to, add);
     if (columns.count % Pairs::kColumns == 0) return;
     constexpr std::size_t kStepBytes = Pairs::kColumns * kBytes;
     const Tail<kStepBytes> tail(rows, at + steps * kStepBytes, row_bytes);
-    turn_steps<kLanes>(tail.rows(), 0, 1, {to.at(0, steps), to.lane, to.step}, add);
+    turn_steps(tail.rows(), 0, 1, {to.at(0, steps), to.lane, to.step}, add);
   }
   HWY_INLINE static Exponents exponents(const Scan& scan) { return scan.exponents(); }
 

@@ -14,19 +14,11 @@
 #include "kernels/cpu/levels.hpp"
 #include "kernels/registry.hpp"
 #include "tests/unit/kernels/cache_pages.hpp"
-#include "tests/unit/kernels/call_numbers.hpp"
+#include "tests/unit/kernels/parity.hpp"
 #include "tests/unit/kernels/stored_weight.hpp"
 
 namespace troupe::kernels {
 namespace {
-
-constexpr unsigned kSeed = 20241226;
-
-std::vector<std::uint32_t> bits(const std::vector<float>& values) {
-  std::vector<std::uint32_t> out(values.size());
-  std::memcpy(out.data(), values.data(), values.size() * sizeof(float));
-  return out;
-}
 
 /// Entries of every kind: codes and scales as they come, the rest of many magnitudes.
 CachePages random_pages(std::mt19937& random, const CacheEntry& entry, std::int64_t positions) {
@@ -43,53 +35,6 @@ CachePages random_pages(std::mt19937& random, const CacheEntry& entry, std::int6
   }
   return pages;
 }
-
-/// The level under test, or a variant of its linear; skips the test when the machine lacks it.
-class Parity : public testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override {
-    std::string name = GetParam();
-    LinearFn linear = nullptr;
-    for (const cpu::LinearVariant& variant : cpu::linear_variants()) {
-      if (variant.name != GetParam()) continue;
-      name = variant.level;
-      linear = variant.linear;
-    }
-    auto level = select_level(name);
-    if (!level) GTEST_SKIP() << "untested here: " << level.error().detail;
-    table_ = **level;
-    if (linear != nullptr) table_.linear = linear;
-    reference_ = *select_level("reference");
-  }
-  static void expect_same(const std::vector<float>& want, const std::vector<float>& got,
-                          const std::string& what) {
-    const auto w = bits(want);
-    const auto g = bits(got);
-    for (std::size_t i = 0; i < w.size(); ++i)
-      ASSERT_EQ(w[i], g[i]) << what << " element " << i << " want " << want[i] << " got " << got[i]
-                            << " seed " << kSeed;
-  }
-  /// Of all features, every second time in two shares of a numbered call; `args.y` is set here.
-  void expect_reference_bits(LinearArgs args, const std::string& what) {
-    const auto count = static_cast<std::size_t>(args.tokens * args.w.rows);
-    std::vector<float> want(count, -1);
-    std::vector<float> got(count, -2);
-    args.y_stride = args.w.rows;
-    args.y = want.data();
-    reference_->linear(args, 0, args.w.rows);
-    args.y = got.data();
-    const std::int64_t half = ++checks_ % 2 == 0 ? args.w.rows / 2 : 0;
-    if (half > 0) args.call = next_call_number();
-    level_->linear(args, 0, half);
-    level_->linear(args, half, args.w.rows);
-    expect_same(want, got, what);
-  }
-  std::mt19937 random_{kSeed};
-  int checks_ = 0;
-  KernelTable table_;
-  const KernelTable* level_ = &table_;
-  const KernelTable* reference_ = nullptr;
-};
 
 TEST_P(Parity, LinearOnRandomShapes) {
   for (int i = 0; i < 270; ++i) {
@@ -468,10 +413,7 @@ TEST_P(Parity, RoundingPackingAddingAndStats) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Levels, Parity,
-                         testing::Values("avx2", "avx2_vnni", "avx512", "avx512_vnni",
-                                         "avx512_bf16", "avx512_amx", "avx2_by_f16", "avx2_by_bits",
-                                         "avx512_bf16_by_words"),
+INSTANTIATE_TEST_SUITE_P(Levels, Parity, kVectorLevels,
                          [](const auto& info) { return info.param; });
 
 TEST(SelectLevel, NamesWhatItKnows) {
