@@ -169,10 +169,7 @@ Expected<std::unique_ptr<ListeningServer>> ListeningServer::start(
     const GrpcSettings& settings, std::vector<NamedService> services) {
   prepare_process();
   auto sockets = listen_on_all(settings.listen);
-  if (!sockets)
-    return unexpected(sockets.error().code, sockets.error().detail +
-                                                ". Choose another address, or end what listens "
-                                                "there");
+  if (!sockets) return unexpected(sockets.error());
   grpc::ServerBuilder builder;
   configure(builder, settings);
   auto impl = std::make_unique<Impl>();

@@ -79,7 +79,7 @@ Expected<std::vector<Descriptor>> open_sockets(const Address& address, Use use, 
 
 Error cannot_listen(const Address& address, const Error& why) {
   return {why.code, "cannot listen on " + address.text() + ": " + why.detail +
-                        ". Name another address or port; port 0 takes any free one"};
+                        ". Name another address or port, or end what listens there"};
 }
 
 Expected<std::vector<Descriptor>> open_all(const Address& address, Use use) {
