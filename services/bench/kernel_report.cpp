@@ -37,6 +37,13 @@ double peak_of(const KernelCase& what, const MachineLimits& limits) {
   return multiplies_bf16(what) ? bf16_peak(what, limits) : limits.fma_gflops;
 }
 
+/// Its multiply-adds' time at the peaks over the time they took.
+double peak_share(const KernelResult& result, const MachineLimits& limits) {
+  const double peak = peak_of(result.what, limits);
+  if (peak <= 0 || limits.fma_gflops <= 0) return 0;
+  return result.gflops() / peak + result.block_flops / result.seconds * 1e-9 / limits.fma_gflops;
+}
+
 JsonValue kernel_object(const KernelResult& result, const MachineLimits& limits) {
   const KernelCase& what = result.what;
   const double rate = result.gflops();
@@ -54,16 +61,18 @@ JsonValue kernel_object(const KernelResult& result, const MachineLimits& limits)
   add("seconds", {result.seconds});
   add("bytes", {result.bytes});
   add("flops", {result.flops});
+  add("block_flops", {result.block_flops});
   add("gb_per_s", {result.gb_per_s()});
   add("gflops", {result.gflops()});
   add("read_share", share_or_null(read_rate(result), limits.read_gbs));
-  const auto share_if = [rate](bool counts, double limit) {
-    return counts ? share_or_null(rate, limit) : JsonValue();
+  const auto share_if = [](bool counts, double done, double limit) {
+    return counts ? share_or_null(done, limit) : JsonValue();
   };
-  add("fma_share", share_if(!int8_rows(what), limits.fma_gflops));
-  add("bf16_share", share_if(multiplies_bf16(what), bf16_peak(what, limits)));
-  add("int8_share", share_if(int8_rows(what), limits.int8_gops));
-  add("peak_share", share_or_null(rate, peak_of(what, limits)));
+  const double all = rate + result.block_flops / result.seconds * 1e-9;
+  add("fma_share", share_if(!int8_rows(what), all, limits.fma_gflops));
+  add("bf16_share", share_if(multiplies_bf16(what), rate, bf16_peak(what, limits)));
+  add("int8_share", share_if(int8_rows(what), rate, limits.int8_gops));
+  add("peak_share", share_or_null(peak_share(result, limits), 1));
   return {std::move(out)};
 }
 
@@ -88,14 +97,13 @@ std::string kernel_table_head(const KernelRun& run) {
 
 std::string kernel_table_line(const KernelResult& result, const MachineLimits& limits) {
   const KernelCase& what = result.what;
-  const double peak = peak_of(what, limits);
   const std::string flops = result.flops > 0 ? formatted("%.1f", result.gflops()) : "-";
   return formatted("%-12s%-14s%-12s%-13s%4lld%12.1f%9.2f%7s%10s%7s\n", what.preset->name.data(),
                    to_string(what.operation).data(), what.part.c_str(),
                    traits_of(what.format).name.data(), static_cast<long long>(what.rows),
                    result.seconds * 1e6, result.gb_per_s(),
                    share_text(read_rate(result), limits.read_gbs).c_str(), flops.c_str(),
-                   share_text(result.gflops(), peak).c_str());
+                   share_text(peak_share(result, limits), 1).c_str());
 }
 
 std::string kernels_json(const KernelRun& run, const std::vector<KernelResult>& results) {

@@ -105,12 +105,26 @@ PreparedKernel prepare_quantise(const KernelCase& one, const Engine& engine, Row
   return made;
 }
 
+/// Where weights have a scale per block and are multiplied as F32, each of the 16 lanes of a sum
+/// takes what a block has come to times its scale (ADR 0001).
+double block_flops(const KernelCase& one, std::int64_t rows, std::int64_t features,
+                   std::int64_t inputs) {
+  constexpr std::int64_t kLanes = 16;
+  const bool blocks =
+      one.dtype() == DType::f8_e4m3 || (one.dtype() == DType::i8 && !one.channel_scales());
+  const bool lanes =
+      one.row_codes() != RowCodes::int8 && one.bf16_sums() == kernels::Bf16Sums::lanes;
+  if (!blocks || !lanes) return 0;
+  return 2 * as_double(rows * features * kernels::scale_blocks(inputs) * kLanes);
+}
+
 PreparedKernel prepare_linear(const KernelCase& one, const Engine& engine, WeightPool& pool) {
   const Rows x(random_values(one.rows * one.inputs), one.rows, one.inputs, one.row_codes());
   const auto y = zeros(one.rows * one.features);
   PreparedKernel made;
   made.bytes = weight_bytes(one, one.features, one.inputs);
   made.flops = 2 * as_double(one.rows * one.features * one.inputs);
+  made.block_flops = block_flops(one, one.rows, one.features, one.inputs);
   made.from_memory = true;
   made.once = [one, x, y, engine, &pool] {
     x.quantise(engine);
@@ -187,6 +201,8 @@ PreparedKernel prepare_experts(const KernelCase& one, const Engine& engine, Weig
   made.bytes = as_double(load.used) * (2 * weight_bytes(one, load.inner, load.hidden) +
                                        weight_bytes(one, load.hidden, load.inner));
   made.flops = 2 * 3 * as_double(load.pairs * load.inner * load.hidden);
+  made.block_flops = 2 * block_flops(one, load.pairs, load.inner, load.hidden) +
+                     block_flops(one, load.pairs, load.hidden, load.inner);
   made.from_memory = true;
   made.once = [load, one, rows, engine, &pool] { run_experts(load, one, rows, engine, pool); };
   return made;
@@ -326,6 +342,7 @@ std::optional<KernelResult> measure_kernel(const KernelCase& one, const Engine& 
                       .seconds = 1e300,
                       .bytes = prepared.bytes,
                       .flops = prepared.flops,
+                      .block_flops = prepared.block_flops,
                       .from_memory = prepared.from_memory};
   const kernels::MxcsrGuard guard;  // as every share of a pool
   const double begin = kernels::probe_seconds(engine);

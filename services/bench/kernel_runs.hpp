@@ -14,6 +14,7 @@ struct PreparedKernel {
   std::function<void()> once;
   double bytes = 0;          // weights with scales, or cache; for what has neither: rows in and out
   double flops = 0;          // two per multiply-add; 0: not counted (row-wise operations)
+  double block_flops = 0;    // F32 ones beside them: sums of scale blocks into those of rows
   bool from_memory = false;  // `bytes` come from memory, not from a cache
 };
 
@@ -26,7 +27,7 @@ struct KernelResult {
   KernelCase what;
   double seconds = 0;  // of the fastest run: other load on the machine only ever adds time
   std::int64_t runs = 0;
-  double bytes = 0, flops = 0;  // of one run, as in PreparedKernel
+  double bytes = 0, flops = 0, block_flops = 0;  // of one run, as in PreparedKernel
   bool from_memory = false;
 
   double gb_per_s() const { return bytes / seconds * 1e-9; }

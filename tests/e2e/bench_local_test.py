@@ -28,9 +28,11 @@ class KernelsTest(program.ProgramTest):
         self.assertEqual([one["rows"] for one in found["results"]], [1, 2, 4, 8, 32, 64, 128, 512])
         for one in found["results"]:
             self.assertAlmostEqual(one["read_share"], one["gb_per_s"] / found["read_gb_per_s"])
-            self.assertAlmostEqual(one["fma_share"], one["gflops"] / found["fma_gflops"])
+            self.assertEqual(one["block_flops"] * 8, one["flops"])
+            blocks = one["gflops"] / 8 / found["fma_gflops"]
+            self.assertAlmostEqual(one["fma_share"], one["gflops"] / found["fma_gflops"] + blocks)
             self.assertAlmostEqual(one["bf16_share"], one["gflops"] / found["bf16_gflops"])
-            self.assertEqual(one["peak_share"], one["bf16_share"])
+            self.assertAlmostEqual(one["peak_share"], one["bf16_share"] + blocks)
             self.assertIsNone(one["int8_share"])
 
     def test_sums_in_the_order_of_tiles_are_measured_against_what_tiles_can_do(self):

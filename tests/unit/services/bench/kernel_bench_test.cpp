@@ -26,14 +26,14 @@ KernelCase only_case(std::string_view name) {
 const kernels::KernelTable* fastest() { return *kernels::select_level("auto"); }
 
 struct Counted {
-  double bytes, flops;
+  double bytes, flops, block_flops;
   bool from_memory;
 };
 Counted counted(std::string_view name) {
   const auto engine = BenchEngine::make(fastest(), 1);
   auto pool = WeightPool::make(64 * kMiB);
   const PreparedKernel made = prepare_kernel(only_case(name), engine->engine(), *pool);
-  return {made.bytes, made.flops, made.from_memory};
+  return {made.bytes, made.flops, made.block_flops, made.from_memory};
 }
 
 TEST(KernelCases, EveryNameIsThereOnce) {
@@ -83,6 +83,17 @@ TEST(KernelCounts, AScalePerChannelIsReadInsteadOfOnePerBlock) {
     EXPECT_EQ(counted("bench-1b/linear/expert up/" + std::string(format) + "/8").bytes,
               512 * 1024 + 4 * 512)
         << format;
+}
+
+TEST(KernelCounts, BlocksOfScalesTakeAMultiplyAddALaneWhereTheyAreSummedAsF32) {
+  const auto blocks = [](const std::string& format) {
+    return counted("bench-1b/linear/expert up/" + format + "/8").block_flops;
+  };
+  const double eighth = 2.0 * 8 * 512 * 1024 / 8;  // 16 lanes of 128 columns
+  for (const char* format : {"fp8", "fp8-act", "int8"}) EXPECT_EQ(blocks(format), eighth) << format;
+  for (const char* format : {"bf16", "f32", "int8-channel", "w8a8", "int4", "w4a8", "fp8-tiles"})
+    EXPECT_EQ(blocks(format), 0) << format;
+  EXPECT_EQ(counted("bench-1b/experts/fp8/128").block_flops, 2.0 * 128 * 6 * 3 * 512 * 1024 / 8);
 }
 
 TEST(KernelCounts, ADenseFfnIsReadOnceByAllRows) {
@@ -285,7 +296,13 @@ TEST(KernelReport, ALineHasRatesAndShares) {
   EXPECT_EQ(kernel_table_line(norm, limits),
             "deepseek-v3 rms_norm                  f32             1      2000.0    20.00      -"
             "         -      -\n");
+  KernelResult blocks = linear;
+  blocks.block_flops = 40e6;  // 20 GFLOP/s of 200
+  EXPECT_EQ(kernel_table_line(blocks, limits),
+            "deepseek-v3 linear        q_b         fp8             8      2000.0    20.00    50%"
+            "      50.0    35%\n");
   limits.bf16_gflops = 400;
+  EXPECT_NE(kernel_table_line(blocks, limits).find(" 22%\n"), std::string::npos);
   EXPECT_NE(kernel_table_line(linear, limits).find(" 12%\n"), std::string::npos);
   limits.tile_gflops = 500;
   KernelResult tiles = linear;
@@ -302,7 +319,8 @@ TEST(KernelReport, JsonHasTheLimitsAndNullForWhatHasNoShare) {
   linear.flops = 10e9;
   linear.from_memory = true;
   KernelResult int8 = linear;
-  int8.what = only_case("bench-1b/linear/o/int8-channel/1");
+  int8.what = only_case("bench-1b/linear/o/int8/1");
+  int8.block_flops = 2e9;
   KernelResult int8_rows = linear;
   int8_rows.what = only_case("bench-1b/dense_ffn/w8a8/1");
   const auto json = model::parse_json(kernels_json(run, {norm, linear, int8, int8_rows}));
@@ -319,7 +337,9 @@ TEST(KernelReport, JsonHasTheLimitsAndNullForWhatHasNoShare) {
   EXPECT_DOUBLE_EQ(*results[1].find("bf16_share")->number(), 20.0 / 250);
   EXPECT_DOUBLE_EQ(*results[1].find("peak_share")->number(), 20.0 / 250);
   EXPECT_TRUE(results[2].find("bf16_share")->is_null());
-  EXPECT_DOUBLE_EQ(*results[2].find("peak_share")->number(), 20.0 / 200);
+  EXPECT_DOUBLE_EQ(*results[2].find("peak_share")->number(), 24.0 / 200);
+  EXPECT_DOUBLE_EQ(*results[2].find("block_flops")->number(), 2e9);
+  EXPECT_DOUBLE_EQ(*results[2].find("fma_share")->number(), 24.0 / 200);
   EXPECT_TRUE(results[3].find("bf16_share")->is_null());
   EXPECT_DOUBLE_EQ(*results[3].find("peak_share")->number(), 20.0 / 400);
 }
