@@ -71,7 +71,8 @@ Unexpected derived_error(const std::string& tensor, const Error& error) {
                                     ", which INT8 cannot hold; --mode bf16 takes it as it is");
 }
 
-// Lets the kernel take back a mapped weight that nobody reads any more.
+// Lets the kernel take back a mapped weight that nobody reads any more: where it was copied it is
+// zeros from now on.
 void forget_weight(const kernels::WeightMatrix& w) {
   forget({w.data, static_cast<std::size_t>(w.bytes())});
 }

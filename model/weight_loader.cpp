@@ -111,18 +111,14 @@ Expected<void> WeightLoader::scan(const Part& part) {
   return at(checkpoint_.find_weight(name)->file, fine.error());
 }
 
-void WeightLoader::scan() {
-  if (error_) return;
-  checkpoint_.will_read(reads_);
-  const auto all = parts();
-  columns_left_ = std::vector<std::atomic<std::int64_t>>(repacked_.size());
-  for (std::size_t i = 0; i < repacked_.size(); ++i) columns_left_[i] = repacked_[i].matrix().cols;
+template <class Work>
+void WeightLoader::for_each(std::size_t count, const Work& work) {
   std::mutex mutex;
-  std::size_t first_bad = all.size();
+  std::size_t first_bad = count;
   engine_.pool->parallel_for(
-      static_cast<std::int64_t>(all.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+      static_cast<std::int64_t>(count), 1, [&](std::int64_t begin, std::int64_t end) {
         for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-          auto fine = scan(all[i]);
+          auto fine = work(i);
           if (fine) continue;
           std::lock_guard lock(mutex);
           if (i < first_bad) {  // the same error whichever thread finds one first
@@ -131,6 +127,55 @@ void WeightLoader::scan() {
           }
         }
       });
+}
+
+std::vector<WeightCopies> WeightLoader::reserve_copies() {
+  std::vector<WeightCopies> copies;
+  std::vector<std::span<const std::byte>> ranges;
+  for (const SafetensorsFile& file : checkpoint_.files()) {
+    auto some = WeightCopies::reserve(file.mapping(), reads_, checkpoint_.pages().huge);
+    if (!some) {
+      error_ = some.error();
+      return {};
+    }
+    const auto more = some->ranges();
+    ranges.insert(ranges.end(), more.begin(), more.end());
+    copies.push_back(*std::move(some));
+  }
+  if (const auto fine = check_mappings(ranges.size()); !fine) error_ = fine.error();
+  reads_ = std::move(ranges);  // what is between the tensors, too, lest it be forgotten
+  return copies;
+}
+
+void WeightLoader::make(std::vector<WeightCopies> copies) {
+  // They belong to no layer, for a piece may hold some of many.
+  for (const WeightCopies& of_file : copies)
+    if (progress_ != nullptr) progress_->expect("", of_file.bytes());
+  // File by file: copies of an earlier load make room for these.
+  for (WeightCopies& of_file : copies) {
+    for_each(of_file.pieces(), [&](std::size_t piece) {
+      auto fine = of_file.fill(piece);
+      if (progress_ != nullptr) progress_->finish("", of_file.bytes_of(piece));
+      return fine;
+    });
+    if (error_) return;
+    if (const auto fine = of_file.put_in_place(); !fine) error_ = fine.error();
+    if (error_) return;
+  }
+}
+
+void WeightLoader::scan() {
+  if (error_) return;
+  std::vector<WeightCopies> copies;
+  if (checkpoint_.pages().copied) copies = reserve_copies();
+  if (error_) return;
+  checkpoint_.will_read(reads_);
+  make(std::move(copies));
+  if (error_) return;
+  const auto all = parts();
+  columns_left_ = std::vector<std::atomic<std::int64_t>>(repacked_.size());
+  for (std::size_t i = 0; i < repacked_.size(); ++i) columns_left_[i] = repacked_[i].matrix().cols;
+  for_each(all.size(), [&](std::size_t i) { return scan(all[i]); });
   checkpoint_.let_go_of_the_rest();
   if (const auto whole = checkpoint_.check_sizes(); !whole && !error_) error_ = whole.error();
 }

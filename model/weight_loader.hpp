@@ -10,6 +10,7 @@
 #include "kernels/engine.hpp"
 #include "model/checkpoint/checkpoint.hpp"
 #include "model/checkpoint/repacked_weight.hpp"
+#include "model/checkpoint/weight_copies.hpp"
 #include "model/checkpoint/weight_files.hpp"
 #include "model/linear_layer.hpp"
 #include "model/load_progress.hpp"
@@ -34,7 +35,8 @@ class WeightLoader {
 
   /// Brings every matrix that was asked for into memory and scans or repacks it, over all threads
   /// and a few MiB at a time, then looks whether the files are still whole. Nothing else of them is
-  /// touched, and what has been repacked is not kept of them. Call once, before `error`.
+  /// touched, and what has been repacked is not kept of them. Where pages are to be `copied`, what
+  /// was asked for is by then. Call once, before `error`.
   void scan();
   /// The files of the matrices that were asked for since the last call.
   WeightFiles take_files() { return std::exchange(files_, {}); }
@@ -61,6 +63,12 @@ class WeightLoader {
   std::vector<Part> parts() const;
   Expected<void> scan(const Part& part);
   Expected<void> repack(const Part& part);
+  /// Of what is read, file by file; then that is what is copied.
+  std::vector<WeightCopies> reserve_copies();
+  void make(std::vector<WeightCopies> copies);
+  /// Calls work(i) for all i below `count` over all threads, and keeps the first one's error.
+  template <class Work>
+  void for_each(std::size_t count, const Work& work);
 
   const Checkpoint& checkpoint_;
   const kernels::Engine& engine_;

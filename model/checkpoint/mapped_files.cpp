@@ -157,6 +157,19 @@ void MappedFile::forget_pages() const {
   static_cast<void>(::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_DONTNEED));
 }
 
+Expected<void> MappedFile::read(std::size_t offset, std::span<std::byte> to) const {
+  for (std::size_t done = 0; done < to.size();) {
+    const ssize_t got =
+        ::pread(file_, to.data() + done, to.size() - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return unexpected(os_error("read", path_, errno));
+    if (got == 0)
+      return unexpected(Errc::truncated, path_ + ": changed its size while it was read");
+    done += static_cast<std::size_t>(got);
+  }
+  return {};
+}
+
 namespace {
 
 /// The pages that hold these bytes; mappings are made of nothing else.

@@ -31,6 +31,9 @@ class MappedFile {
   bool has_its_size() const;
   /// Lets the kernel take the pages back; reading them again reads the file.
   void forget_pages() const;
+  /// Reads bytes [offset, offset + to.size()) of the file into memory. *Errors*: as `os_error`;
+  /// `truncated` where it ends before.
+  Expected<void> read(std::size_t offset, std::span<std::byte> to) const;
 
  private:
   MappedFile(std::string path, std::span<const std::byte> bytes, int file, std::size_t slot)
@@ -56,6 +59,7 @@ struct PageUse {
   bool huge = true;     // large pages for whole files, where the file system has them: asked for
                         // tensor by tensor a mapping falls into pieces, whose ends have none
   bool locked = false;  // never written out or dropped while the process lives
+  bool copied = false;  // in memory of the process (WeightCopies) instead of the page cache's
   /// Large pages only of files of which most is read, as `fit_huge_pages` says of what
   /// `Checkpoint::will_read` is told, and of other files nothing else stays mapped: the system maps
   /// all that it holds in one piece, up to 2 MiB, and counts it as resident. For processes that

@@ -189,8 +189,8 @@ class ModelBench {
     if (test.kind == ModelTest::Kind::prompt)
       return model::prompt_work(model_.config(), bytes,
                                 {test.sequences, test.tokens, step_rows_, test.depth}, how);
-    return model::generation_work(model_.config(), bytes,
-                                  {test.sequences, test.tokens, test.depth}, how);
+    return model::generation_work(model_.config(), bytes, {test.sequences, test.tokens, test.depth},
+                                  how);
   }
 
   const Flags& flags_;
@@ -209,7 +209,8 @@ int bench(Flags& flags) {
                   "--prompt 0 and --generate 0 leave nothing to measure. Give one of them tokens");
   }
   if (flags.threads.empty()) flags.threads = {cores_allowed()};
-  const auto model = open_model(flags.directory, {.tokenizer = false, .defaults = false});
+  const auto model = open_model(
+      flags.directory, {.tokenizer = false, .defaults = false, .pages = flags.engine.pages()});
   if (!model) return report(model_fault(model.error().code), model.error().detail);
   if (const auto failed = check_lengths(flags, model->context())) return *failed;
   return ModelBench(flags, *model).run();
@@ -244,6 +245,7 @@ void declare(OptionSet& options, Flags& flags) {
   flags.engine.declare_numerics(options);
   options.add({"--chunk", "C", "Prompt tokens computed per step [scheduler's]",
                integer(flags.engine.chunk, {1, kTokensMax})});
+  flags.engine.declare_pages(options);
   options.group("Output");
   options.add({"--json", "", "Print one JSON object", yes_no(flags.json)});
   options.add({"--no-progress",

@@ -150,6 +150,16 @@ void EngineOptions::declare_memory(OptionSet& options) {
   add("--pin-threads", "Keep each compute thread on a core of its own", pin_threads);
   add("--lock-weights", "Lock weights in memory; needs ulimit -l as large as they are",
       lock_weights);
+  declare_pages(options);
+}
+
+void EngineOptions::declare_pages(OptionSet& options) {
+  options.add({"--weights",
+               "mapped|copied",
+               "Where weights are read: in their files, or in copies in own memory [mapped]",
+               choice(weights, {"mapped", "copied"}),
+               {},
+               Shown::help_all});
   options.add({"--huge-pages",
                "on|off",
                "Whether to ask for huge pages for weights [on]",

@@ -49,13 +49,18 @@ struct EngineOptions {
   std::optional<std::int64_t> chunk;      // none: the scheduler's default
   std::optional<std::int64_t> prompt_ms;  // of a step in which others decode; none: no limit
   bool no_progress = false;
+  std::string weights = "mapped";
   std::string huge_pages = "on";
   bool pin_threads = false, lock_weights = false;
 
   void declare(OptionSet& options, Spread spread);
   /// --level, --mode and --kv-cache alone, for commands with flags of their own for the rest.
   void declare_numerics(OptionSet& options);
-  model::PageUse pages() const { return {huge_pages == "on", lock_weights}; }
+  /// --weights and --huge-pages alone, likewise.
+  void declare_pages(OptionSet& options);
+  model::PageUse pages() const {
+    return {.huge = huge_pages == "on", .locked = lock_weights, .copied = weights == "copied"};
+  }
 
  private:
   Option transport_option();

@@ -140,8 +140,10 @@ int eval_kl(const KlFlags& flags) {
   if (const auto failed = read_text(flags, kUsage, text)) return *failed;
   Side tested;
   Side reference;
-  if (const auto failed = open_text_model(flags.directory, tested.model)) return *failed;
-  if (const auto failed = open_text_model(flags.reference(), reference.model)) return *failed;
+  if (const auto failed = open_text_model(flags.directory, flags.engine.pages(), tested.model))
+    return *failed;
+  if (const auto failed = open_text_model(flags.reference(), flags.engine.pages(), reference.model))
+    return *failed;
   std::vector<std::int32_t> ids;
   if (const auto failed = encode_for_both(flags, text, tested, reference, ids)) return *failed;
   const auto positions = std::min(tested.model->context(), reference.model->context());

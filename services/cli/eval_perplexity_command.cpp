@@ -46,7 +46,8 @@ int eval_perplexity(const TextFlags& flags) {
   std::string text;
   if (const auto failed = read_text(flags, kUsage, text)) return *failed;
   std::optional<OpenModel> model;
-  if (const auto failed = open_text_model(flags.directory, model)) return *failed;
+  if (const auto failed = open_text_model(flags.directory, flags.engine.pages(), model))
+    return *failed;
   std::vector<std::int32_t> ids;
   if (const auto failed = encode_text(flags, *model, text, ids)) return *failed;
   std::optional<TextWindows> windows;

@@ -237,7 +237,7 @@ int serve(Flags& flags) {
                model->checkpoint.directory().c_str(), level.c_str(),
                std::string(to_string(numerics.mode)).c_str(), served->fingerprint().c_str());
   if (copies > 0)
-    std::fprintf(stderr, "copies made at load: %s beside the mapped weights\n",
+    std::fprintf(stderr, "copies made at load: %s beside the weights\n",
                  human_bytes(static_cast<std::uint64_t>(copies)).c_str());
   std::fprintf(stderr, "%s\nHTTP   %s\ngRPC   %s\nadmin  %s\nops    %s\n",
                activations_line(flags.engine.mode, weights).c_str(), (*gateway)->http_url().c_str(),

@@ -42,8 +42,9 @@ void TextFlags::declare_rest(OptionSet& options) {
   options.add({"--json", "", "Print one JSON object", yes_no(json)});
 }
 
-std::optional<int> open_text_model(const std::string& directory, std::optional<OpenModel>& model) {
-  auto opened = open_model(directory, {.tokenizer = true, .defaults = false});
+std::optional<int> open_text_model(const std::string& directory, model::PageUse pages,
+                                   std::optional<OpenModel>& model) {
+  auto opened = open_model(directory, {.tokenizer = true, .defaults = false, .pages = pages});
   if (!opened) return report(model_fault(opened.error().code), opened.error().detail);
   if (!opened->tokenizer)
     return report(Fault::tokenizer_missing,

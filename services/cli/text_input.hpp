@@ -26,7 +26,8 @@ struct TextFlags {
 // Each of these says nothing when all went well, else the exit code of the error it reported.
 
 /// Opens the model of `directory` with its tokenizer, which must be there.
-std::optional<int> open_text_model(const std::string& directory, std::optional<OpenModel>& model);
+std::optional<int> open_text_model(const std::string& directory, model::PageUse pages,
+                                   std::optional<OpenModel>& model);
 
 /// Reads --text, which must be there and UTF-8. `usage`: of the command.
 std::optional<int> read_text(const TextFlags& flags, const char* usage, std::string& text);

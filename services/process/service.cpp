@@ -30,9 +30,11 @@ bool human(const ServiceConfig& config) {
 Expected<std::shared_ptr<const model::Checkpoint>> open_checkpoint(const ServiceConfig& config) {
   auto directory = find_model(config.model.path);
   if (!directory) return unexpected(directory.error());
-  auto checkpoint = model::Checkpoint::open(
-      *directory,
-      {.huge = config.engine.huge_pages, .locked = config.engine.lock_weights, .sparing = true});
+  auto checkpoint =
+      model::Checkpoint::open(*directory, {.huge = config.engine.huge_pages,
+                                           .locked = config.engine.lock_weights,
+                                           .copied = config.engine.weights == "copied",
+                                           .sparing = true});
   if (!checkpoint) return unexpected(checkpoint.error());
   return std::shared_ptr<const model::Checkpoint>(
       std::make_shared<model::Checkpoint>(*std::move(checkpoint)));

@@ -38,6 +38,8 @@ class AnswerTest(program.ProgramTest):
             ("--layout", "experts=3,attention=2,routers=2"),
             ("--layout", "experts=8"),
             ("--threads", 1, "--chunk", 3),
+            ("--weights", "copied"),
+            ("--weights", "copied", "--layout", "processes:experts=2"),
         ):
             self.assertEqual(self.succeeds(*plain, *flags), expected, flags)
 

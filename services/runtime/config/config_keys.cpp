@@ -200,6 +200,8 @@ void add_engine(Table& table) {
             "Keep each compute thread on a core of its own; for services that share no cores");
   table.add(truth("engine.huge_pages", TROUPE_AT(engine.huge_pages)), kAllRoles, kMore,
             "Ask for huge pages for weights, where the file system has them");
+  table.add(one_of("engine.weights", {"mapped", "copied"}, TROUPE_AT(engine.weights)), kAllRoles,
+            kMore, "Where weights are read: in their mapped files, or in copies in own memory");
   table.add(truth("engine.lock_weights", TROUPE_AT(engine.lock_weights)), kAllRoles, kMore,
             "Lock weights in memory; needs `ulimit -l` as large as they are");
   table.add(whole("engine.chunk_tokens", {1, 1 << 20}, TROUPE_AT(engine.chunk_tokens)), kAttention,

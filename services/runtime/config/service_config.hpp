@@ -60,6 +60,7 @@ struct ServiceConfig {
     bool pin_threads = false;
     bool huge_pages = true;
     bool lock_weights = false;
+    std::string weights = "mapped";
     std::int64_t chunk_tokens = 256;
     std::int64_t step_rows_max = 256;
     std::chrono::milliseconds prompt_budget{125};

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "model/expert_model.hpp"
 #include "tests/support/mapped_pages.hpp"
 #include "tests/support/tiny_checkpoint.hpp"
@@ -83,6 +85,56 @@ TEST(WeightLoader, TheNextRoleOfAProcessLeavesTheFirstWhatItHas) {
     const auto [mapped, all] = pages_mapped(tensor);
     EXPECT_EQ(mapped, all) << tensor.name;
   }
+}
+
+/// What an expert's weights are, one after the other.
+std::string weights_of(const Checkpoint& checkpoint, std::string_view file) {
+  std::string all;
+  for (const TensorView& tensor : checkpoint.tensors())
+    if (tensor.file == file && is_expert_weight(tensor))
+      all.append(reinterpret_cast<const char*>(tensor.data), tensor.bytes);
+  return all;
+}
+
+/// Zeros in place of all bytes: what is mapped shows them, a copy does not.
+void clear_file(const std::filesystem::path& path) {
+  const std::string zeros(std::filesystem::file_size(path), '\0');
+  std::fstream(path, std::ios::binary | std::ios::in | std::ios::out) << zeros;
+}
+
+TEST(WeightLoader, WhereWeightsAreCopiedTheFileIsReadNoMore) {
+  for (const bool sparing : {false, true}) {
+    const FilesApart files;
+    LoadProgress progress;
+    const auto checkpoint =
+        Checkpoint::open(files.dir.path(), {.copied = true, .sparing = sparing});
+    ASSERT_TRUE(checkpoint) << checkpoint.error().detail;
+    const std::string first = weights_of(*checkpoint, "a.safetensors");
+    const std::string second = weights_of(*checkpoint, "b.safetensors");
+    ASSERT_TRUE(ExpertModel::load(*checkpoint, {}, files.engine, {0, 2}, &progress));
+    const auto counted = progress.snapshot();
+    EXPECT_EQ(counted.bytes_done, counted.bytes_total);
+    EXPECT_GE(counted.bytes_total, 2 * first.size()) << "made, then looked through";
+    ASSERT_TRUE(ExpertModel::load(*checkpoint, {}, files.engine, {2, 3}));
+    for (const char* file : {"a.safetensors", "b.safetensors"}) clear_file(files.dir.path() / file);
+    EXPECT_TRUE(weights_of(*checkpoint, "a.safetensors") == first);
+    const std::string now = weights_of(*checkpoint, "b.safetensors");
+    EXPECT_TRUE(now.starts_with(second.substr(0, second.size() / 2))) << "expert 2";
+    EXPECT_FALSE(now == second) << "nobody asked for expert 3";
+  }
+}
+
+TEST(WeightLoader, AFileThatIsCutShortCannotBeCopied) {
+  const FilesApart files;
+  const auto checkpoint = Checkpoint::open(files.dir.path(), {.copied = true});
+  ASSERT_TRUE(checkpoint) << checkpoint.error().detail;
+  // Its last page stays, so that what is read of the mapping before is there.
+  const auto path = files.dir.path() / "a.safetensors";
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
+  const auto loaded = ExpertModel::load(*checkpoint, {}, files.engine, {0, 2});
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().code, Errc::truncated);
+  EXPECT_NE(loaded.error().detail.find("a.safetensors"), std::string::npos);
 }
 
 TEST(WeightLoader, PopulatingWhatCannotBeReadIsHarmless) {
