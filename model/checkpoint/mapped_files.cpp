@@ -233,6 +233,10 @@ void forget(std::span<const std::byte> bytes) {
     static_cast<void>(::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED));
 }
 
+void forget_tensor(std::span<const std::byte> bytes) {
+  if (bytes.size() >= kCopiedGapBytes) forget(bytes);
+}
+
 void forget_but(std::span<const std::byte> mapping, std::vector<std::span<const std::byte>> parts) {
   std::ranges::sort(parts, {}, [](const auto& part) { return part.data(); });
   const std::byte* at = mapping.data();

@@ -77,7 +77,11 @@ Expected<void> bring_in(std::span<const std::byte> bytes, PageUse use);
 /// Lets the kernel take back the pages that hold nothing but these mapped bytes; reading them again
 /// reads the file.
 void forget(std::span<const std::byte> bytes);
-/// The same for all of a mapping but these parts of it.
+/// The same for a tensor that nobody reads any more. Less than kCopiedGapBytes stay, for they may
+/// lie in a copy (WeightCopies), of which the next to read them would find zeros.
+void forget_tensor(std::span<const std::byte> bytes);
+inline constexpr std::size_t kCopiedGapBytes = std::size_t{64} << 10;
+/// As `forget` for all of a mapping but these parts of it.
 void forget_but(std::span<const std::byte> mapping, std::vector<std::span<const std::byte>> parts);
 
 /// From now on a read past the end of a file that was truncated while mapped ends the process with

@@ -205,7 +205,7 @@ Expected<void> RepackedWeight::repack(ColumnSpan columns) {
 
 void RepackedWeight::forget_source() const {
   for (const TensorView* part : {&stored_.codes, stored_.scale, stored_.zeros, stored_.group_index})
-    if (part != nullptr) forget({part->data, part->bytes});
+    if (part != nullptr) forget_tensor({part->data, part->bytes});
 }
 
 }  // namespace troupe::model

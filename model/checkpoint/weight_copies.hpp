@@ -18,9 +18,9 @@ namespace troupe::model {
 ///
 /// Copied are whole pages: those that hold some of the parts, and those between two of them that
 /// are less than kCopiedGapBytes apart, for every range is a mapping of its own and a process may
-/// not have many. What else a page holds is in its copy, too. *Never forget* (`forget`,
-/// `forget_but`) pages of a range but those of a tensor that nobody reads any more: they would be
-/// zeros.
+/// not have many. What else a page holds is in its copy, too. What is forgotten (`forget`) of a
+/// range is zeros from then on, so `ranges` are what `forget_but` has to keep, and a tensor that is
+/// not a part is forgotten by `forget_tensor`.
 class WeightCopies {
  public:
   /// Takes address space for copies of those of `parts` that are in `file`, which must outlive
@@ -62,8 +62,6 @@ class WeightCopies {
   std::vector<Range> ranges_;
   std::vector<Piece> pieces_;
 };
-
-inline constexpr std::size_t kCopiedGapBytes = std::size_t{64} << 10;
 
 /// Before so many ranges are copied. *Errors*: `resource_exhausted` where the process would come
 /// too near to the mappings that the system allows it (vm.max_map_count).

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <fstream>
@@ -120,6 +121,22 @@ TEST(ForgetBut, KeepsThePagesOfThePartsAndNoOthers) {
   EXPECT_EQ(testing::mapped_pages(all),
             (std::vector<bool>{false, false, true, true, true, false, true, false, false, false}));
   EXPECT_EQ(all[9 * 4096], std::byte{'a'}) << "is read again";
+}
+
+TEST(ForgetTensor, LeavesWhatMayLieBetweenCopies) {
+  TempDir dir;
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  testing::write_bytes(dir / "a", std::string(2 * kCopiedGapBytes, 'a'));
+  const auto file = MappedFile::open(dir / "a");
+  const auto all = file->bytes();
+  populate(all);
+  forget_tensor(all.first(kCopiedGapBytes - 1));
+  const std::size_t pages = 2 * kCopiedGapBytes / page;
+  EXPECT_EQ(testing::mapped_pages(all), std::vector<bool>(pages, true));
+  forget_tensor(all.first(kCopiedGapBytes));
+  std::vector<bool> left(pages, true);
+  std::fill_n(left.begin(), pages / 2, false);
+  EXPECT_EQ(testing::mapped_pages(all), left);
 }
 
 TEST(FitHugePages, WhereTheyHoldATenthMoreAtMost) {
