@@ -74,7 +74,7 @@ Unexpected derived_error(const std::string& tensor, const Error& error) {
 // Lets the kernel take back a mapped weight that nobody reads any more: where it was copied it is
 // zeros from now on.
 void forget_weight(const kernels::WeightMatrix& w) {
-  forget_tensor({w.data, static_cast<std::size_t>(w.bytes())});
+  forget({w.data, static_cast<std::size_t>(w.bytes())});
 }
 
 }  // namespace

@@ -147,7 +147,7 @@ std::vector<WeightCopies> WeightLoader::reserve_copies() {
   return copies;
 }
 
-void WeightLoader::make(std::vector<WeightCopies> copies) {
+void WeightLoader::make_copies(std::vector<WeightCopies> copies) {
   // They belong to no layer, for a piece may hold some of many.
   for (const WeightCopies& of_file : copies)
     if (progress_ != nullptr) progress_->expect("", of_file.bytes());
@@ -170,7 +170,7 @@ void WeightLoader::scan() {
   if (checkpoint_.pages().copied) copies = reserve_copies();
   if (error_) return;
   checkpoint_.will_read(reads_);
-  make(std::move(copies));
+  make_copies(std::move(copies));
   if (error_) return;
   const auto all = parts();
   columns_left_ = std::vector<std::atomic<std::int64_t>>(repacked_.size());

@@ -65,7 +65,7 @@ class WeightLoader {
   Expected<void> repack(const Part& part);
   /// Of what is read, file by file; then that is what is copied.
   std::vector<WeightCopies> reserve_copies();
-  void make(std::vector<WeightCopies> copies);
+  void make_copies(std::vector<WeightCopies> copies);
   /// Calls work(i) for all i below `count` over all threads, and keeps the first one's error.
   template <class Work>
   void for_each(std::size_t count, const Work& work);

@@ -223,19 +223,24 @@ Expected<void> bring_in(std::span<const std::byte> bytes, PageUse use) {
                         "engine.lock_weights");
 }
 
-void forget(std::span<const std::byte> bytes) {
+namespace {
+
+/// As `forget` where so many bytes of whole pages, at least one, would go.
+void forget_from(std::size_t least, std::span<const std::byte> bytes) {
   static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
   const std::uintptr_t first = (begin + page - 1) / page * page;
   const std::uintptr_t last = (begin + bytes.size()) / page * page;
   // Private and read-only: there is nothing to lose. A refusal costs memory only.
-  if (first < last)
+  if (first < last && last - first >= least)
     static_cast<void>(::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED));
 }
 
-void forget_tensor(std::span<const std::byte> bytes) {
-  if (bytes.size() >= kCopiedGapBytes) forget(bytes);
-}
+}  // namespace
+
+void forget(std::span<const std::byte> bytes) { forget_from(0, bytes); }
+
+void forget_tensor(std::span<const std::byte> bytes) { forget_from(kCopiedGapBytes, bytes); }
 
 void forget_but(std::span<const std::byte> mapping, std::vector<std::span<const std::byte>> parts) {
   std::ranges::sort(parts, {}, [](const auto& part) { return part.data(); });

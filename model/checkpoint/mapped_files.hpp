@@ -77,8 +77,8 @@ Expected<void> bring_in(std::span<const std::byte> bytes, PageUse use);
 /// Lets the kernel take back the pages that hold nothing but these mapped bytes; reading them again
 /// reads the file.
 void forget(std::span<const std::byte> bytes);
-/// The same for a tensor that nobody reads any more. Less than kCopiedGapBytes stay, for they may
-/// lie in a copy (WeightCopies), of which the next to read them would find zeros.
+/// The same for a tensor that others of this process may still read. Less than kCopiedGapBytes of
+/// whole pages stay, for they may lie in a copy (WeightCopies) and would be zeros to them.
 void forget_tensor(std::span<const std::byte> bytes);
 inline constexpr std::size_t kCopiedGapBytes = std::size_t{64} << 10;
 /// As `forget` for all of a mapping but these parts of it.
