@@ -10,8 +10,6 @@ namespace {
 
 /// Waiting sequences that are passed over in one round because others compute their prompts.
 constexpr int kAwaitingMax = 64;
-/// Pages left free for each of so many running sequences when another starts: they grow by one
-/// page in 64 steps.
 constexpr std::int64_t kRunningPerSparePage = 16;
 
 /// Smaller ranks first: the order in which pages are claimed, and the reverse of who loses them.
@@ -90,12 +88,15 @@ std::int64_t BatchScheduler::pages_promised() const {
   return promised;
 }
 
+std::int64_t BatchScheduler::spare_pages(std::int64_t running) {
+  return (running + kRunningPerSparePage - 1) / kRunningPerSparePage;
+}
+
 bool BatchScheduler::fits(const Sequence& waits) const {
   if (running_.empty()) return true;  // alone, everything that was admitted does
   const auto known = pages_.known(waits);
-  const auto spare = (static_cast<std::int64_t>(running_.size()) + kRunningPerSparePage - 1) /
-                     kRunningPerSparePage;
   // Pages that are known but idle count as available, so they have to be taken from there too.
+  const auto spare = spare_pages(std::ssize(running_));
   return pages_of(waits) - (known.pages - known.idle) + pages_promised() + spare <=
          pages_.available();
 }

@@ -40,6 +40,10 @@ class BatchScheduler {
     std::int64_t vocab_size = 0;
   };
   BatchScheduler(Settings settings, model::KvPool& pool);
+  /// Pages that stay free when a sequence starts beside `running` others: each of them will need
+  /// another page within 64 steps, and some soon. So a pool that n sequences fill to the last page
+  /// runs fewer than n at once.
+  static std::int64_t spare_pages(std::int64_t running);
 
   /// Queues a request; replays are never `overloaded`. Where a request of another tenant has to
   /// make room for it, that one ends as `overloaded`.

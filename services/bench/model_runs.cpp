@@ -9,6 +9,7 @@
 #include <numeric>
 #include <optional>
 
+#include "actors/attention/batch_scheduler.hpp"
 #include "kernels/ops/mla_attention.hpp"
 
 namespace troupe::services {
@@ -72,7 +73,9 @@ std::string ModelTest::name() const {
 std::int64_t ModelTest::kv_tokens() const {
   // One position more than a generation computes: the last token drawn has one, too.
   const std::int64_t pages = (tokens + 1 + kernels::kPageTokens - 1) / kernels::kPageTokens;
-  return sequences * (depth + (depth > 0 ? 2 : 1) * pages * kernels::kPageTokens);
+  const std::int64_t spare = actors::BatchScheduler::spare_pages(sequences - 1);
+  return sequences * (depth + (depth > 0 ? 2 : 1) * pages * kernels::kPageTokens) +
+         spare * kernels::kPageTokens;
 }
 
 std::vector<actors::GenerateRequest> requests_of(

@@ -23,8 +23,9 @@ struct ModelTest {
   /// "pp512", "tg128", "tg128 @ d8192".
   std::string name() const;
   std::int64_t tokens_total() const { return tokens * sequences; }
-  /// Positions that the sequences need together. With a depth also those that the repetition before
-  /// has left behind it, so that nothing of the depth gives way to them.
+  /// Positions of a cache in which all sequences run at once: theirs, and the pages that the
+  /// scheduler keeps free beside them. With a depth also those that the repetition before has left
+  /// behind it, so that nothing of the depth gives way to them.
   std::int64_t kv_tokens() const;
 };
 

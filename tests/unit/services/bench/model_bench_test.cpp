@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "actors/attention/batch_scheduler.hpp"
 #include "model/config/json_value.hpp"
 #include "services/bench/model_report.hpp"
 
@@ -60,9 +61,51 @@ TEST(ModelTests, HaveTheNamesOfLlamaBench) {
 
 TEST(ModelTests, CacheIsForWholePages) {
   EXPECT_EQ((ModelTest{Kind::prompt, 512, 1}.kv_tokens()), 576);  // 513 positions, 9 pages of 64
-  EXPECT_EQ((ModelTest{Kind::generate, 63, 8}.kv_tokens()), 8 * 64);
+  EXPECT_EQ((ModelTest{Kind::generate, 63, 8}.kv_tokens()), 8 * 64 + 64);
   // What the repetition before has generated stays until its room is needed.
-  EXPECT_EQ((ModelTest{Kind::generate, 63, 8, 128}.kv_tokens()), 8 * (128 + 2 * 64));
+  EXPECT_EQ((ModelTest{Kind::generate, 63, 8, 128}.kv_tokens()), 8 * (128 + 2 * 64) + 64);
+}
+
+/// Rows of each step of a test in a cache of just its kv_tokens().
+std::vector<std::int64_t> rows_of_steps(const ModelTest& test) {
+  model::KvPool pool({1, {DType::bf16, 6, 2}, model::KvPool::pages_for(test.kv_tokens())});
+  actors::BatchScheduler::Settings settings;
+  settings.chunk = settings.step_rows_max = settings.running_max = 4096;
+  settings.pages.prefix_cache = false;
+  settings.positions_max = settings.vocab_size = 4096;
+  actors::BatchScheduler scheduler(settings, pool);
+  const actors::TimePoint now{};
+  actors::RequestId id = 0;
+  for (const auto& asked : requests(test, 7)) {
+    actors::SequenceRequest request;
+    request.request = ++id;
+    request.tokens = asked.prompt;
+    request.prompt_tokens = std::ssize(asked.prompt);
+    request.sampling = asked.sampling;
+    EXPECT_TRUE(scheduler.admit(request, now));
+  }
+  std::vector<std::int64_t> rows;
+  while (const auto plan = scheduler.next(now)) {
+    rows.push_back(plan->batch.rows());
+    std::vector<actors::PartOutcome> outcomes(plan->parts.size());
+    for (std::size_t i = 0; i < outcomes.size(); ++i)
+      if (plan->parts[i].samples) outcomes[i].sample = model::Sample{1, -1.0f, {}};
+    scheduler.complete(outcomes);
+  }
+  return rows;
+}
+
+TEST(ModelTests, AllSequencesRunAtOnceInTheirCache) {
+  for (const std::int64_t sequences : {1, 2, 8, 16, 17, 18, 32, 33, 256}) {
+    for (const std::int64_t tokens : {1, 16, 62, 63, 64, 65, 128}) {
+      SCOPED_TRACE(std::to_string(sequences) + " of " + std::to_string(tokens));
+      EXPECT_EQ(rows_of_steps({Kind::generate, tokens, sequences}),
+                std::vector<std::int64_t>(static_cast<std::size_t>(tokens), sequences));
+      if (sequences * tokens > 4096) continue;
+      EXPECT_EQ(rows_of_steps({Kind::prompt, tokens, sequences}),
+                std::vector<std::int64_t>{sequences * tokens});
+    }
+  }
 }
 
 TEST(ModelTests, APromptIsComputedAndNothingDrawn) {
