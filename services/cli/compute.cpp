@@ -109,7 +109,9 @@ actors::ClusterSettings settings_of(const EngineOptions& options, model::WeightF
   settings.kv_tokens_max = options.kv_tokens.value_or(0);
   settings.prefix_cache = options.prefix_cache == "on";
   settings.prompt_budget = std::chrono::milliseconds(options.prompt_ms.value_or(0));
-  settings.micro_batches = actors::micro_batching_of(options.micro_batches);
+  // Roles of one process compute on the same threads: none of them is ever idle for another.
+  if (options.micro_batches != "auto")
+    settings.micro_batches = actors::micro_batching_of(options.micro_batches);
   settings.table = *kernels::select_level(options.level);
   settings.waiting_max = std::max(settings.waiting_max, requests);
   return settings;
