@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <string>
 
 #include "model/checkpoint/mapped_files.hpp"
@@ -184,9 +185,15 @@ void AttentionModel::embed(StepState& state) const {
 }
 
 void AttentionModel::attention(std::int64_t layer, StepState& state, const KvPool& pool) const {
+  std::vector<std::int64_t> all(static_cast<std::size_t>(state.batch.rows()));
+  std::iota(all.begin(), all.end(), 0);
+  attention_of(all, layer, state, pool);
+}
+
+void AttentionModel::attention_of(std::span<const std::int64_t> kept, std::int64_t layer,
+                                  StepState& state, const KvPool& pool) const {
   const Weights& w = *weights_;
   const LayerWeights& weights = w.layers[static_cast<std::size_t>(layer)];
-  const std::int64_t rows = state.batch.rows();
   const std::int64_t hidden = w.config.hidden_size;
   state.scratch.reset();
   const Compute compute = w.compute(state.scratch);
@@ -195,14 +202,22 @@ void AttentionModel::attention(std::int64_t layer, StepState& state, const KvPoo
                             .w = weights.input_norm.data(),
                             .y = state.u.data(),
                             .y_stride = hidden,
-                            .rows = rows,
+                            .rows = state.batch.rows(),
                             .width = hidden,
                             .eps = w.config.rms_norm_eps,
                             .round_to_bf16 = w.numerics.rounds_to_bf16()};
   w.engine.rms_norm(norm);
+  const LatentAttentionInput input{.layer = layer, .pool = pool, .state = state};
+  LinearInput u = normed_rows(w.config, state);
+  write_latents(compute, w.config, weights.attention, input, u);
+  if (std::ssize(kept) < norm.rows) {
+    keep_rows(state, kept);
+    u = normed_rows(w.config, state);
+  }
+  const std::int64_t rows = norm.rows = state.batch.rows();
+  if (rows == 0) return;
   float* attended = state.scratch.take(rows * hidden);
-  latent_attention(compute, w.config, weights.attention, w.softmax_scale,
-                   {.layer = layer, .pool = pool, .state = state}, attended);
+  latent_attention(compute, w.config, weights.attention, w.softmax_scale, input, u, attended);
   add_rows(compute, state.x.data(), attended, rows, hidden);
   norm.w = weights.post_attention_norm.data();
   w.engine.rms_norm(norm);

@@ -36,6 +36,11 @@ class AttentionModel {
   void embed(StepState& state) const;
   /// x += attention(norm(x)), cache entries of the rows written; u = norm(x) for the feed-forward.
   void attention(std::int64_t layer, StepState& state, const KvPool& pool) const;
+  /// The same where `rows`, ascending, are all that the step goes on with: every row's cache entry
+  /// is written, then the others are dropped (`keep_rows`). In the last layer these are the rows
+  /// that need logits.
+  void attention_of(std::span<const std::int64_t> rows, std::int64_t layer, StepState& state,
+                    const KvPool& pool) const;
   /// Layers that are not MoE: x += dense(u).
   void dense_ffn(std::int64_t layer, StepState& state) const;
   /// MoE layers: shared = shared expert(u), zero when the model has none. May run while the

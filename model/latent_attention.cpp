@@ -161,9 +161,19 @@ float* absorbed_queries(const Compute& compute, const ModelConfig& config,
   return absorbed;
 }
 
-// Cache entries of the step's rows: the normed latent and the rotated k_pe, into their pages.
-void write_cache(const Compute& compute, const ModelConfig& config, const LatentAttentionWeights& w,
-                 LinearInput u, const LatentAttentionInput& input) {
+}  // namespace
+
+LinearInput normed_rows(const ModelConfig& config, const StepState& state) {
+  return {.x = state.u.data(),
+          .stride = config.hidden_size,
+          .tokens = state.batch.rows(),
+          .width = config.hidden_size};
+}
+
+// The normed latent and the rotated k_pe, into their pages.
+void write_latents(const Compute& compute, const ModelConfig& config,
+                   const LatentAttentionWeights& w, const LatentAttentionInput& input,
+                   LinearInput& u) {
   const Dims d(config);
   float* a = compute.scratch.take(u.tokens * d.width);
   quantise_for(compute, w.kv_a, u);
@@ -197,6 +207,8 @@ void write_cache(const Compute& compute, const ModelConfig& config, const Latent
   compute.engine.write_cache({.x = a, .entry = entry, .at = at.data(), .rows = u.tokens});
 }
 
+namespace {
+
 // Attention of every slice over its pages: o_lat [rows, heads, latent].
 float* attend(const Compute& compute, const Dims& d, float scale, const float* queries,
               const LatentAttentionInput& input) {
@@ -227,15 +239,9 @@ float* attend(const Compute& compute, const Dims& d, float scale, const float* q
 
 void latent_attention(const Compute& compute, const ModelConfig& config,
                       const LatentAttentionWeights& w, float softmax_scale,
-                      const LatentAttentionInput& input, float* out) {
+                      const LatentAttentionInput& input, const LinearInput& u, float* out) {
   const Dims d(config);
   const std::int64_t rows = input.state.batch.rows();
-  LinearInput u{.x = input.state.u.data(),
-                .stride = config.hidden_size,
-                .tokens = rows,
-                .width = config.hidden_size};
-  quantise_for(compute, w.kv_a, u);  // q and kv read the same rows
-  write_cache(compute, config, w, u, input);
   const float* queries = absorbed_queries(compute, config, w, u, input.state);
   float* o_lat = attend(compute, d, softmax_scale, queries, input);
   round_rows(compute, o_lat, rows, d.heads * d.latent, d.heads * d.latent);

@@ -49,10 +49,19 @@ struct LatentAttentionInput {
   const StepState& state;  // u [rows, H] normed rows, rotations, slices
 };
 
-/// out [rows, H] = attention of the step's rows over their pages, F32, before the residual. Writes
-/// the rows' cache entries first. *Source*: specification 3.2 to 3.6.
+/// u of `state`, as the projections of queries and latents read them.
+LinearInput normed_rows(const ModelConfig& config, const StepState& state);
+
+/// Writes the cache entries of the step's rows `u`, quantised here where W_KV_A wants them so.
+/// *Source*: specification 3.2.
+void write_latents(const Compute& compute, const ModelConfig& config,
+                   const LatentAttentionWeights& weights, const LatentAttentionInput& input,
+                   LinearInput& u);
+
+/// out [rows, H] = attention of the step's rows `u` over their pages, which have the entries of
+/// these rows already; F32, before the residual. *Source*: specification 3.2 to 3.6.
 void latent_attention(const Compute& compute, const ModelConfig& config,
                       const LatentAttentionWeights& weights, float softmax_scale,
-                      const LatentAttentionInput& input, float* out);
+                      const LatentAttentionInput& input, const LinearInput& u, float* out);
 
 }  // namespace troupe::model

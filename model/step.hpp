@@ -1,6 +1,7 @@
 // One step of an attention shard: which rows of which sequences, and the buffers they flow through.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "model/kv_pages.hpp"
@@ -36,5 +37,8 @@ struct StepState {
 
   std::int64_t rows_fitted = 0;  // the most for which all this was there
 };
+
+/// Leaves `rows` of the step, which are ascending and become rows 0, 1, 2, ...: each as it was.
+void keep_rows(StepState& state, std::span<const std::int64_t> rows);
 
 }  // namespace troupe::model

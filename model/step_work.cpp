@@ -13,6 +13,7 @@ namespace {
 /// Values of each kind of matrix in one layer, and how many layers there are of each kind.
 struct Counts {
   double attention, absorbed, dense, expert, gate, head;
+  double latents;  // of attention, what a cache entry needs
   double layers = 0, dense_layers = 0, moe_layers = 0;
 
   explicit Counts(const ModelConfig& c) {
@@ -21,8 +22,9 @@ struct Counts {
     const double queries = heads * c.qk_head_dim();
     const double rank = c.q_lora_rank;
     const double latent = c.kv_lora_rank;
-    attention = (rank > 0 ? hidden * rank + rank * queries : hidden * queries) +
-                hidden * (latent + c.qk_rope_head_dim) + heads * c.v_head_dim * hidden;
+    latents = hidden * (latent + c.qk_rope_head_dim);
+    attention = (rank > 0 ? hidden * rank + rank * queries : hidden * queries) + latents +
+                heads * c.v_head_dim * hidden;
     absorbed = heads * (c.qk_nope_head_dim + c.v_head_dim) * latent;
     dense = 3 * hidden * c.intermediate_size;
     expert = 3 * hidden * c.moe_intermediate_size;
@@ -142,8 +144,8 @@ struct FirstWeights {
       return "model.layers." + std::to_string(first_layer(config, moe)) + ".mlp.";
     };
     const bool has_dense = !config.is_moe(first_layer(config, false));
-    dense = has_dense ? mlp(false) + "gate_proj.weight"
-                      : mlp(true) + "shared_experts.gate_proj.weight";
+    dense =
+        has_dense ? mlp(false) + "gate_proj.weight" : mlp(true) + "shared_experts.gate_proj.weight";
     experts = mlp(true) + "experts.0.gate_proj.weight";
     gate = mlp(true) + "gate.weight";
   }
@@ -211,16 +213,21 @@ Work prompt_work(const ModelConfig& config, const ValueBytes& bytes, const Promp
   if (rows <= 0) return {};
   const std::int64_t steps = (rows + shape.step_rows - 1) / shape.step_rows;
   const auto prompts = static_cast<double>(shape.sequences);
+  ModelConfig others = config;  // without the last layer, of which only cache entries are made
+  --others.num_layers;
+  const Counts last(config);
   Work work;
   work.weight_bytes =
-      static_cast<double>(steps) * weight_bytes(config, bytes, (rows + steps - 1) / steps);
+      static_cast<double>(steps) *
+      (weight_bytes(others, bytes, (rows + steps - 1) / steps) + last.latents * bytes.attention);
   for (std::int64_t end = 0; end < shape.tokens;) {
     end = std::min(end + shape.step_rows, shape.tokens);
     const auto positions = static_cast<double>(shape.depth + end);
-    work.cache_bytes += prompts * positions * position_bytes(config, bytes);
+    work.cache_bytes += prompts * positions * position_bytes(others, bytes);
   }
-  add_rows(work, config, static_cast<double>(rows), how);
-  add_flops(work, prompts * keys_of(shape.tokens, shape.depth) * key_macs(config), Products::f32);
+  add_rows(work, others, static_cast<double>(rows), how);
+  add_flops(work, static_cast<double>(rows) * last.latents, how.attention);
+  add_flops(work, prompts * keys_of(shape.tokens, shape.depth) * key_macs(others), Products::f32);
   return work;
 }
 

@@ -61,7 +61,7 @@ struct Work {
 double experts_used(const ModelConfig& config, std::int64_t rows);
 
 /// `sequences` prompts of `tokens` each behind `depth` cached positions, computed in steps of at
-/// most `step_rows` rows; no logits.
+/// most `step_rows` rows; no logits, so of the last layer only cache entries.
 struct PromptShape {
   std::int64_t sequences = 1;
   std::int64_t tokens = 0;

@@ -23,8 +23,10 @@ StepRun::StepRun(StepTools tools, StepPlan plan)
       layers_(tools.model->config().num_layers),
       outcomes_(plan_.parts.size()) {
   state_.batch = std::move(plan_.batch);
-  for (const auto& part : plan_.parts)
+  for (const auto& part : plan_.parts) {
     if (part.rows == 1 && part.samples) lane_ = proto::Lane::decode;
+    ranges_.push_back({part.first_row, part.rows});
+  }
   list_heads();
 }
 
@@ -33,8 +35,8 @@ void StepRun::list_heads() {
     const auto& part = plan_.parts[p];
     const auto& asked = part.sequence->asked;
     for (std::int64_t i = 0; i < part.rows; ++i) {
-      HeadRow head{part.first_row + i, p, 0, part.samples && i == part.rows - 1, false};
       const auto position = part.first_position + i;
+      HeadRow head{part.first_row + i, position, p, 0, part.samples && i == part.rows - 1, false};
       const bool owed = position >= part.reported;  // not before it was preempted
       if (owed && asked.prompt_logits && position < asked.prompt_tokens)
         head.source |= proto::kPromptLogits;
@@ -57,10 +59,30 @@ void StepRun::advance() {
     ++layer_;
   }
   for (; layer_ < layers_; ++layer_) {
-    model.attention(layer_, state_, *tools_.pool);
+    if (layer_ + 1 == layers_)
+      last_attention();
+    else
+      model.attention(layer_, state_, *tools_.pool);
+    if (state_.batch.rows() == 0) continue;
     if (model.config().is_moe(static_cast<int>(layer_))) return pack();
     model.dense_ffn(layer_, state_);
   }
+}
+
+/// Behind the last layer's cache entries nothing is used but the rows of heads: of a prompt the
+/// last one, and of a chunk before its end none at all.
+void StepRun::last_attention() {
+  std::erase_if(heads_,
+                [&](const HeadRow& head) { return outcomes_[head.part].error.has_value(); });
+  std::vector<std::int64_t> rows;
+  ranges_.assign(plan_.parts.size(), {});
+  for (auto& head : heads_) {
+    rows.push_back(head.row);
+    head.row = std::ssize(rows) - 1;
+    auto& range = ranges_[head.part];
+    if (range.rows++ == 0) range.first_row = head.row;
+  }
+  tools_.model->attention_of(rows, layer_, state_, *tools_.pool);
 }
 
 /// Before more rows than ever take memory piece by piece until there is none at all.
@@ -101,23 +123,28 @@ void StepRun::take_in_answers() {
 std::vector<RowRange> StepRun::live_ranges() const {
   std::vector<RowRange> ranges;
   for (std::size_t p = 0; p < plan_.parts.size(); ++p) {
-    const auto& part = plan_.parts[p];
-    if (outcomes_[p].error) continue;
+    const auto& part = ranges_[p];
+    if (outcomes_[p].error || part.rows == 0) continue;
     if (!ranges.empty() && ranges.back().first_row + ranges.back().rows == part.first_row)
       ranges.back().rows += part.rows;
     else
-      ranges.push_back({part.first_row, part.rows});
+      ranges.push_back(part);
   }
   return ranges;
 }
 
 void StepRun::fail(RowRange range, const Error& error) {
   for (std::size_t p = 0; p < plan_.parts.size(); ++p) {
-    const auto& part = plan_.parts[p];
-    const bool touches = part.first_row < range.first_row + range.rows &&
+    const auto& part = ranges_[p];
+    const bool touches = part.rows > 0 && part.first_row < range.first_row + range.rows &&
                          range.first_row < part.first_row + part.rows;
     if (touches && !outcomes_[p].error) outcomes_[p].error = error;
   }
+}
+
+void StepRun::fail_all(const Error& error) {
+  for (auto& outcome : outcomes_)
+    if (!outcome.error) outcome.error = error;
 }
 
 bool StepRun::all_failed() const {
@@ -181,9 +208,8 @@ Expected<StepRun::Verdict> StepRun::draw_within(model::GrammarState& grammar, co
 }
 
 Expected<StepRun::Verdict> StepRun::judge(const HeadRow& row, std::span<const float> logits) const {
-  const auto& part = plan_.parts[row.part];
-  const auto& asked = part.sequence->asked;
-  const auto position = part.first_position + row.row - part.first_row + 1;
+  const auto& asked = plan_.parts[row.part].sequence->asked;
+  const auto position = row.position + 1;
   auto judged = model::score(*tools_.engine.table, logits,
                              {.token = asked.tokens[static_cast<std::size_t>(position)],
                               .position = position,
@@ -225,7 +251,7 @@ void StepRun::use_rows(std::span<const HeadRow> rows, const float* logits) {
 
 void StepRun::keep_score(const HeadRow& row, model::Sample score) {
   const auto& part = plan_.parts[row.part];
-  const auto position = part.first_position + row.row - part.first_row + 1;
+  const auto position = row.position + 1;
   const bool joins = !scores_.empty() && scores_.back().sequence == part.sequence &&
                      scores_.back().scores.size() < proto::kTokensMax;
   if (!joins) scores_.push_back({part.sequence, position, {}});
@@ -238,8 +264,7 @@ void StepRun::keep_logits(std::span<const HeadRow> rows,
     const auto& row = rows[i];
     if (row.source == 0 || outcomes_[row.part].error) continue;
     const auto& part = plan_.parts[row.part];
-    const auto position =
-        static_cast<std::uint32_t>(part.first_position + row.row - part.first_row);
+    const auto position = static_cast<std::uint32_t>(row.position);
     const auto index = static_cast<std::int64_t>(i);
     const bool joins =
         !logits_.empty() && logits_.back().sequence == part.sequence &&

@@ -47,7 +47,7 @@ class StepRun {
   void take_answers(std::vector<RowExchange::Answer> answers) { answers_ = std::move(answers); }
   /// Fails every part that has rows in `range`.
   void fail(RowRange range, const Error& error);
-  void fail_all(const Error& error) { fail({0, state_.batch.rows()}, error); }
+  void fail_all(const Error& error);
   bool all_failed() const;
   /// Of all head jobs so far.
   Clock::duration sampling_time() const { return sampling_time_; }
@@ -73,13 +73,15 @@ class StepRun {
 
  private:
   struct HeadRow {
-    std::int64_t row = 0;
+    std::int64_t row = 0;  // of the step
+    std::int64_t position = 0;
     std::size_t part = 0;
     std::uint32_t source = 0;  // LogitsSource bits to be sent
     bool samples = false;
     bool scores = false;  // it judges the prompt's next token; such a row draws none
   };
   void list_heads();
+  void last_attention();
   void take_in_answers();
   void claim_rows() const;
   void pack();
@@ -108,7 +110,8 @@ class StepRun {
   RowExchange::Packed packed_;
   std::vector<RowExchange::Answer> answers_;
   std::vector<PartOutcome> outcomes_;  // [parts]
-  std::vector<HeadRow> heads_;
+  std::vector<RowRange> ranges_;       // [parts] their rows of the step; none once it needs none
+  std::vector<HeadRow> heads_;         // by row
   std::size_t heads_done_ = 0;
   std::vector<LogitsBlock> logits_;
   std::vector<ScoreBlock> scores_;

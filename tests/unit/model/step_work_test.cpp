@@ -97,13 +97,15 @@ TEST(StepWork, APromptReadsWeightsOncePerStepAndComputesNoLogits) {
   const Work whole = prompt_work(config, {}, {.tokens = 512, .step_rows = 512});
   const Work halves = prompt_work(config, {}, {.tokens = 512, .step_rows = 256});
   // Every key is seen by the rows behind it: 512 * 513 / 2 pairs.
-  const double macs = 512 * (249757696.0 - kHead) + 512 * 513 / 2 * 12.0 * 16 * (576 + 512);
+  // Of the last layer only kv_a, [576, 1024].
+  const double last = 576 * 1024 - (kProjections + kAbsorbed + 7 * kExpert + kGate);
+  const double macs = 512 * (249757696.0 - kHead + last) + 512 * 513 / 2 * 11.0 * 16 * (576 + 512);
   EXPECT_EQ(whole.flops, 2 * macs);
   EXPECT_EQ(halves.flops, whole.flops);
   // By 256 rows all 64 experts are in use: (58/64)^256 is below 1e-10.
   EXPECT_NEAR(halves.weight_bytes / whole.weight_bytes, 2, 1e-6);
-  EXPECT_EQ(whole.cache_bytes, 512 * 12 * 576 * 2);
-  EXPECT_EQ(halves.cache_bytes, (256 + 512) * 12 * 576 * 2);
+  EXPECT_EQ(whole.cache_bytes, 512 * 11 * 576 * 2);
+  EXPECT_EQ(halves.cache_bytes, (256 + 512) * 11 * 576 * 2);
 }
 
 TEST(StepWork, SequencesOfAPromptTestFillStepsTogether) {
@@ -120,7 +122,7 @@ TEST(StepWork, RowsBehindADepthReadItAndComputeWithIt) {
   EXPECT_EQ(deep.cache_bytes - shallow.cache_bytes, 2.0 * 3 * 8192 * 12 * 576 * 2);
   EXPECT_EQ(deep.flops - shallow.flops, 2 * 2.0 * 3 * 8192 * 12 * 16 * (576 + 512));
   const Work prompt = prompt_work(bench_1b(), {}, {.tokens = 512, .step_rows = 256, .depth = 1024});
-  EXPECT_EQ(prompt.cache_bytes, (1024 + 256 + 1024 + 512) * 12 * 576 * 2);
+  EXPECT_EQ(prompt.cache_bytes, (1024 + 256 + 1024 + 512) * 11 * 576 * 2);
   // The prompt's second half is a prompt of 256 behind a depth of 256.
   const auto flops = [](std::int64_t tokens, std::int64_t depth) {
     return prompt_work(bench_1b(), {}, {.tokens = tokens, .step_rows = 256, .depth = depth}).flops;
