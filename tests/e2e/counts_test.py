@@ -50,17 +50,18 @@ class CountsTest(unittest.TestCase):
         return [m.ops_address for m in members if m.role == up_cluster.ROLES[role]]
 
     def generate(self, count):
-        """Runs requests at once; the rows that attention had to send for them."""
+        """Runs requests at once: the rows that attention had, and those of the last layer."""
         asked = [request(text=PROMPT[i:], temperature=0, max_tokens=3 + i) for i in range(count)]
         with concurrent.futures.ThreadPoolExecutor(count) as pool:
             answers = list(pool.map(lambda one: client.unary(self.up, one), asked))
         usages = [whole.usage for _, whole in answers]
-        return sum(usage.prompt_tokens + usage.completion_tokens - 1 for usage in usages)
+        rows = sum(usage.prompt_tokens + usage.completion_tokens - 1 for usage in usages)
+        return rows, sum(usage.completion_tokens for usage in usages)
 
     def check_counts(self):
-        rows = self.generate(6)
+        rows, sampled = self.generate(6)
         layers, experts_per_token = moe_of(program.TINY)
-        pairs = rows * layers * experts_per_token
+        pairs = (rows * (layers - 1) + sampled) * experts_per_token
         routers, experts = self.ops_ports("router"), self.ops_ports("expert")
         self.assertEqual((len(routers), len(experts)), (2, 3))
         sent = [ops.total([one], "troupe_router_dispatched_tokens_total") for one in routers]

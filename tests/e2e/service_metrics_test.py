@@ -52,24 +52,25 @@ class ClusterMetricsTest(unittest.TestCase):
         with open(os.path.join(program.TINY, "config.json"), encoding="utf-8") as file:
             config = json.load(file)
         layers = config["num_hidden_layers"] - config["first_k_dense_replace"]
-        per_row = layers * config["num_experts_per_tok"]
         routers, experts = [self.cluster.router], self.cluster.experts
         sides = ((routers, "troupe_router_dispatched_tokens_total"),
                  (experts, "troupe_expert_rank_tokens_total"))
         before = [self.total(*side) for side in sides]
         rows_before = self.cluster.attention.total("troupe_attention_rows_total")
-        rows = 0
+        rows = sampled = 0  # the last layer goes on with the rows that a token is drawn from
         for length, tokens in ((1, 1), (7, 12), (40, 5)):
             asked = client.request(ids=list(range(5, 5 + length)), max_tokens=tokens,
                                    ignore_eos=True)
             joined = client.stream(self, asked)
             self.assertEqual(len(joined.ids), tokens)
             rows += length + tokens - 1
+            sampled += tokens
+        pairs = (rows * (layers - 1) + sampled) * config["num_experts_per_tok"]
         self.assertEqual(
             self.cluster.attention.total("troupe_attention_rows_total") - rows_before, rows
         )
         for side, old in zip(sides, before):
-            self.assertEqual(self.total(*side) - old, rows * per_row, side[1])
+            self.assertEqual(self.total(*side) - old, pairs, side[1])
         for layer in range(config["first_k_dense_replace"], config["num_hidden_layers"]):
             self.assertGreater(
                 self.total(experts, "troupe_expert_rank_tokens_total", layer=str(layer)), 0
