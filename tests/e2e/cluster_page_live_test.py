@@ -57,7 +57,8 @@ class LivePageTest(PageCase):
         joined = client.stream(self.up, request(**ASKED))
         after = self.shows_what_was_computed(page)
         rows = joined.finished.usage.prompt_tokens + len(joined.ids) - 1  # the last is not read
-        pairs = (rows * (LAYERS - 1) + len(joined.ids)) * PER_TOKEN  # the last layer: rows drawn from
+        sampled = len(joined.ids)  # the last layer goes on with the rows that these are drawn from
+        pairs = (rows * (LAYERS - 1) + sampled) * PER_TOKEN
         self.assertEqual(sum(after.values()) - sum(before.values()), pairs)
 
         held = range(2 * EXPERTS // RANKS, 3 * EXPERTS // RANKS)  # of rank 2
