@@ -12,7 +12,9 @@ namespace troupe::services {
 
 inline constexpr MetricSpec kExpertRankTokens{
     "troupe_expert_rank_tokens_total", MetricKind::counter, "model, layer, rank",
-    "(row, expert) pairs computed; over all ranks it grows as what the routers dispatched"};
+    "(row, expert) pairs computed; over all ranks it grows as what the routers dispatched. In the "
+    "last layer only rows that need logits go to experts: of a prompt one, unless its logits are "
+    "asked for"};
 inline constexpr MetricSpec kExpertQueueDepth{"troupe_expert_queue_depth", MetricKind::gauge,
                                               "rank", "Frames waiting or being computed"};
 inline constexpr MetricSpec kExpertQueueTokens{"troupe_expert_queue_tokens", MetricKind::gauge,
