@@ -34,9 +34,10 @@ std::vector<SequenceSlice> kept_slices(std::vector<SequenceSlice>& slices,
 
 template <class T>
 void keep_rows_of(std::vector<T>& values, std::int64_t width, std::span<const std::int64_t> rows) {
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    std::copy_n(values.begin() + rows[i] * width, width,
-                values.begin() + static_cast<std::int64_t>(i) * width);
+  for (std::int64_t i = 0; i < std::ssize(rows); ++i) {
+    const std::int64_t from = rows[static_cast<std::size_t>(i)];
+    if (from != i) std::copy_n(values.begin() + from * width, width, values.begin() + i * width);
+  }
   values.resize(rows.size() * static_cast<std::size_t>(width));
 }
 
@@ -50,8 +51,10 @@ void keep_rows(StepState& state, std::span<const std::int64_t> rows) {
   if (std::ssize(rows) == before) return;
   state.batch.slices = kept_slices(state.batch.slices, rows);
   keep_rows_of(state.batch.tokens, 1, rows);
-  for (auto* values : {&state.x, &state.u, &state.shared, &state.combined, &state.cos, &state.sin})
+  for (auto* values : {&state.x, &state.u, &state.cos, &state.sin})
     keep_rows_of(*values, std::ssize(*values) / before, rows);
+  for (auto* unwritten : {&state.shared, &state.combined})
+    unwritten->resize(unwritten->size() / static_cast<std::size_t>(before) * rows.size());
 }
 
 }  // namespace troupe::model

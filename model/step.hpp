@@ -38,7 +38,8 @@ struct StepState {
   std::int64_t rows_fitted = 0;  // the most for which all this was there
 };
 
-/// Leaves `rows` of the step, which are ascending and become rows 0, 1, 2, ...: each as it was.
+/// Leaves `rows` of the step, which are ascending and become rows 0, 1, 2, ...: each as it was, but
+/// for `shared` and `combined`, which a layer writes behind its attention.
 void keep_rows(StepState& state, std::span<const std::int64_t> rows);
 
 }  // namespace troupe::model

@@ -127,7 +127,7 @@ void EngineOptions::declare(OptionSet& options, Spread spread) {
                Shown::help_all});
   options.add({"--micro-batches",
                "M",
-               "Parts of a step that take turns: auto (what is faster), 1, 2 [auto]",
+               "Parts of a step that take turns: auto (1: threads are shared), 1, 2 [auto]",
                choice(micro_batches, {"auto", "1", "2"}),
                {},
                Shown::help_all});
