@@ -161,10 +161,18 @@ class HttpLimitTest(LimitTest):
         self.assertEqual(ask().status, 200)
         pid = self.served.process.pid
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
-        free = min(set(range(len(taken) + 1)) - taken)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, hard))
-        self.is_row_over_http("memory_exhausted", ask())
+        answers = []
+
+        def is_refused():
+            # The descriptors of the request before may go only now: then there was one for this.
+            taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+            free = min(set(range(len(taken) + 1)) - taken)
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, hard))
+            answers.append(ask())
+            return answers[-1].status != 200
+
+        eventually(is_refused, "a request finds no descriptor")
+        self.is_row_over_http("memory_exhausted", answers[-1])
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
         self.assertEqual(ask().status, 200)
 
