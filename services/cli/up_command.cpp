@@ -104,7 +104,7 @@ ServiceConfig config_of_services(const LocalPlan& plan) {
     if (value == nullptr || *value == '\0') continue;
     (void)(option->assign_variable ? option->assign_variable : option->assign)(value);
   }
-  if (!plan.model.empty()) given.flags["model.path"] = plan.model;
+  if (!plan.model.empty()) given.flags["model.path"].text = plan.model;
   for (const auto& [key, value] : plan.settings)
     if (key == "model.path" || key == "engine.mode")
       (void)options.find(find_config_key(key)->flag())->assign(value);

@@ -6,7 +6,8 @@ import re
 import unittest
 
 from tests.support import grpc_client as client
-from tests.support import program, up_cluster
+from tests.support import program, services, up_cluster
+from tests.support.free_ports import free_port
 from tests.support.poll_until import eventually
 
 SLOWEST = "reference"
@@ -49,6 +50,18 @@ class LevelTest(program.ProgramTest):
         ):
             with self.subTest(flags=flags, env=env):
                 self.assertEqual(self.up_levels(*flags, env=env), [level] * services)
+
+    def test_a_service_of_its_own_takes_the_flag_or_the_variable(self):
+        address = f"127.0.0.1:{free_port()}"
+        for flags, env in ((("--level", SLOWEST), None), ((), {"TROUPE_LEVEL": SLOWEST})):
+            with self.subTest(flags=flags, env=env):
+                router = services.Service("router", "--control-listen", address,
+                                          "--cluster-routers", address, *flags, env=env)
+                self.addCleanup(router.close)
+                self.assertIn(f", {SLOWEST}, ", router.wait_for("started")["numerics"])
+                router.close()
+        self.fails(program.CONFIG, 3005, ["engine.level", "mmx"], "expert", "--level", "mmx",
+                   "--cluster-routers", address)
 
     def test_up_refuses_a_level_that_there_is_not(self):
         self.fails(program.USAGE, 1003, ["--level", SLOWEST], "up", "--level", "mmx")

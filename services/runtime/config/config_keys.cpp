@@ -191,9 +191,11 @@ void add_engine(Table& table) {
             "Activations; auto: by the weights' format; the same for all services of a cluster");
   table.add(one_of("engine.kv_cache", {"auto", "fp8"}, TROUPE_AT(engine.kv_cache)), kAllRoles,
             kMore, "Latent cache: as the mode, or FP8; the same for all services of a cluster");
-  table.add(words("engine.level", "LEVEL", TROUPE_AT(engine.level)), kAllRoles, kMore,
+  ConfigKey level = words("engine.level", "LEVEL", TROUPE_AT(engine.level));
+  level.short_flag = "--level";
+  table.add(std::move(level), kAllRoles, kMore,
             "CPU level: auto, reference, avx2, avx2_vnni, avx512, avx512_vnni, avx512_bf16, "
-            "avx512_amx");
+            "avx512_amx; also --level and TROUPE_LEVEL");
   table.add(whole("engine.threads", {0, 4096}, TROUPE_AT(engine.threads)), kAllRoles, kFirst,
             "Compute threads; 0: the cores of this machine");
   table.add(truth("engine.pin_threads", TROUPE_AT(engine.pin_threads)), kAllRoles, kMore,
@@ -210,7 +212,7 @@ void add_engine(Table& table) {
             kAttention, kMore, "Rows of a step over all sequences");
   table.add(whole("engine.prompt_ms", {0, 3600000}, TROUPE_AT(engine.prompt_budget)), kAttention,
             kMore, "Time of a step with prompts in which others decode; 0: no limit");
-  table.add(whole("engine.frame_rows_max", {1, 256}, TROUPE_AT(engine.frame_rows_max)), kRouting,
+  table.add(whole("engine.frame_rows_max", {1, 512}, TROUPE_AT(engine.frame_rows_max)), kRouting,
             kMore, "Rows of one frame between services");
   table.add(whole("engine.poll_us", {0, 1000000}, TROUPE_AT(engine.poll)), kAllRoles, kMore,
             "How long an idle loop spins before it sleeps");

@@ -16,7 +16,8 @@ struct ConfigKey {
   std::string help;   // one sentence without a full stop
   Roles roles = kAllRoles;
   Shown shown = Shown::help_all;
-  bool is_list = false;  // given again, or with commas: more elements
+  bool is_list = false;    // given again, or with commas: more elements
+  std::string short_flag;  // "--level", as commands with one engine have it; TROUPE_LEVEL likewise
   /// *Errors*: `invalid_argument` that says what is taken, as those of an Option.
   std::function<Expected<void>(ServiceConfig&, std::string_view)> assign;
   /// As YAML spells it: `3000`, `"127.0.0.1:7400"`, `["a:1", "b:2"]`.

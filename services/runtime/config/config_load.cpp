@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <set>
+#include <utility>
 
 #include "kernels/registry.hpp"
 #include "services/runtime/config/config_keys.hpp"
@@ -12,11 +13,12 @@ namespace troupe::services {
 namespace {
 
 /// An assignment that keeps the text for later, once it has been found to be one the key takes.
-Assign keep_in(std::map<std::string, std::string>& texts, const ConfigKey& key) {
-  return [&texts, &key](std::string_view value) -> Expected<void> {
+Assign keep_in(std::map<std::string, GivenText>& texts, const ConfigKey& key, std::string by) {
+  return [&texts, &key, by = std::move(by)](std::string_view value) -> Expected<void> {
     ServiceConfig scratch;
     if (auto taken = key.assign(scratch, value); !taken) return taken;
-    std::string& text = texts[key.path];
+    auto& [text, given_by] = texts[key.path];
+    given_by = by;
     if (key.is_list && !text.empty()) {
       text += "," + std::string(value);
     } else {
@@ -131,20 +133,26 @@ void ConfigFlags::declare(OptionSet& options, Roles roles) {
     options.group(kParts[static_cast<std::size_t>(part)],
                   part == 0 ? Shown::first_screen : Shown::help_all);
     for (const ConfigKey& key : config_keys())
-      if (part_of(key) == part) options.add(option_of(key));
+      if (part_of(key) == part) add_options(options, key);
   }
 }
 
-Option ConfigFlags::option_of(const ConfigKey& key) {
+void ConfigFlags::add_options(OptionSet& options, const ConfigKey& key) {
   std::string standard = key.show({});
   if (key.is_list) standard = standard.substr(1, standard.size() - 2);
   std::erase(standard, '"');
   const bool nothing = standard.empty();
-  Option option{key.flag(), key.value, key.help + (nothing ? "" : " [" + standard + "]"),
-                keep_in(flags, key)};
+  Option option{key.flag(), key.value, key.help + (nothing ? "" : " [" + standard + "]"), {}};
   option.repeats = key.is_list;
-  option.assign_variable = keep_in(variables, key);
-  return option;
+  const auto add = [&](Option named) {
+    named.assign = keep_in(flags, key, "flag " + named.name);
+    named.assign_variable = keep_in(variables, key, "variable " + named.environment());
+    options.add(std::move(named));
+  };
+  add(option);
+  if (key.short_flag.empty()) return;
+  option.help = "As " + std::exchange(option.name, key.short_flag) + ", and wins over it";
+  add(std::move(option));
 }
 
 Found check_config(const ServiceConfig& config, Roles roles) {
@@ -162,10 +170,8 @@ Found load_config(const ConfigFlags& flags, Roles roles, LoadedConfig& loaded) {
   for (const ConfigKey& key : config_keys()) loaded.origins[key.path] = "default";
   for (const auto& [path, value] : values)
     apply(loaded, path, value.text, "file " + flags.file + ":" + std::to_string(value.line));
-  for (const auto& [path, value] : flags.variables)
-    apply(loaded, path, value, "variable " + find_config_key(path)->environment());
-  for (const auto& [path, value] : flags.flags)
-    apply(loaded, path, value, "flag " + find_config_key(path)->flag());
+  for (const auto* layer : {&flags.variables, &flags.flags})
+    for (const auto& [path, given] : *layer) apply(loaded, path, given.text, given.by);
   return check_config(loaded.config, roles);
 }
 

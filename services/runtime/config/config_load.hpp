@@ -11,6 +11,12 @@
 
 namespace troupe::services {
 
+/// The text of a setting, and what gave it: "flag --expert-rank", "variable TROUPE_EXPERT_RANK".
+struct GivenText {
+  std::string text;
+  std::string by;
+};
+
 /// What the command line and the environment say. Its options write here: it must outlive them.
 class ConfigFlags {
  public:
@@ -18,12 +24,12 @@ class ConfigFlags {
   /// of the file, so that all services can be started alike, and shown last.
   void declare(OptionSet& options, Roles roles);
 
-  std::string file;                              // empty: none
-  std::map<std::string, std::string> variables;  // by the key's path
-  std::map<std::string, std::string> flags;
+  std::string file;                            // empty: none
+  std::map<std::string, GivenText> variables;  // by the key's path
+  std::map<std::string, GivenText> flags;
 
  private:
-  Option option_of(const ConfigKey& key);
+  void add_options(OptionSet& options, const ConfigKey& key);
 };
 
 /// "default", "file x.yaml:12", "variable TROUPE_EXPERT_RANK", "flag --expert-rank".

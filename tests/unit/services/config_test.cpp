@@ -47,6 +47,9 @@ TEST(ConfigTable, EveryKeyHasItsOwnFlagAndVariable) {
     EXPECT_TRUE(paths.insert(key.path).second) << key.path;
     EXPECT_TRUE(flags.insert(key.flag()).second) << key.flag();
     EXPECT_TRUE(variables.insert(key.environment()).second) << key.environment();
+    if (!key.short_flag.empty()) {
+      EXPECT_TRUE(flags.insert(key.short_flag).second) << key.short_flag;
+    }
     EXPECT_FALSE(key.help.empty() || key.help.ends_with(".")) << key.path;
     EXPECT_NE(key.roles, 0) << key.path;
   }
@@ -179,8 +182,9 @@ TEST(ConfigLayers, FlagWinsOverVariableWinsOverFileWinsOverDefault) {
   ConfigFlags flags;
   flags.file = (folder.path() / "c.yaml").string();
   std::ofstream(flags.file) << "expert:\n  rank: 1\n  ranks: 9\nlog:\n  level: error\n";
-  flags.variables = {{"expert.rank", "2"}, {"expert.ranks", "8"}};
-  flags.flags = {{"expert.rank", "3"}};
+  flags.variables = {{"expert.rank", {"2", "variable TROUPE_EXPERT_RANK"}},
+                     {"expert.ranks", {"8", "variable TROUPE_EXPERT_RANKS"}}};
+  flags.flags = {{"expert.rank", {"3", "flag --expert-rank"}}};
   LoadedConfig loaded;
   ASSERT_FALSE(load_config(flags, kAllRoles, loaded).has_value());
   EXPECT_EQ(loaded.config.expert.rank, 3);
@@ -192,6 +196,31 @@ TEST(ConfigLayers, FlagWinsOverVariableWinsOverFileWinsOverDefault) {
   EXPECT_EQ(loaded.origins.at("log.format"), "default");
   EXPECT_NE(print_config(loaded).find("rank: 3"), std::string::npos);
   EXPECT_NE(print_config(loaded).find("# flag --expert-rank"), std::string::npos);
+}
+
+TEST(ConfigLayers, AKeyIsGivenByItsShortFlagToo) {
+  const auto loaded_from = [](std::string_view brief, std::string_view own, bool by_variable) {
+    ConfigFlags flags;
+    OptionSet options;
+    flags.declare(options, kAllRoles);
+    for (const Option& option : options.all()) {  // in the order in which they are assigned
+      const auto text = option.name == "--level"          ? brief
+                        : option.name == "--engine-level" ? own
+                                                          : "";
+      const Assign& assign = by_variable ? option.assign_variable : option.assign;
+      if (!text.empty()) {
+        EXPECT_TRUE(assign(text).has_value());
+      }
+    }
+    LoadedConfig loaded;
+    EXPECT_FALSE(load_config(flags, kAllRoles, loaded).has_value());
+    return loaded.config.engine.level + ", " + loaded.origins.at("engine.level");
+  };
+  EXPECT_EQ(loaded_from("avx2", "", false), "avx2, flag --level");
+  EXPECT_EQ(loaded_from("avx2", "", true), "avx2, variable TROUPE_LEVEL");
+  EXPECT_EQ(loaded_from("", "reference", true), "reference, variable TROUPE_ENGINE_LEVEL");
+  EXPECT_EQ(loaded_from("avx2", "reference", false), "avx2, flag --level");
+  EXPECT_EQ(loaded_from("avx2", "reference", true), "avx2, variable TROUPE_LEVEL");  // as of `up`
 }
 
 TEST(ConfigLayers, AListGivenTwiceByFlagHasAllElements) {
@@ -241,7 +270,7 @@ TEST(ConfigCheck, SettingsThatDoNotFitNameBothKeys) {
   says([](auto& c) { c.cluster.routers = {{"a", 0}}; }, kAllRoles, {"needs a port"});
   says([](auto& c) { c.cluster.beat_idle = c.cluster.lost_after; }, kAllRoles, {"lost_after_ms"});
   says([](auto& c) { c.engine.level = "mmx"; }, kAllRoles, {"engine.level", "reference"});
-  says([](auto& c) { c.engine.chunk_tokens = 512; }, kAllRoles,
+  says([](auto& c) { c.engine.chunk_tokens = c.engine.step_rows_max + 1; }, kAllRoles,
        {"engine.step_rows_max", "engine.chunk_tokens"});
   says([](auto& c) { c.transport.ucx_options = {"TLS"}; }, kAllRoles, {"NAME=VALUE"});
   says([](auto& c) { c.transport.ucx_options = {"UCX_TLS=tcp"}; }, kAllRoles, {"prefix"});
