@@ -66,6 +66,31 @@ TEST(WithoutMemory, RowsAreComputedInSmallerPartsWithTheSameBits) {
   }
 }
 
+TEST(WithoutMemory, AStepOfAttentionEndsTheRequestsWithRowsInItAndNoOthers) {
+  constexpr std::int64_t kRows = 40;
+  // More rows than in any step before: what they take is claimed before it is used.
+  Short with(attention_id(0), 4 * kRow * kRows);
+  auto& stage = *with.stage;
+  const auto pages = [&] { return stage.shards[0]->status().kv_pages_used; };
+  auto decodes = stage.submit(greedy({5, 6}, 12));
+  ASSERT_TRUE(stage.run_until([&] { return decodes->tokens.size() == 3; }));
+  with.armed = true;
+  const auto prompt = stage.submit(greedy(counting_prompt(kRows), 4));  // in the other's step
+  ASSERT_TRUE(stage.run_until([&] { return prompt->finished() && decodes->finished(); }));
+  EXPECT_GT(with.failures, 0);
+  for (const auto& heard : {decodes, prompt}) {
+    EXPECT_EQ(heard->error.code, Errc::resource_exhausted);
+    EXPECT_NE(heard->error.detail.find("no memory for another step"), std::string::npos)
+        << heard->error.detail;
+  }
+  with.expect_nothing_open();
+  EXPECT_EQ(pages(), 0);
+  const auto small = with.ask(greedy({8, 9, 7}, 4));  // has what steps before it had
+  EXPECT_EQ(small->reason, FinishReason::length) << small->error.detail;
+  with.armed = false;
+  EXPECT_EQ(with.ask(greedy(counting_prompt(kRows), 4))->reason, FinishReason::length);
+}
+
 struct Case {
   const char* name;
   PeerId role;
