@@ -178,10 +178,10 @@ HWY_INLINE void stream_group(const std::uint8_t* const (&group)[kRows],
 /// Groups that begin in the chunk at column k of kRows features; the last one may be cut short by
 /// the width.
 template <class Format, std::size_t kTokens, std::size_t kRows, std::size_t kHere>
-HWY_INLINE void stream_chunk(const StreamJob& job, const float* x, const std::uint8_t* w,
+HWY_INLINE void stream_chunk(const StreamJob& job, const float* x,
+                             const std::uint8_t* const (&w)[kRows],
                              const GroupScales<kRows>& scales, std::size_t k, std::size_t part,
                              V (&sums)[kTokens][kRows][kHere]) {
-  const std::size_t row_bytes = Format::row_bytes(job.width);
   constexpr std::size_t kColumns = Format::kGroupColumns;
   const std::size_t whole = std::min(k + kChunk, job.width / kColumns * kColumns);
   const std::uint8_t* group[kRows];
@@ -189,23 +189,22 @@ HWY_INLINE void stream_chunk(const StreamJob& job, const float* x, const std::ui
   HWY_UNROLL(2)
   for (; i < whole; i += kColumns) {
     HWY_UNROLL(4)
-    for (std::size_t r = 0; r < kRows; ++r) group[r] = w + r * row_bytes + Format::offset(i);
+    for (std::size_t r = 0; r < kRows; ++r) group[r] = w[r] + Format::offset(i);
     stream_group<Format>(group, scales, i - k, x + i, job.stride, part, sums);
   }
   if (i < k + kChunk && i < job.width) {
     std::uint8_t tails[kRows][Format::kGroupBytes];
     for (std::size_t r = 0; r < kRows; ++r) {
-      Format::tail(w + r * row_bytes + Format::offset(i), job.width - i, tails[r]);
+      Format::tail(w[r] + Format::offset(i), job.width - i, tails[r]);
       group[r] = tails[r];
     }
     stream_group<Format>(group, scales, i - k, x + i, job.stride, part, sums);
   }
 }
 
-/// How far ahead of its use a weight is asked for: what follows the tile, at least 2 KB on. The
-/// hardware's own prefetch starts anew with every row.
-HWY_INLINE std::size_t prefetch_distance(std::size_t tile_bytes) {
-  return std::max<std::size_t>(tile_bytes, 2048);
+/// How far ahead of its use a weight is asked for: at least 2 KB, and the next row of each stream.
+HWY_INLINE std::size_t prefetch_distance(std::size_t row_bytes) {
+  return std::max<std::size_t>(row_bytes, 2048);
 }
 
 template <std::size_t kTokens, std::size_t kRows, std::size_t kHere>
@@ -219,26 +218,29 @@ HWY_INLINE void clear(V (&sums)[kTokens][kRows][kHere]) {
 /// sums += raw, its registers those from `part` on, * the factor of the block, which depends on the
 /// row of x only.
 template <class Format, std::size_t kTokens, std::size_t kRows, std::size_t kHere>
-HWY_INLINE void fold_block(const LinearArgs& args, std::size_t token, float w_scale,
-                           std::size_t chunk, std::size_t part,
+HWY_INLINE void fold_block(const LinearArgs& args, std::size_t token,
+                           const float (&w_scales)[kRows], std::size_t chunk, std::size_t part,
                            const V (&raw)[kTokens][kRows][kHere],
                            V (&sums)[kTokens][kRows][kParts]) {
   const auto chunks = static_cast<std::size_t>(scale_blocks(args.w.cols));
   HWY_UNROLL(8)
   for (std::size_t t = 0; t < kTokens; ++t) {
-    const float scale =
-        args.x_scales == nullptr ? w_scale : args.x_scales[(token + t) * chunks + chunk] * w_scale;
-    const V factor = hn::Set(F32(), scale * Format::kUnit);
     HWY_UNROLL(4)
-    for (std::size_t r = 0; r < kRows; ++r) HWY_UNROLL(2)
-    for (std::size_t p = 0; p < kHere; ++p)
-      sums[t][r][part + p] = hn::MulAdd(raw[t][r][p], factor, sums[t][r][part + p]);
+    for (std::size_t r = 0; r < kRows; ++r) {
+      const float scale = args.x_scales == nullptr
+                              ? w_scales[r]
+                              : args.x_scales[(token + t) * chunks + chunk] * w_scales[r];
+      const V factor = hn::Set(F32(), scale * Format::kUnit);
+      HWY_UNROLL(2)
+      for (std::size_t p = 0; p < kHere; ++p)
+        sums[t][r][part + p] = hn::MulAdd(raw[t][r][p], factor, sums[t][r][part + p]);
+    }
   }
 }
 
 /// The lanes of a finished tile down to numbers, four at once where there are four.
 template <class Format, std::size_t kTokens, std::size_t kRows>
-HWY_INLINE void store_sums(const LinearArgs& args, std::size_t feature,
+HWY_INLINE void store_sums(const LinearArgs& args, const TileFeatures& features,
                            V (&sums)[kTokens][kRows][kParts], float* y) {
   const hn::FixedTag<float, 4> d4;
   hn::Vec<hn::FixedTag<float, 4>> fours[kTokens * kRows];
@@ -251,7 +253,7 @@ HWY_INLINE void store_sums(const LinearArgs& args, std::size_t feature,
       lanes[p] = sums[t][r][p];
       if constexpr (Format::kFold == Fold::row)
         lanes[p] =
-            hn::MulAdd(lanes[p], hn::Set(F32(), args.w.scales[feature + r]), hn::Zero(F32()));
+            hn::MulAdd(lanes[p], hn::Set(F32(), args.w.scales[features.at(r)]), hn::Zero(F32()));
     }
     to_natural<Format>(lanes);
     fours[t * kRows + r] = four_lanes(lanes);
@@ -262,19 +264,23 @@ HWY_INLINE void store_sums(const LinearArgs& args, std::size_t feature,
   else
     for (std::size_t i = 0; i < kTokens * kRows; ++i) numbers[i] = last_lane(fours[i]);
   for (std::size_t t = 0; t < kTokens; ++t)
-    std::memcpy(y + static_cast<std::int64_t>(t) * args.y_stride, numbers + t * kRows,
-                kRows * sizeof(float));
+    for (std::size_t r = 0; r < kRows; ++r)
+      y[static_cast<std::int64_t>(t) * args.y_stride + static_cast<std::int64_t>(features.at(r))] =
+          numbers[t * kRows + r];
 }
 
-/// kRows neighbouring features (one row of scale blocks) for kTokens rows.
+/// kRows features for kTokens rows.
 template <class Format, std::size_t kTokens, std::size_t kRows>
-HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t token, std::size_t feature) {
+HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t token,
+                              const TileFeatures& features) {
   const LinearArgs& args = *job.args;
   const std::size_t row_bytes = Format::row_bytes(job.width);
-  const auto* w = reinterpret_cast<const std::uint8_t*>(args.w.data) + feature * row_bytes;
+  const std::uint8_t* w[kRows];
+  for (std::size_t r = 0; r < kRows; ++r)
+    w[r] = reinterpret_cast<const std::uint8_t*>(args.w.data) + features.at(r) * row_bytes;
   const float* x = job.x + token * job.stride;
   const std::size_t chunks = (job.width + kChunk - 1) / kChunk;
-  const std::size_t ahead = prefetch_distance(kRows * row_bytes);
+  const std::size_t ahead = prefetch_distance(row_bytes);
   GroupScales<kRows> scales;
   V sums[kTokens][kRows][kParts];
   clear(sums);
@@ -282,24 +288,26 @@ HWY_NOINLINE void stream_tile(const StreamJob& job, std::size_t token, std::size
     const std::size_t k = chunk * kChunk;
     for (std::size_t r = 0; r < kRows; ++r)
       for (std::size_t b = 0; b < Format::offset(kChunk); b += 64)
-        hwy::Prefetch(w + r * row_bytes + Format::offset(k) + ahead + b);
-    if constexpr (Format::kFold == Fold::group) Format::load(args.w, feature, chunk, scales);
+        hwy::Prefetch(w[r] + Format::offset(k) + ahead + b);
+    if constexpr (Format::kFold == Fold::group) Format::load(args.w, features, chunk, scales);
     if constexpr (Format::kFold != Fold::block) {
       stream_chunk<Format>(job, x, w, scales, k, 0, sums);
     } else {
-      const float scale = args.w.scales[feature / kChunk * chunks + chunk];
+      float of_rows[kRows];
+      for (std::size_t r = 0; r < kRows; ++r)
+        of_rows[r] = args.w.scales[features.at(r) / kChunk * chunks + chunk];
       constexpr std::size_t kHere = kByParts<Format, kTokens, kRows> ? 1 : kParts;
       HWY_UNROLL(2)
       for (std::size_t part = 0; part < kParts; part += kHere) {
         V raw[kTokens][kRows][kHere];
         clear(raw);
         stream_chunk<Format>(job, x, w, scales, k, part, raw);
-        fold_block<Format>(args, token, scale, chunk, part, raw, sums);
+        fold_block<Format>(args, token, of_rows, chunk, part, raw, sums);
       }
     }
   }
-  float* y = args.y + static_cast<std::int64_t>(token) * args.y_stride + feature;
-  store_sums<Format>(args, feature, sums, y);
+  store_sums<Format>(args, features, sums,
+                     args.y + static_cast<std::int64_t>(token) * args.y_stride);
 }
 
 /// So long may rows of x be of which four are taken at a time: they stay in the level-1 cache.
@@ -308,11 +316,11 @@ constexpr std::size_t kFourRowsWidth = 2048;
 /// kRows features for all rows of x. Formats with kOnceRows are decoded once for so many rows,
 /// others for two at a time: after the first two the weights are in the level-1 cache.
 template <class Format, std::size_t kRows>
-HWY_INLINE void stream_tokens(const StreamJob& job, std::size_t feature) {
+HWY_INLINE void stream_tokens(const StreamJob& job, const TileFeatures& features) {
   const auto tokens = static_cast<std::size_t>(job.args->tokens);
   if constexpr (Format::kOnceRows > 0) {
     for_row_tiles<Format::kOnceRows>(tokens, [&](std::size_t t, auto rows) {
-      stream_tile<Format, decltype(rows)::value, kRows>(job, t, feature);
+      stream_tile<Format, decltype(rows)::value, kRows>(job, t, features);
     });
     return;
   }
@@ -320,48 +328,60 @@ HWY_INLINE void stream_tokens(const StreamJob& job, std::size_t feature) {
   if constexpr (Format::kFold != Fold::none) {
     const std::size_t fours = job.width <= kFourRowsWidth ? tokens / 4 * 4 : 0;
     for (; t < fours; t += 4)
-      for (std::size_t r = 0; r < kRows; ++r) stream_tile<Format, 4, 1>(job, t, feature + r);
+      for (std::size_t r = 0; r < kRows; ++r) stream_tile<Format, 4, 1>(job, t, {features.at(r)});
   }
-  for (; t + 2 <= tokens; t += 2) stream_tile<Format, 2, kRows>(job, t, feature);
-  if (t < tokens) stream_tile<Format, 1, kRows>(job, t, feature);
+  for (; t + 2 <= tokens; t += 2) stream_tile<Format, 2, kRows>(job, t, features);
+  if (t < tokens) stream_tile<Format, 1, kRows>(job, t, features);
 }
+
+/// Whether a tile may have three features.
+template <class Format>
+inline constexpr bool kThrees = HWY_MAX_BYTES == 64 && Format::kOnceRows > 0;
 
 /// Features whose weights are streamed side by side.
 template <class Format>
 HWY_INLINE std::size_t features_together(const StreamJob& job) {
   const std::int64_t tokens = job.args->tokens;
-  if (tokens <= 2 && Format::row_bytes(job.width) < Format::kShortRowBytes) return 1;
   if (tokens == 1) return 4;
   if (Format::kOnceRows > 0 && tokens == 2 && job.width <= kFourRowsWidth) return 4;
   // Eight rows: 24 sums, six registers of weights and one of x. A third less of x is read than by
   // two.
-  if (HWY_MAX_BYTES == 64 && Format::kOnceRows > 0 && tokens > 4) return 3;
+  if (kThrees<Format> && tokens > 4) return 3;
   // Codes with scales of their own leave too few registers for two rows of each.
   return Format::kFold == Fold::group ? 1 : 2;
 }
 
 /// Four features for the one or two rows of x that there are.
 template <class Format>
-HWY_INLINE void stream_fours(const StreamJob& job, std::size_t feature) {
+HWY_INLINE void stream_fours(const StreamJob& job, const TileFeatures& features) {
   if constexpr (Format::kOnceRows > 0) {
-    if (job.args->tokens == 2) return stream_tile<Format, 2, 4>(job, 0, feature);
+    if (job.args->tokens == 2) return stream_tile<Format, 2, 4>(job, 0, features);
   }
-  stream_tile<Format, 1, 4>(job, 0, feature);
+  stream_tile<Format, 1, 4>(job, 0, features);
 }
 
+/// Each feature of a tile belongs to a stream of its own, and follows the one before it in memory:
+/// hardware sees as many long streams, where neighbouring rows side by side are as many short ones
+/// in one page (machine A: two threads read 19 GB/s from four streams, 16 from one, 11 from four
+/// rows of 1 KB; docs/performance.md).
 template <class Format>
 HWY_NOINLINE void stream_features(const StreamJob& job, std::size_t begin, std::size_t end) {
   const std::size_t rows = features_together<Format>(job);
   std::size_t feature = begin;
-  while (feature < end) {
-    // A tile never crosses a row of scale blocks.
-    const std::size_t stop = std::min(end, feature / kChunk * kChunk + kChunk);
-    for (; rows == 4 && feature + 4 <= stop; feature += 4) stream_fours<Format>(job, feature);
-    if constexpr (HWY_MAX_BYTES == 64 && Format::kOnceRows > 0)
-      for (; rows == 3 && feature + 3 <= stop; feature += 3) stream_tokens<Format, 3>(job, feature);
-    for (; rows >= 2 && feature + 2 <= stop; feature += 2) stream_tokens<Format, 2>(job, feature);
-    for (; feature < stop; ++feature) stream_tokens<Format, 1>(job, feature);
+  const std::size_t apart = (end - begin) / rows;
+  for (; feature < begin + apart; ++feature) {
+    if (rows == 4) {
+      stream_fours<Format>(job, {feature, apart});
+    } else if (rows == 2) {
+      stream_tokens<Format, 2>(job, {feature, apart});
+    } else if (rows == 1) {
+      stream_tokens<Format, 1>(job, {feature});
+    } else if constexpr (kThrees<Format>) {
+      stream_tokens<Format, 3>(job, {feature, apart});
+    }
   }
+  for (feature = begin + rows * apart; feature < end; ++feature)
+    stream_tokens<Format, 1>(job, {feature});
 }
 
 /// A group of a row of x from column k of the weight on.
