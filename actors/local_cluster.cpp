@@ -220,7 +220,7 @@ void LocalCluster::Impl::spawn() {
         spawn_expert(*system, with, expert_settings(numerics), models.experts[i], director));
     announce(with, held[i], models.experts[i]->wants_quantised_rows());
   }
-  const auto router = router_settings(settings, numerics);
+  const auto router = router_settings(settings, checkpoint.config());
   for (int i = 0; i < settings.routers; ++i) {
     const auto with = context(proto::Role::router, i);
     routers.push_back(spawn_router(*system, with, router, models.router, director));

@@ -17,6 +17,7 @@
 #include "model/load_progress.hpp"
 #include "model/numerics.hpp"
 #include "model/placement.hpp"
+#include "proto/frames/header.hpp"
 #include "transport/credits.hpp"
 #include "transport/fault_plan.hpp"
 
@@ -32,15 +33,15 @@ struct ClusterSettings {
   const kernels::KernelTable* table = nullptr;  // null: the fastest level of this machine
   int threads = 0;                              // compute threads; 0: the cores of this process
   bool pin_threads = false;                     // each on a core of its own
-  std::int64_t chunk = 256;                     // prompt tokens of one sequence in a step
-  std::int64_t step_rows_max = 256;  // rows of a step over all sequences; at least `chunk`
+  std::int64_t chunk = 512;                     // prompt tokens of one sequence in a step
+  std::int64_t step_rows_max = 512;  // rows of a step over all sequences; at least `chunk`
   std::chrono::milliseconds prompt_budget{0};  // of a step in which others decode; 0: all of it
   std::int64_t kv_tokens_max = 0;  // cache of each attention shard; 0: as long as the model allows
   bool prefix_cache = true;        // prompts that begin alike share computed pages
   MicroBatching micro_batches = MicroBatching::never;
-  std::size_t waiting_max = 1024;             // requests queued on a shard; beyond: `overloaded`
-  std::int64_t frame_rows_max = 256;          // rows of one work item, at most 256
-  transport::CreditGrant credits{512, 4096};  // rows each peer may have under way to a role
+  std::size_t waiting_max = 1024;  // requests queued on a shard; beyond: `overloaded`
+  std::int64_t frame_rows_max = proto::kRowsMax;  // rows of one work item
+  transport::CreditGrant credits{512, 4096};      // rows each peer may have under way to a role
   std::chrono::microseconds poll_us{50};
   std::chrono::milliseconds hop_budget{60000};        // slow levels and sanitizers included
   std::chrono::milliseconds uncovered_budget{5000};   // wait for an expert nobody holds

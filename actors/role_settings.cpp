@@ -23,6 +23,17 @@ SequencePages::Settings page_settings(const ClusterSettings& settings, std::int6
 
 }  // namespace
 
+std::int64_t frame_rows_max(const model::ModelConfig& config, model::Numerics numerics) {
+  const auto width = static_cast<std::uint32_t>(config.hidden_size);
+  const std::size_t pair =
+      proto::row_block_bytes(1, width, wire_dtype(numerics.row_dtype())) + sizeof(proto::ReplyPair);
+  constexpr std::size_t kRest = 4096;  // header, body, alignment
+  const auto pairs =
+      std::min<std::size_t>((proto::kFrameBytesMax - kRest) / pair, proto::kPairsMax);
+  const auto rows = static_cast<std::int64_t>(pairs) / config.experts_per_token;
+  return std::clamp<std::int64_t>(rows, 1, proto::kRowsMax);
+}
+
 Expected<void> check_engine(const ClusterSettings& settings) {
   const auto refuse = [](std::string what) {
     return unexpected(Errc::invalid_argument, std::move(what));
@@ -42,9 +53,11 @@ ExpertSettings expert_settings(model::Numerics numerics) {
   return expert;
 }
 
-RouterSettings router_settings(const ClusterSettings& settings, model::Numerics numerics) {
+RouterSettings router_settings(const ClusterSettings& settings, const model::ModelConfig& config) {
   RouterSettings router;
-  router.numerics = numerics;
+  router.numerics = settings.numerics();
+  router.dispatch_rows_max =
+      std::min(settings.frame_rows_max, frame_rows_max(config, router.numerics));
   router.hop_budget = settings.hop_budget;
   router.uncovered_budget = settings.uncovered_budget;
   return router;
@@ -65,7 +78,8 @@ AttentionSettings attention_settings(const ClusterSettings& settings,
   shard.tokenizer_directory = checkpoint.directory();
   shard.hop_budget = settings.hop_budget;
   shard.uncovered_budget = settings.uncovered_budget;
-  shard.frame_rows_max = settings.frame_rows_max;
+  shard.frame_rows_max =
+      std::min(settings.frame_rows_max, frame_rows_max(config, settings.numerics()));
   shard.micro_batches = settings.micro_batches;
   shard.prompt_budget = settings.prompt_budget;
   return shard;

@@ -65,7 +65,7 @@ double experts_used(const ModelConfig& config, std::int64_t rows);
 struct PromptShape {
   std::int64_t sequences = 1;
   std::int64_t tokens = 0;
-  std::int64_t step_rows = 256;
+  std::int64_t step_rows = 512;
   std::int64_t depth = 0;
 };
 Work prompt_work(const ModelConfig& config, const ValueBytes& bytes, const PromptShape& shape,

@@ -31,9 +31,9 @@ class BatchScheduler {
  public:
   static constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
   struct Settings {
-    std::int64_t chunk = 256;          // prompt rows of one sequence in a step
-    std::int64_t step_rows_max = 256;  // rows of a step
-    std::int64_t running_max = 256;    // sequences; at most step_rows_max, so all can decode
+    std::int64_t chunk = 512;          // prompt rows of one sequence in a step
+    std::int64_t step_rows_max = 512;  // rows of a step
+    std::int64_t running_max = 512;    // sequences; at most step_rows_max, so all can decode
     WaitingQueue::Settings waiting;
     SequencePages::Settings pages;
     std::int64_t positions_max = 0;  // the model's max_position_embeddings

@@ -219,8 +219,8 @@ void NodeProcess::spawn_roles() {
     });
   if (hosts_director(settings))
     router = host(proto::Role::router, [&](HostedMember& one) {
-      return spawn_router(*system_, one.context, router_settings(engine, numerics), models_.router,
-                          one.agent);
+      return spawn_router(*system_, one.context, router_settings(engine, checkpoint.config()),
+                          models_.router, one.agent);
     });
   if (settings.role == proto::Role::expert)
     expert = host(proto::Role::expert, [&](HostedMember& one) {

@@ -41,11 +41,11 @@ enum class Lane : std::uint16_t { decode = 0, prefill = 1 };
 inline constexpr std::size_t kLanes = 2;
 
 // Bounds of what a frame may say; the decoder refuses anything beyond them before it allocates.
-// 128 MiB holds the largest honest frame: 256 rows x 8 experts x 7168 x 4 B = 58.7 MB (mode f32).
+// 128 MiB holds the largest honest frame: 512 rows x 8 experts x 7168 x 4 B = 117.4 MB (mode f32).
 inline constexpr std::uint32_t kFrameBytesMax = 128u << 20;
-inline constexpr std::uint32_t kRowsMax = 256;  // unique rows of one frame
+inline constexpr std::uint32_t kRowsMax = 512;  // unique rows of one frame
 inline constexpr std::uint32_t kPairsMax =
-    256 * 16;                                        // (row, expert) pairs: 16 experts for each row
+    kRowsMax * 16;                                   // (row, expert) pairs: 16 experts for each row
 inline constexpr std::uint32_t kWidthMax = 65536;    // elements of a row; published models: 7168
 inline constexpr std::uint32_t kExpertsMax = 65536;  // expert ids are below this
 inline constexpr std::uint32_t kVocabMax = 1u << 20;  // logits of a row; published models: 163840
@@ -53,7 +53,7 @@ inline constexpr std::uint32_t kSubmitTokensMax = 1u << 20;  // prompt + replaye
 inline constexpr std::uint32_t kLogitBiasMax = 4096;
 inline constexpr std::uint32_t kStopIdsMax = 2048;  // the API's 1024, and those of the model
 inline constexpr std::uint32_t kAllowedIdsMax = kVocabMax;
-inline constexpr std::uint32_t kBadWordIdsMax = 65535;  // ends of words included
+inline constexpr std::uint32_t kBadWordIdsMax = 65535;         // ends of words included
 inline constexpr std::uint32_t kTokensMax = 1024;              // entries of one Tokens frame
 inline constexpr std::uint32_t kTopLogprobsMax = 20;           // alternatives for each of them
 inline constexpr std::uint32_t kChoicesMax = 128;              // siblings with one prompt

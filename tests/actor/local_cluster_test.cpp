@@ -87,6 +87,38 @@ TEST(LocalCluster, TellsItsShardsWhatPromptsMayTake) {
   EXPECT_EQ(attention_settings(settings, mini()).prompt_budget.count(), 30);
 }
 
+TEST(LocalCluster, FramesHaveRowsWhoseAnswersAreNoLargerThanAFrame) {
+  const auto rows = [](std::int64_t width, std::int64_t experts_per_token, auto mode) {
+    model::ModelConfig config;
+    config.hidden_size = width;
+    config.experts_per_token = experts_per_token;
+    const model::Numerics numerics{mode};
+    const auto most = frame_rows_max(config, numerics);
+    EXPECT_EQ(router_settings({.mode = mode}, config).dispatch_rows_max, most);
+    // The frame of such an answer, and of one with a row more.
+    const auto bytes = [&](std::int64_t asked) {
+      const auto pairs = static_cast<std::size_t>(asked * experts_per_token);
+      return proto::kHeaderBytes + pairs * sizeof(proto::ReplyPair) +
+             proto::row_block_bytes(static_cast<std::uint32_t>(pairs),
+                                    static_cast<std::uint32_t>(width),
+                                    wire_dtype(numerics.row_dtype()));
+    };
+    if (most > 1) {
+      EXPECT_LE(bytes(most), proto::kFrameBytesMax);
+    }
+    if (most < proto::kRowsMax) {
+      EXPECT_GT(bytes(most + 1) + 8192, proto::kFrameBytesMax);
+    }
+    return most;
+  };
+  using enum model::ActivationMode;
+  EXPECT_EQ(rows(7168, 8, bf16), proto::kRowsMax);
+  EXPECT_EQ(rows(7168, 8, f32), proto::kRowsMax);
+  EXPECT_LT(rows(7168, 16, f32), proto::kRowsMax);
+  EXPECT_EQ(rows(65536, 1024, f32), 1);  // no answer fits
+  EXPECT_EQ(router_settings({.frame_rows_max = 4}, mini().config()).dispatch_rows_max, 4);
+}
+
 TEST(LocalCluster, RefusesSettingsThatCannotWork) {
   const auto code = [](ClusterSettings settings) {
     auto cluster = LocalCluster::start(mini(), settings);
@@ -102,7 +134,7 @@ TEST(LocalCluster, RefusesSettingsThatCannotWork) {
   settings.chunk = 0;
   EXPECT_EQ(code(settings), Errc::invalid_argument);
   settings = {};
-  settings.frame_rows_max = 257;
+  settings.frame_rows_max = proto::kRowsMax + 1;
   EXPECT_EQ(code(settings), Errc::invalid_argument);
 }
 

@@ -20,8 +20,8 @@ from tests.e2e import golden_check  # noqa: E402
 from tests.support import amx, eval_logits, packed_int4, patience, program  # noqa: E402
 
 GOLDENS = os.path.join(os.environ["TROUPE_SOURCE_DIR"], "tests", "goldens")
-# Around the boundaries of pages (64) and of splits and frames (256); 16 in one batch.
-LENGTHS = (1, 2, 3, 7, 16, 17, 31, 63, 64, 65, 66, 100, 127, 129, 150, 270)
+# Around the boundaries of pages (64), of splits (256) and of frames (512); 16 in one batch.
+LENGTHS = (1, 2, 3, 7, 16, 17, 31, 63, 64, 65, 66, 100, 127, 129, 270, 530)
 if patience.FACTOR > 1:  # sanitizers look at what the threads do, not at every length
     LENGTHS = (1, 3, 17, 64, 65, 130)
 WHOLE = max(LENGTHS)

@@ -128,7 +128,7 @@ class NoMemoryTest(ShardTest):
         self.all_hear("no memory for another step")  # of more rows than it has computed at once
         self.assertTrue(self.answers(), "what needs no more is answered")
         self.lift(shard)
-        self.assertEqual(oai.ask(self.served.url, TEXT, {"prompt": [4] * 300}).status, 200)
+        self.assertEqual(oai.ask(self.served.url, TEXT, {"prompt": [4] * 600}).status, 200)
         self.limit(shard)
         self.all_hear("no memory for another page of the latent cache")
         self.assertTrue(self.answers(), "what needs no more is answered")

@@ -61,10 +61,10 @@ struct ServiceConfig {
     bool huge_pages = true;
     bool lock_weights = false;
     std::string weights = "mapped";
-    std::int64_t chunk_tokens = 256;
-    std::int64_t step_rows_max = 256;
+    std::int64_t chunk_tokens = 512;
+    std::int64_t step_rows_max = 512;
     std::chrono::milliseconds prompt_budget{125};
-    std::int64_t frame_rows_max = 256;
+    std::int64_t frame_rows_max = 512;
     std::chrono::microseconds poll{50};
   } engine;
   struct {
